@@ -2,10 +2,11 @@
  *
  * A machine is a directory. Its file `state` holds one `struct gv_state` and is mapped by every process that uses
  * the simulated driver; its file `ledger.jsonl` is appended to. Python never reads the structure: it goes through
- * the functions below, exported by libgpuvisibility.so.
+ * the functions of python_api.c, exported by libgpuvisibility.so.
  *
  * A process may be killed at any instruction. What it holds is therefore never stored as a total: a total is summed
- * over the slots of living processes, and a slot belongs to (pid, start time), so that a reused pid inherits nothing.
+ * over the slots of living processes, and a slot belongs to (pid, start time, stack), so that neither a reused pid nor
+ * another program started by exec inherits anything.
  */
 #ifndef GPUVISIBILITY_STATE_H
 #define GPUVISIBILITY_STATE_H
@@ -15,13 +16,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define GV_MAX_DEVICES 64
 #define GV_MAX_UNITS 128 /* GPUs and MIG slices: whatever can hold a context */
 #define GV_MAX_PROCESSES 4096
 #define GV_UUID_SIZE 96 /* "MIG-GPU-<uuid>/<gi>/<ci>" fits */
 #define GV_NAME_SIZE 96
-#define GV_STATE_MAGIC UINT64_C(0x3176737570677667)
+#define GV_STATE_MAGIC UINT64_C(0x3276737570677667)
 
 /* Injected faults of a device, as bits of gv_device.faults. */
 enum gv_fault {
@@ -31,6 +33,8 @@ enum gv_fault {
 };
 
 enum gv_compute_mode { GV_COMPUTE_DEFAULT = 0, GV_COMPUTE_PROHIBITED = 2, GV_COMPUTE_EXCLUSIVE_PROCESS = 3 };
+
+enum gv_launch_policy { GV_LAUNCH_ERROR = 0, GV_LAUNCH_NOOP = 1 };
 
 struct gv_device {
     char uuid[GV_UUID_SIZE];
@@ -50,6 +54,7 @@ struct gv_device {
 struct gv_unit {
     char uuid[GV_UUID_SIZE];
     char name[GV_NAME_SIZE];
+    char profile[24];                               /* "1g.10gb"; "" for a whole GPU */
     int32_t device;                                 /* index of the GPU it is, or is cut from */
     int32_t gpu_instance, compute_instance;         /* -1 for a whole GPU */
     int32_t multiprocessors;
@@ -65,6 +70,7 @@ struct gv_usage {
 struct gv_process {
     _Atomic int32_t pid;        /* 0: the slot is free */
     _Atomic uint64_t start;     /* field 22 of /proc/<pid>/stat, clock ticks after boot */
+    _Atomic uint64_t stack;     /* field 28, the stack's start: another after an exec, which gives everything back */
     struct gv_usage usage[GV_MAX_UNITS];
 };
 
@@ -75,13 +81,51 @@ struct gv_state {
     char driver_version[32]; /* "580.95.05" */
     int32_t cuda_version;    /* 13000 */
     int32_t device_count, unit_count;
-    uint32_t launch_policy; /* 0: a kernel launch is an error; 1: it returns and does nothing */
+    uint32_t launch_policy; /* enum gv_launch_policy */
     struct gv_device device[GV_MAX_DEVICES];
     struct gv_unit unit[GV_MAX_UNITS];
     pthread_mutex_t lock; /* robust, process-shared: taken to claim a slot and to check memory against its limit */
+    _Atomic int32_t process_limit; /* slots from here on were never used: no need to look at them */
     struct gv_process process[GV_MAX_PROCESSES];
 };
 
 #define GV_CONTEXT_OVERHEAD (UINT64_C(450) << 20) /* bytes a context takes of its device, as NVML would show it */
+
+/* Writes a new state file into an existing directory. 0 or -errno. */
+int gv_state_create(const char *directory, const struct gv_state *content);
+
+/* Maps the state of a machine. 0 or -errno: -ENOENT (no machine there), -EPROTO (not of this version). */
+int gv_state_map(const char *directory, struct gv_state **state);
+void gv_state_unmap(struct gv_state *state);
+
+/* The machine that GPU_VISIBILITY_MACHINE names, mapped at the first call that finds one and kept; NULL without one.
+ * A program that changes the variable stays on its machine until it initialises again: gv_machine_reopen follows it. */
+struct gv_state *gv_machine(void);
+struct gv_state *gv_machine_reopen(void);
+/* The directory of the machine that gv_machine returned last; "" without one. */
+const char *gv_machine_directory(void);
+
+/* The process's start in clock ticks after boot; 0 where there is no such process, or it is dead and not yet reaped. */
+uint64_t gv_process_start(pid_t pid);
+/* Whether the slot is owned, and its owner is alive. */
+bool gv_process_alive(const struct gv_process *process);
+
+/* Bytes of a unit in use, contexts' overhead included: by one process; by all living ones. To see every process,
+ * go over the slots 0 .. process_limit-1 that are gv_process_alive. */
+uint64_t gv_usage_bytes(const struct gv_usage *usage);
+uint64_t gv_unit_used(const struct gv_state *state, int unit);
+/* ... of a GPU and all the slices cut from it. */
+uint64_t gv_device_used(const struct gv_state *state, int device);
+
+/* The calling process's own slot, claimed at its first call and after a fork; NULL when every slot is taken. */
+struct gv_process *gv_own_process(struct gv_state *state);
+
+/* Take and give back memory of a unit. gv_take_memory: 0, or -ENOMEM where it would exceed the unit's memory. */
+int gv_take_memory(struct gv_state *state, int unit, uint64_t bytes);
+void gv_give_memory(struct gv_state *state, int unit, uint64_t bytes);
+
+/* Open and close a context on a unit. gv_take_context: 0, -ENOMEM, or -EBUSY where the GPU's compute mode forbids it. */
+int gv_take_context(struct gv_state *state, int unit);
+void gv_give_context(struct gv_state *state, int unit);
 
 #endif
