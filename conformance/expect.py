@@ -1,0 +1,262 @@
+"""What rules expect of a fleet. Each helper returns, or raises :class:`Violation` with the facts that prove it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from pytest_gpuvisibility.scenario import Fleet, ProcessRecord
+from pytest_gpuvisibility.verdicts import NotApplicable, Violation
+from pytest_gpuvisibility.witness import Evidence
+
+from .launch import Gpus
+
+BARE_ERROR = re.compile(r"^(\w+\.)*(IndexError|ValueError|AssertionError|KeyError|TypeError)\b|invalid device ordinal")
+NO_EVIDENCE = "no worker touched a device, and each is shown more devices than its group has: it may bind any of them"
+
+
+def violation(fleet: Fleet, headline: str, *facts: str) -> Violation:
+    """A violation whose first fact is the launch."""
+    return Violation(headline, [fleet.scenario.describe(), *facts])
+
+
+def outcome(fleet: Fleet) -> str:
+    """What became of the launch, in words."""
+    if fleet.outcome == "ready":
+        return f"ready after {fleet.seconds:.1f} s"
+    if fleet.outcome == "exited":
+        return f"exit code {fleet.exit_code} after {fleet.seconds:.1f} s"
+    return f"neither ready nor ended after {fleet.seconds:.0f} s"
+
+
+def last_words(fleet: Fleet) -> str:
+    """The last line that the server wrote, stderr first."""
+    for text in (fleet.stderr, fleet.stdout):
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        if lines:
+            return lines[-1]
+    return ""
+
+
+def assert_ready(fleet: Fleet) -> None:
+    """Every worker answered a request."""
+    if not fleet.ready:
+        raise violation(fleet, "does not start although its GPUs are there", outcome(fleet), *_quote(fleet))
+
+
+def assert_refused(fleet: Fleet) -> None:
+    """The launcher ended by itself with a non-zero exit code and left no process."""
+    if fleet.ready:
+        raise violation(fleet, _refusal_headline(fleet), f"{_asked(fleet)}; {outcome(fleet)}{_on(fleet)}")
+    if fleet.outcome == "timeout":
+        raise violation(fleet, "hangs instead of refusing", f"{_asked(fleet)}; {outcome(fleet)}")
+    if fleet.exit_code == 0:
+        raise violation(fleet, "ends with exit code 0 although it served nothing", outcome(fleet), *_quote(fleet))
+    if fleet.survivors:
+        raise violation(fleet, "leaves processes behind when it refuses", *fleet.survivors)
+
+
+def assert_within(fleet: Fleet, gpus: Gpus, allowed: Iterable[str] | None = None) -> None:
+    """No process uses a device outside ``allowed`` (UUIDs; default: what the launch's mask permits)."""
+    permitted = set(fleet.permitted if allowed is None else allowed)
+    for process in _suspects(fleet):
+        used = process.uses(fleet.scenario.devices)
+        if used is None:
+            used = _all_forbidden(process.shown, permitted)
+        if set(used) - permitted:
+            raise violation(fleet, "takes GPUs it was not given", _compare(fleet, gpus, permitted))
+
+
+def assert_uses_exactly(fleet: Fleet, gpus: Gpus, uuids: Sequence[str]) -> None:
+    """Ready, inside its mask, and the workers together use these devices and no other."""
+    assert_within(fleet, gpus)
+    assert_ready(fleet)
+    if used_by_workers(fleet) != set(uuids):
+        raise violation(fleet, "does not use the GPUs it was given", _compare(fleet, gpus, uuids))
+
+
+def assert_uses_count(fleet: Fleet, gpus: Gpus, count: int) -> None:
+    """Ready, and the workers together use ``count`` devices."""
+    assert_ready(fleet)
+    used = used_by_workers(fleet)
+    if len(used) != count:
+        raise violation(fleet, f"uses {len(used)} GPUs where {count} were asked for", _compare(fleet, gpus, used))
+
+
+def assert_nothing_used(fleet: Fleet, gpus: Gpus) -> None:
+    """No process touches a device, none is bound to one."""
+    assert_within(fleet, gpus, allowed=())
+
+
+def assert_groups_in_order(fleet: Fleet, gpus: Gpus, uuids: Sequence[str]) -> None:
+    """Ready, and worker ``i`` uses ``uuids[i]`` alone."""
+    assert_ready(fleet)
+    found = groups(fleet)
+    for index, uuid in enumerate(uuids):
+        if found.get(index) != {uuid}:
+            raise violation(fleet, "does not keep the order of its list", _by_group(found, gpus, uuids))
+
+
+def assert_groups_disjoint(fleet: Fleet, gpus: Gpus, size: int) -> None:
+    """Ready, every worker uses ``size`` devices, and no two share one."""
+    assert_ready(fleet)
+    found = groups(fleet)
+    used = [uuid for devices in found.values() for uuid in devices]
+    if len(used) != len(set(used)):
+        raise violation(fleet, "gives one GPU to two groups", _by_group(found, gpus))
+    if any(len(devices) != size for devices in found.values()):
+        raise violation(fleet, "gives a group the wrong number of GPUs", f"{size} each; {_by_group(found, gpus)}")
+
+
+def assert_no_sharing(fleet: Fleet, gpus: Gpus) -> None:
+    """Whatever was started: no two workers use the same device."""
+    used = [uuid for worker in fleet.workers for uuid in worker.uses(fleet.scenario.devices) or ()]
+    if len(used) != len(set(used)):
+        raise violation(fleet, "lets two groups share a GPU", _compare(fleet, gpus, fleet.permitted))
+
+
+def assert_total_used(fleet: Fleet, gpus: Gpus, count: int) -> None:
+    """Ready, and all processes together, workers or not, use ``count`` devices."""
+    assert_ready(fleet)
+    used_by_workers(fleet)
+    used = {uuid for process in _suspects(fleet) for uuid in process.uses(fleet.scenario.devices) or ()}
+    if len(used) != count:
+        raise violation(fleet, f"uses {len(used)} GPUs where {count} were asked for", _compare(fleet, gpus, fleet.permitted))
+
+
+def assert_masks_only_narrow(fleet: Fleet, gpus: Gpus) -> None:
+    """Every process is shown a subset of what its parent is shown; the launcher, of what is permitted."""
+    assert_ready(fleet)
+    shown = {process.pid: process.shown for process in fleet.processes if process.shown is not None}
+    for process in fleet.processes:
+        allowed = shown.get(process.ppid, fleet.permitted)
+        if process.shown is not None and set(process.shown) - set(allowed):
+            raise violation(
+                fleet,
+                "gives a process GPUs that its parent does not have",
+                f"{process.role} {process.group if process.group is not None else ''}".rstrip()
+                + f" is shown {gpus.indices(process.shown)} ({process.evidence.value}), its parent {gpus.indices(allowed)}",
+            )
+
+
+def assert_no_hang(fleet: Fleet) -> None:
+    """It became ready or ended before the deadline."""
+    if fleet.outcome == "timeout":
+        raise violation(fleet, "hangs when it is asked for more than it has", outcome(fleet))
+
+
+def assert_all_gone(fleet: Fleet) -> None:
+    """The ending left nothing."""
+    if fleet.survivors:
+        count = len(fleet.survivors)
+        fact = f"{count} left after {fleet.farewell_seconds:.0f} s: " + "; ".join(name.split(":")[0] for name in fleet.survivors)
+        raise violation(fleet, "leaves processes behind", fact)
+
+
+def assert_admits_a_dead_worker(fleet: Fleet) -> None:
+    """After a worker died in set-up: ended non-zero, or replaced the worker, or does not report ready."""
+    if fleet.outcome == "exited" and fleet.exit_code == 0:
+        raise violation(fleet, "ends with exit code 0 although a worker could not start", *_quote(fleet))
+    if fleet.outcome == "timeout" and fleet.reports_ready:
+        fact = f"{fleet.seconds:.0f} s later the launcher runs and its front door is open"
+        raise violation(fleet, "reports ready although a worker could not start", fact)
+
+
+def assert_fails_without_workers(fleet: Fleet) -> None:
+    """After all workers died the launcher ended, and not with 0."""
+    if fleet.final_exit_code is None:
+        fact = f"the launcher still runs {fleet.farewell_seconds:.0f} s later"
+        raise violation(fleet, "goes on without any worker", fact)
+    if fleet.final_exit_code == 0:
+        raise violation(fleet, "ends with exit code 0 after all its workers died", "exit code 0")
+
+
+def assert_says(fleet: Fleet, *words: str) -> None:
+    """The refusal on stderr holds each of ``words`` as a word of its own."""
+    missing = [word for word in words if not re.search(rf"(?<![\w.]){re.escape(word)}(?![\w.])", fleet.stderr)]
+    if missing:
+        where = " (it is on stdout, not on stderr)" if all(word in fleet.stdout for word in missing) else ""
+        raise violation(
+            fleet,
+            "refuses without saying why",
+            f"stderr does not name {' and '.join(missing)}{where}; {outcome(fleet)}",
+            *_quote(fleet),
+        )
+
+
+def assert_not_a_bare_error(fleet: Fleet) -> None:
+    """The last line of a refusal is for a person, not the end of a traceback."""
+    if fleet.outcome == "exited" and BARE_ERROR.search(last_words(fleet)):
+        raise violation(fleet, "refuses with a bare exception", *_quote(fleet))
+
+
+def used_by_workers(fleet: Fleet) -> set[str]:
+    """The union of what the workers use.
+
+    :raises NotApplicable: nobody can say what any worker uses.
+    """
+    known = [worker.uses(fleet.scenario.devices) for worker in fleet.workers]
+    if known and all(devices is None for devices in known):
+        raise NotApplicable(NO_EVIDENCE)
+    return {uuid for devices in known for uuid in devices or ()}
+
+
+def groups(fleet: Fleet) -> dict[int, set[str]]:
+    """The devices of each group, over all processes of the group.
+
+    :raises NotApplicable: nobody can say what some worker uses.
+    """
+    found: dict[int, set[str]] = {}
+    for worker in fleet.workers:
+        used = worker.uses(fleet.scenario.devices)
+        if used is None:
+            raise NotApplicable(NO_EVIDENCE)
+        if worker.group is not None:
+            found.setdefault(worker.group, set()).update(used)
+    return dict(sorted(found.items()))
+
+
+def evidence(fleet: Fleet) -> str:
+    """The weakest evidence that a statement about the workers rests on."""
+    kinds = {worker.evidence for worker in fleet.workers}
+    return Evidence.TOUCHED.value if kinds <= {Evidence.TOUCHED} else Evidence.PROBED.value
+
+
+def _suspects(fleet: Fleet) -> list[ProcessRecord]:
+    """Workers by what they are bound to use; everybody else by what it did."""
+    return [process for process in fleet.processes if process.role == "worker" or process.touched]
+
+
+def _all_forbidden(shown: Sequence[str] | None, permitted: set[str]) -> tuple[str, ...]:
+    """What is shown, where all of it is forbidden: whichever it binds is wrong."""
+    return tuple(shown) if shown and not set(shown) & permitted else ()
+
+
+def _compare(fleet: Fleet, gpus: Gpus, expected: Iterable[str]) -> str:
+    used = {uuid for process in _suspects(fleet) for uuid in process.uses(fleet.scenario.devices) or process.shown or ()}
+    verb = "used" if evidence(fleet) == Evidence.TOUCHED.value else "workers would use"
+    return f"permitted {gpus.indices(expected)}, {verb} {gpus.indices(used)} ({evidence(fleet)})"
+
+
+def _by_group(found: dict[int, set[str]], gpus: Gpus, expected: Sequence[str] = ()) -> str:
+    text = "groups have " + " | ".join(gpus.indices(devices) for devices in found.values())
+    return f"{text}; asked for {' | '.join(gpus.indices([uuid]) for uuid in expected)}" if expected else text
+
+
+def _asked(fleet: Fleet) -> str:
+    return f"asked {fleet.scenario.asked}, permitted {len(fleet.permitted)}"
+
+
+def _refusal_headline(fleet: Fleet) -> str:
+    if fleet.scenario.layout is not None or fleet.scenario.asked <= 0:
+        return "starts with a layout that makes no sense"
+    return "starts although it asks for more than it has"
+
+
+def _on(fleet: Fleet) -> str:
+    return f" with {len(fleet.workers)} workers ({evidence(fleet)})"
+
+
+def _quote(fleet: Fleet) -> list[str]:
+    words = last_words(fleet)
+    return [f"last words: {words[:160]}"] if words else ["it wrote nothing"]

@@ -1,0 +1,74 @@
+"""What a rule uses to choose devices and to launch the server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_gpuvisibility.inventory import Device, Inventory
+from pytest_gpuvisibility.resolver import resolve
+from pytest_gpuvisibility.scenario import Fleet, Scenario, Theatre
+from pytest_gpuvisibility.verdicts import NotApplicable
+
+
+@dataclass(frozen=True)
+class Gpus:
+    """The devices at hand, chosen from relative to what is there: the same rule runs on 2 GPUs and on 8."""
+
+    inventory: Inventory
+    source: str
+    """What :meth:`Inventory.load` takes."""
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        return self.inventory.devices
+
+    def need(self, count: int) -> None:
+        """:raises NotApplicable: fewer than ``count`` devices are there."""
+        if len(self.devices) < count:
+            raise NotApplicable(f"needs {count} GPUs; {self.inventory.name} has {len(self.devices)}")
+
+    def last_half(self, at_least: int = 1) -> tuple[Device, ...]:
+        """The second half: a mask that begins at 0 hides half of all bugs."""
+        self.need(2 * at_least)
+        return self.devices[len(self.devices) // 2 :]
+
+    def every_other(self, count: int) -> tuple[Device, ...]:
+        """Devices 0, 2, 4 …: a mask with holes."""
+        self.need(2 * count - 1)
+        return self.devices[: 2 * count : 2]
+
+    def indices(self, uuids: Iterable[str]) -> str:
+        """UUIDs as indices in PCI order, for people; ``none`` for no device."""
+        wanted = set(uuids)
+        return " ".join(str(device.index) for device in self.devices if device.uuid in wanted) or "none"
+
+
+def mask(devices: Sequence[Device], gpus: Gpus, order: str | None = None) -> str:
+    """The ordinals to write for ``devices`` under CUDA_DEVICE_ORDER=``order``."""
+    enumeration = [device.uuid for device in resolve(None, gpus.inventory, device_order=order).devices]
+    return ",".join(str(enumeration.index(device.uuid)) for device in devices)
+
+
+def uuids(devices: Iterable[Device]) -> tuple[str, ...]:
+    return tuple(device.uuid for device in devices)
+
+
+Shipped = Callable[[str], Gpus]
+"""A shipped inventory by name, or :class:`NotApplicable` where the session is tied to another machine."""
+
+
+@dataclass
+class Launch:
+    """Launches the server, or finds the record of the same launch; remembers which scenarios the rule rests on."""
+
+    theatre: Theatre
+    inventory: str
+    played: list[Scenario] = field(default_factory=list)
+
+    def __call__(self, *, gpus: Gpus | None = None, **what: Any) -> Fleet:
+        """``what``: the fields of :class:`Scenario`, the inventory by ``gpus`` instead of by name."""
+        scenario = Scenario(inventory=gpus.source if gpus else self.inventory, **what)
+        self.played.append(scenario)
+        return self.theatre.play(scenario)

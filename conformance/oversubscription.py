@@ -1,0 +1,98 @@
+"""OVR: a server that is asked for more than it has says so, and ends."""
+
+from __future__ import annotations
+
+from pytest_gpuvisibility.scenario import Fleet
+from pytest_gpuvisibility.verdicts import MUST, SHOULD, NotApplicable, rule
+
+from .expect import (
+    assert_no_hang,
+    assert_no_sharing,
+    assert_not_a_bare_error,
+    assert_refused,
+    assert_says,
+    assert_total_used,
+    assert_within,
+    violation,
+)
+from .launch import Gpus, Launch, mask
+
+NONSENSE = ("0x1", "2x0", "-1x1", "x", "2")
+
+
+def oversubscribed(launch: Launch, gpus: Gpus) -> Fleet:
+    """Two devices permitted, four asked for, eight on the machine."""
+    gpus.need(4)
+    return launch(visible=mask(gpus.devices[2:4], gpus), groups=2, devices=2)
+
+
+@rule("OVR-001", MUST, sources=["eth-sri/lmql#333", "ai-dynamo/dynamo#1373", "ai-dynamo/dynamo#1405"])
+def test_too_few_devices_are_refused(launch: Launch, gpus: Gpus) -> None:
+    """Asked for four devices with two permitted, the server ends with a non-zero exit code and leaves no process.
+
+    A warning is not seen; a server that shares or borrows devices fails later, elsewhere, and takes others with it.
+    """
+    assert_refused(oversubscribed(launch, gpus))
+
+
+@rule("OVR-002", MUST, sources=["ai-dynamo/dynamo#1373", "huggingface/text-generation-inference#707"])
+def test_the_refusal_names_both_numbers(launch: Launch, gpus: Gpus) -> None:
+    """The refusal says on stderr how many devices were asked for and how many there are.
+
+    Quote the mask as well: the reader has usually forgotten that it is set.
+    """
+    fleet = oversubscribed(launch, gpus)
+    if fleet.ready:
+        raise violation(fleet, "never says that it has too few GPUs", "ready, as if nothing were wrong")
+    assert_says(fleet, "4", "2")
+
+
+@rule("OVR-003", MUST, sources=["ai-dynamo/dynamo#1405", "NVIDIA/cuopt#1935"])
+def test_oversubscription_takes_nobody_elses_device(launch: Launch, gpus: Gpus) -> None:
+    """Asked for too much, the server shares no device between two groups and uses none that is not permitted."""
+    fleet = oversubscribed(launch, gpus)
+    assert_within(fleet, gpus)
+    assert_no_sharing(fleet, gpus)
+
+
+@rule("OVR-004", MUST, sources=["vllm-project/vllm#13909", "vllm-project/aibrix#927", "vllm-project/vllm#11138"])
+def test_oversubscription_does_not_hang(launch: Launch, gpus: Gpus) -> None:
+    """Asked for too much, the server comes to an end, one way or the other.
+
+    Waiting for devices can be wanted; then it has a documented bound that one can set.
+    """
+    assert_no_hang(oversubscribed(launch, gpus))
+
+
+@rule("OVR-006", SHOULD, sources=["huggingface/trl#3363", "gpustack/gpustack#2501", "vllm-project/vllm-ascend#14628"])
+def test_a_refusal_is_not_a_bare_exception(launch: Launch, gpus: Gpus) -> None:
+    """The last line of a refusal is for a person: not IndexError, not "invalid device ordinal"."""
+    refusals = [fleet for fleet in (oversubscribed(launch, gpus), launch(visible="0,99,1", groups=2)) if not fleet.ready]
+    if not refusals:
+        raise NotApplicable("the server refused neither of the two launches, so there is no refusal to read")
+    for fleet in refusals:
+        assert_not_a_bare_error(fleet)
+
+
+@rule("OVR-008", MUST, sources=["eth-sri/lmql#333"])
+def test_a_layout_that_makes_no_sense_is_refused(launch: Launch, gpus: Gpus) -> None:
+    """No groups, no devices, negative groups, no number, half a layout: each ends with a non-zero exit code and says why.
+
+    A launcher that starts nothing and reports success is restarted for ever.
+    """
+    given = mask(gpus.last_half(), gpus)
+    for layout in NONSENSE:
+        fleet = launch(visible=given, groups=0, devices=1, layout=layout)
+        assert_refused(fleet)
+        assert_not_a_bare_error(fleet)
+
+
+@rule("OVR-010", MUST, sources=["ggml-org/llama.cpp#14719", "pytorch/pytorch#135279"])
+def test_devices_that_were_not_asked_for_are_left_alone(launch: Launch, gpus: Gpus) -> None:
+    """With four devices permitted and two asked for, two are used, by whatever process.
+
+    A context on a third costs half a gigabyte there and breaks exclusive-process mode.
+    """
+    gpus.need(4)
+    fleet = launch(visible=mask(gpus.devices[:4], gpus), groups=2)
+    assert_total_used(fleet, gpus, 2)

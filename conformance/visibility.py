@@ -1,0 +1,116 @@
+"""VIS: a server uses the devices it was given, and no other."""
+
+from __future__ import annotations
+
+from pytest_gpuvisibility.verdicts import MUST, rule
+
+from .expect import (
+    assert_masks_only_narrow,
+    assert_nothing_used,
+    assert_refused,
+    assert_uses_count,
+    assert_uses_exactly,
+    assert_within,
+)
+from .launch import Gpus, Launch, mask, uuids
+
+
+@rule("VIS-001", MUST, sources=["eth-sri/lmql#333", "pytorch/serve#1197", "deepseek-ai/DeepSpec#36"])
+def test_a_mask_that_does_not_begin_at_0_is_obeyed(launch: Launch, gpus: Gpus) -> None:
+    """The workers use the devices of an offset mask, all of them and no other.
+
+    nvidia-smi, NVML and /proc ignore CUDA_VISIBLE_DEVICES: whoever counts devices there and hands out 0, 1, 2 takes other
+    people's GPUs. Start from what CUDA shows to the launcher.
+    """
+    given = gpus.last_half(at_least=2)
+    fleet = launch(visible=mask(given, gpus), groups=len(given))
+    assert_uses_exactly(fleet, gpus, uuids(given))
+
+
+@rule("VIS-002", MUST, sources=["eth-sri/lmql#333", "pytorch/serve#1197"])
+def test_a_mask_with_a_hole_is_obeyed(launch: Launch, gpus: Gpus) -> None:
+    """The workers use devices 0 and 2 of the mask 0,2.
+
+    The count is right and the devices are wrong where a server only takes the mask's length.
+    """
+    given = gpus.every_other(2)
+    fleet = launch(visible=mask(given, gpus), groups=2)
+    assert_uses_exactly(fleet, gpus, uuids(given))
+
+
+@rule("VIS-003", MUST, sources=["areal-project/AReaL#38"])
+def test_without_a_mask_every_gpu_may_be_used(launch: Launch, gpus: Gpus) -> None:
+    """Without CUDA_VISIBLE_DEVICES the server starts, and uses as many devices as it was asked to.
+
+    A server that insists on the variable cannot run on a machine of one's own.
+    """
+    gpus.need(2)
+    assert_uses_count(launch(visible=None, groups=2), gpus, 2)
+
+
+@rule("VIS-004", MUST, sources=["bentoml/BentoML#3972", "areal-project/AReaL#38", "tensorflow/tensorflow#16284"])
+def test_an_empty_mask_hides_every_gpu(launch: Launch, gpus: Gpus) -> None:
+    """CUDA_VISIBLE_DEVICES="" means no GPU; it does not mean "not set".
+
+    Schedulers write it to keep a job off the GPUs. `if os.getenv(...)` reads it as unset and takes them all.
+    """
+    fleet = launch(visible="", groups=2)
+    assert_nothing_used(fleet, gpus)
+    assert_refused(fleet)
+
+
+@rule("VIS-005", MUST, sources=["Planet-AI-GmbH/tfaip#8", "ollama/ollama#15752"])
+def test_minus_one_hides_every_gpu(launch: Launch, gpus: Gpus) -> None:
+    """CUDA_VISIBLE_DEVICES=-1 means no GPU.
+
+    It is what most people type to hide them. Split at commas it looks like one device.
+    """
+    fleet = launch(visible="-1", groups=2)
+    assert_nothing_used(fleet, gpus)
+    assert_refused(fleet)
+
+
+@rule("VIS-006", MUST, sources=["deepseek-ai/DeepInfer#268"])
+def test_minus_one_ends_the_list(launch: Launch, gpus: Gpus) -> None:
+    """In 0,2,-1,1 the list ends at -1: two devices can be used, a third cannot.
+
+    The example is the CUDA documentation's own. Who counts commas counts four.
+    """
+    given = gpus.every_other(2)
+    visible = f"{mask(given, gpus)},-1,1"
+    assert_uses_exactly(launch(visible=visible, groups=2), gpus, uuids(given))
+    three = launch(visible=visible, groups=3)
+    assert_within(three, gpus)
+    assert_refused(three)
+
+
+@rule("VIS-007", MUST, sources=["vllm-project/vllm-ascend#10227", "ray-project/ray#28467"])
+def test_a_device_that_is_not_there_ends_the_list(launch: Launch, gpus: Gpus) -> None:
+    """In 0,99,1 the list ends at 99: asked for two devices, the server refuses, and touches at most device 0.
+
+    CUDA drops 99 and all that follows without a word. Compare what was asked for with what CUDA shows before planning, and
+    name the entry that CUDA did not take.
+    """
+    fleet = launch(visible="0,99,1", groups=2)
+    assert_within(fleet, gpus)
+    assert_refused(fleet)
+
+
+@rule("VIS-008", MUST, sources=["vllm-project/vllm-ascend#10227", "bentoml/BentoML#5443"])
+def test_a_mask_of_nothing_but_unknown_devices_hides_every_gpu(launch: Launch, gpus: Gpus) -> None:
+    """CUDA_VISIBLE_DEVICES=99 means no GPU on a machine that has no device 99, and never device 0."""
+    fleet = launch(visible="99", groups=1)
+    assert_nothing_used(fleet, gpus)
+    assert_refused(fleet)
+
+
+@rule("VIS-012", MUST, sources=["allenai/olmo-eval#244", "uber/neuropod#337", "vllm-project/vllm#25113"])
+def test_no_process_is_given_more_than_its_parent_has(launch: Launch, gpus: Gpus) -> None:
+    """Every process of the server is shown a subset of the devices that its parent is shown.
+
+    A mask replaces its parent's, it does not stack: whoever has 4,5,6,7 and writes 1 for "my second" writes physical 1. Write
+    the parent's own entries, or UUIDs.
+    """
+    given = gpus.last_half(at_least=2)
+    fleet = launch(visible=mask(given, gpus), groups=len(given))
+    assert_masks_only_narrow(fleet, gpus)

@@ -1,0 +1,186 @@
+"""``gpu-visibility``: the command line. Mistakes of the user end in exit code 2 and one paragraph on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from .errors import UserError
+
+Command = Callable[[argparse.Namespace], int]
+USAGE_ERROR = 2
+XDIST_WORKERS = 3
+"""pytest-xdist workers for each core: most of a scenario is waiting for a server to start or to end."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    arguments = _parse(argv)
+    command: Command = arguments.command
+    try:
+        return command(arguments)
+    except UserError as error:
+        print(f"gpu-visibility: error: {error}", file=sys.stderr)
+        return USAGE_ERROR
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gpu-visibility", description="Which GPUs a program may use, does use, and what it says when there are too few."
+    )
+    parser.add_argument("--version", action="version", version=importlib.metadata.version("pytest-gpuvisibility"))
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    run = commands.add_parser("run", help="run any program on a simulated machine")
+    run.add_argument("--inventory", default="a100x8", metavar="NAME|FILE", help="the machine (default: %(default)s)")
+    run.add_argument("--visible", metavar="VALUE", help="CUDA_VISIBLE_DEVICES for the program (default: as it is)")
+    run.add_argument("--launch", choices=("error", "noop"), default="error", help="what a kernel launch does (default: %(default)s)")
+    run.add_argument("--audit", type=Path, metavar="FILE", help="keep the ledger, as JSON Lines")
+    run.add_argument("program", nargs=argparse.REMAINDER, metavar="-- CMD...", help="the program and its arguments")
+    run.set_defaults(command=_run)
+
+    resolve = commands.add_parser("resolve", help="explain a mask, token by token")
+    resolve.add_argument("--inventory", default="a100x8", metavar="NAME|FILE|real", help="the machine (default: %(default)s)")
+    resolve.add_argument("--order", metavar="ORDER", help="CUDA_DEVICE_ORDER (default: unset, which is FASTEST_FIRST)")
+    resolve.add_argument("--driver", metavar="VERSION", help="the driver's version, for MIG (default: the inventory's)")
+    resolve.add_argument("--json", action="store_true", help="print JSON")
+    resolve.add_argument("--environ", action="store_true", help="explain this process's own environment")
+    resolve.add_argument("value", nargs="?", metavar="VALUE", help="the value of CUDA_VISIBLE_DEVICES (leave out: unset)")
+    resolve.set_defaults(command=_resolve)
+
+    check = commands.add_parser("check", help="judge a server by the conformance suite", add_help=True)
+    check.add_argument("server", metavar="SERVER", help="a shipped server (see `gpu-visibility servers`) or a profile file")
+    check.set_defaults(command=_check)
+
+    for name, command, help in (
+        ("rules", _rules, "list the conformance rules"),
+        ("inventories", _inventories, "list the shipped machines, or the GPUs of one"),
+        ("servers", _servers, "list the shipped servers"),
+    ):
+        listing = commands.add_parser(name, help=help)
+        listing.add_argument("--json", action="store_true", help="print JSON")
+        if name == "inventories":
+            listing.add_argument("name", nargs="?", metavar="NAME|FILE", help="show the GPUs of this one")
+        listing.set_defaults(command=command)
+
+    doctor = commands.add_parser("doctor", help="say what this machine has, and what works here")
+    doctor.set_defaults(command=_doctor)
+    return parser
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """What ``check`` does not know is pytest's; anywhere else it is a mistake."""
+    parser = _parser()
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown and arguments.command is not _check:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    arguments.pytest_options = unknown
+    return arguments
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from .inventory import Inventory
+    from .running import run_program
+
+    program = arguments.program[1:] if arguments.program[:1] == ["--"] else arguments.program
+    if not program:
+        raise UserError("run needs a program: gpu-visibility run --inventory a100x4 -- nvidia-smi -L")
+    return run_program(
+        program,
+        Inventory.load(arguments.inventory),
+        visible=arguments.visible,
+        launch=arguments.launch,
+        audit=arguments.audit,
+    )
+
+
+def _resolve(arguments: argparse.Namespace) -> int:
+    from .inventory import Inventory
+    from .reports import mask
+    from .resolver import resolve
+    from .selection import real_gpus_answer
+
+    value, order = arguments.value, arguments.order
+    if arguments.environ:
+        if value is not None:
+            raise UserError(f"--environ explains this process's environment; leave out the value {value!r}.")
+        value, order = os.environ.get("CUDA_VISIBLE_DEVICES"), order or os.environ.get("CUDA_DEVICE_ORDER")
+        if real_gpus_answer():
+            arguments.inventory = "real"
+    inventory = Inventory.from_nvml() if arguments.inventory == "real" else Inventory.load(arguments.inventory)
+    visibility = resolve(value, inventory, device_order=order, driver=arguments.driver)
+    print(json.dumps(mask.as_json(visibility), indent=2) if arguments.json else mask.explain(visibility))
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    import pytest
+
+    options = arguments.pytest_options
+    parallel = [] if any(option.startswith(("-n", "--numprocesses")) for option in options) else [f"-n{_workers()}"]
+    suite = ["--pyargs", "pytest_gpuvisibility.conformance", f"--gpu-server={arguments.server}"]
+    return int(pytest.main([*suite, "-p", "no:cacheprovider", *parallel, *options]))
+
+
+def _workers() -> int:
+    return XDIST_WORKERS * len(os.sched_getaffinity(0))
+
+
+def _rules(arguments: argparse.Namespace) -> int:
+    from .conformance import catalogue
+
+    rules = [{"id": r.id, "level": r.level.value, "summary": r.summary, "sources": list(r.sources)} for r in catalogue()]
+    if arguments.json:
+        print(json.dumps(rules, indent=2))
+    for rule in rules if not arguments.json else ():
+        print(f"{rule['id']}  {rule['level']:<6}  {rule['summary']}")
+    return 0
+
+
+def _inventories(arguments: argparse.Namespace) -> int:
+    from dataclasses import asdict
+
+    from .inventory import Inventory
+
+    inventories = [Inventory.load(name) for name in ([arguments.name] if arguments.name else Inventory.names())]
+    if arguments.json:
+        print(json.dumps([asdict(inventory) for inventory in inventories], indent=2, default=sorted))
+    elif arguments.name:
+        for device in inventories[0].devices:
+            print(f"GPU {device.index}  {device.uuid}  {device.pci_bus_id}  {device.memory >> 20:>6} MiB  {device.name}")
+    else:
+        for inventory in inventories:
+            names = ", ".join(dict.fromkeys(device.name for device in inventory.devices)) or "no GPU"
+            print(f"{inventory.name:<12} {len(inventory.devices)}  {names}")
+    return 0
+
+
+def _servers(arguments: argparse.Namespace) -> int:
+    from . import profile
+
+    servers = [{"name": name, "url": profile.load(name).product.url} for name in profile.names()]
+    if arguments.json:
+        print(json.dumps(servers, indent=2))
+    for server in servers if not arguments.json else ():
+        print(f"{server['name']:<12} {server['url']}")
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from .doctor import report
+
+    lines, healthy = report()
+    print("\n".join(lines))
+    return 0 if healthy else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

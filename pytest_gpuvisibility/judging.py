@@ -1,0 +1,246 @@
+"""A server on trial in a pytest session: from the options to one verdict a rule.
+
+pytest runs the rules, in as many pytest-xdist workers as the user likes. The controller prepares the trial and collects the
+results; workers get what they need through ``workerinput`` and send results as attributes of test reports.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from . import expectations as expectation_files
+from . import profile as profiles
+from .errors import UserError
+from .expectations import Expectation
+from .profile import Profile
+from .scenario import Fleet, Scenario, Theatre
+from .verdicts import Level, NotApplicable, Rule, RuleResult, Verdict, Violation, rule_of
+
+DEFAULT_INVENTORY = "a100x8"
+CONTROL = {"visible": None, "groups": 2, "devices": 1}
+"""The launch that shows whether the server runs at all: no mask, two groups of one."""
+SLOW_FAMILY = "LIF"
+"""Rules that wait for a server to end: they go first, spread over the pytest-xdist workers."""
+RESULT_ATTRIBUTE = "gpu_result"
+
+TRIAL = pytest.StashKey["Trial"]()
+RESULT = pytest.StashKey[RuleResult]()
+PLAYED = pytest.StashKey[list[Scenario]]()
+
+
+@dataclass
+class Trial:
+    """One server, one version, one set of options, one session."""
+
+    profile: Profile
+    source: str
+    """What the user gave for --gpu-server."""
+    version: str
+    theatre: Theatre
+    inventory: str
+    inventory_is_chosen: bool
+    expected: Mapping[str, Expectation]
+    expected_from: str
+    strict: bool
+    certify: bool
+    results: dict[str, RuleResult] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"{self.profile.product.name} {self.version}"
+
+    def note_launches(self, item: pytest.Item, played: list[Scenario]) -> None:
+        """``played`` grows as the rule launches; its result will name the scenarios."""
+        item.stash[PLAYED] = played
+
+    def control(self) -> Fleet:
+        """Launch the server once without a mask.
+
+        :raises UserError: it neither answers nor ends within the profile's deadline: nothing could be judged.
+        """
+        fleet = self.theatre.play(Scenario(inventory=self.inventory, **CONTROL))  # type: ignore[arg-type]
+        if fleet.outcome == "timeout":
+            raise UserError(_never_ready(self, fleet))
+        return fleet
+
+
+def trial_of(config: pytest.Config) -> Trial:
+    """The session's trial.
+
+    :raises pytest.UsageError: no --gpu-server was given.
+    """
+    if TRIAL not in config.stash:
+        raise pytest.UsageError(
+            "The conformance suite needs a server to judge: give --gpu-server=NAME (one of "
+            f"{', '.join(profiles.names())}) or --gpu-server=FILE (a profile, see the README)."
+        )
+    return config.stash[TRIAL]
+
+
+def open_trial(config: pytest.Config, room: Path, rules: Sequence[Rule], version: str | None = None) -> Trial:
+    """Read the profile, ask the server for its version, and read what is known of it.
+
+    :raises UserError: any of them is missing or malformed.
+    """
+    source = _option(config, "gpu_server")
+    profile = profiles.load(source)
+    version = version if version is not None else profiles.version(profile)
+    chosen = _option(config, "gpu_inventory")
+    if chosen == "real":
+        raise UserError(
+            "--gpu-inventory=real: the conformance suite runs on simulated machines only so far. Leave the option out, or name"
+            " a simulated inventory (`gpu-visibility inventories`)."
+        )
+    expected, expected_from = _expectations(config, profile, version, [rule.id for rule in rules])
+    return Trial(
+        profile=profile,
+        source=source,
+        version=version,
+        theatre=Theatre(profile, room),
+        inventory=chosen or DEFAULT_INVENTORY,
+        inventory_is_chosen=bool(chosen),
+        expected=expected,
+        expected_from=expected_from,
+        strict=bool(config.getoption("gpu_strict")),
+        certify=bool(config.getoption("gpu_certify")),
+    )
+
+
+def _option(config: pytest.Config, name: str) -> str:
+    return str(config.getoption(name) or config.getini(name) or "")
+
+
+def _expectations(
+    config: pytest.Config, profile: Profile, version: str, rules: Sequence[str]
+) -> tuple[Mapping[str, Expectation], str]:
+    given = _option(config, "gpu_expect")
+    if given == "none":
+        return {}, "--gpu-expect=none"
+    path = Path(given) if given else expectation_files.shipped(profile.product.name, version)
+    return (expectation_files.load(path, rules), path.name) if path else ({}, "no expectations file")
+
+
+def _never_ready(trial: Trial, fleet: Fleet) -> str:
+    words = next((line for line in reversed((fleet.stderr + fleet.stdout).splitlines()) if line.strip()), "nothing")
+    return (
+        f"{trial.name} never became ready: {fleet.seconds:.0f} s after `{' '.join(fleet.command)}` not every worker had answered a"
+        f" request (ready_deadline of the profile {trial.source}). It last wrote: {words.strip()[:200]}. Check [server].request"
+        " and [workers] of the profile, or give the server longer by ready_deadline."
+    )
+
+
+def select(items: list[pytest.Item], globs: Sequence[str]) -> tuple[list[pytest.Item], list[pytest.Item]]:
+    """Items to run and to deselect: rules that no glob matches go."""
+    if not globs:
+        return items, []
+    keep = [item for item in items if (rule := rule_of_item(item)) is None or _matches(rule.id, globs)]
+    return keep, [item for item in items if item not in keep]
+
+
+def check_globs(globs: Sequence[str], rules: Iterable[Rule]) -> None:
+    """:raises UserError: a glob of --gpu-rule matches no rule."""
+    ids = [rule.id for rule in rules]
+    for glob in globs:
+        if not any(_matches(id, [glob]) for id in ids):
+            raise UserError(
+                f"--gpu-rule={glob} matches no rule. Rules are named like {ids[0]}; globs like 'VIS-*' work. All of them:"
+                f" {', '.join(ids)}."
+            )
+
+
+def _matches(id: str, globs: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(id, glob.upper()) for glob in globs)
+
+
+def order(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Slow rules first and apart: pytest-xdist hands out neighbours to one worker."""
+    slow = [item for item in items if (rule := rule_of_item(item)) is not None and rule.id.startswith(SLOW_FAMILY)]
+    rest = [item for item in items if item not in slow]
+    spread: list[pytest.Item] = []
+    for item in slow:
+        spread.append(item)
+        if rest:
+            spread.append(rest.pop(0))
+    return spread + rest
+
+
+def mark_known(items: Iterable[pytest.Item], trial: Trial) -> None:
+    """Known violations are strict xfails; a SHOULD rule that is broken does not fail the run unless --gpu-strict."""
+    for item in items:
+        rule = rule_of_item(item)
+        if rule is None:
+            continue
+        if rule.id in trial.expected:
+            reason = f"known: {trial.expected[rule.id].seen}"
+            item.add_marker(pytest.mark.xfail(raises=Violation, strict=True, reason=reason))
+        elif rule.level is Level.SHOULD and not trial.strict:
+            item.add_marker(pytest.mark.xfail(raises=Violation, strict=False, reason="a SHOULD rule"))
+
+
+def rule_of_item(item: pytest.Item) -> Rule | None:
+    return rule_of(getattr(item, "function", None))
+
+
+def judge(item: pytest.Function, rule: Rule) -> Generator[None, object, object]:
+    """Run one rule and keep its result on the item."""
+    trial = trial_of(item.config)
+    declared = next((entry for entry in trial.profile.unsupported if entry.rule == rule.id), None)
+    if declared is not None:
+        _keep(item, rule, Verdict.UNSUPPORTED, declared.reason)
+        _skip_or_fail(trial, f"declared unsupported: {declared.reason}")
+    try:
+        returned = yield
+    except Violation as violation:
+        verdict = Verdict.FAIL if rule.level is Level.MUST or trial.strict else Verdict.WARN
+        _keep(item, rule, verdict, violation.headline, violation.facts)
+        raise
+    except NotApplicable as reason:
+        _keep(item, rule, Verdict.NOT_APPLICABLE, str(reason))
+        _skip_or_fail(trial, f"not applicable: {reason}")
+    except Exception as error:
+        _keep(item, rule, Verdict.ERROR, f"{type(error).__name__}: {error}")
+        raise
+    _keep(item, rule, Verdict.PASS)
+    return returned
+
+
+def _skip_or_fail(trial: Trial, reason: str) -> None:
+    if trial.certify:
+        pytest.fail(f"--gpu-certify allows no rule to be left out; this one is {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+def _keep(item: pytest.Item, rule: Rule, verdict: Verdict, headline: str = "", facts: Sequence[str] = ()) -> None:
+    scenarios = tuple(dict.fromkeys(scenario.key for scenario in item.stash.get(PLAYED, [])))
+    known = rule.id in trial_of(item.config).expected
+    item.stash[RESULT] = RuleResult(rule, verdict, headline, tuple(facts), scenarios, known)
+    item.user_properties += [("gpu_rule", rule.id), ("gpu_level", rule.level.value), ("gpu_verdict", verdict.value)]
+
+
+def send(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+    """Put the item's result on its report, and show a violation as its own words instead of a traceback."""
+    rule = rule_of_item(item)
+    if rule is None or TRIAL not in item.config.stash:
+        return
+    if call.when == "setup" and call.excinfo is not None and RESULT not in item.stash:
+        _keep(item, rule, Verdict.ERROR, f"the harness failed: {call.excinfo.value}")
+        setattr(report, RESULT_ATTRIBUTE, item.stash[RESULT].as_dict())
+    if call.when == "call" and RESULT in item.stash:
+        setattr(report, RESULT_ATTRIBUTE, item.stash[RESULT].as_dict())
+        if call.excinfo is not None and isinstance(call.excinfo.value, Violation) and report.failed:
+            report.longrepr = f"{rule.id} ({rule.level.value}): {rule.summary}\n\n{call.excinfo.value}"
+
+
+def receive(trial: Trial, report: pytest.TestReport) -> None:
+    """Collect the result that a report carries."""
+    data: dict[str, Any] | None = getattr(report, RESULT_ATTRIBUTE, None)
+    if data is not None:
+        result = RuleResult.from_dict(data)
+        trial.results[result.rule.id] = result
+

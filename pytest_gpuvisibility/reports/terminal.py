@@ -1,0 +1,144 @@
+"""The end of a conformance run, for a person who has never seen one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from ..verdicts import Level, RuleResult, Verdict
+
+FAMILIES = ("VIS", "OVR", "LIF", "IDN", "ASN", "CTR", "TEL")
+"""Worst first: taking what belongs to others, then not saying so, then not letting go."""
+WORST = 3
+WIDTH = 100
+
+
+class Launch(Protocol):
+    """What the summary needs of a fleet."""
+
+    @property
+    def began(self) -> float: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def inventory(self) -> str: ...
+
+
+class Judged(Protocol):
+    """What the summary needs of a trial."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def results(self) -> Mapping[str, RuleResult]: ...
+    @property
+    def expected(self) -> Mapping[str, object]: ...
+    @property
+    def expected_from(self) -> str: ...
+
+
+def summary(trial: Judged, launches: Mapping[str, Launch], seconds: float, exit_code: int) -> list[str]:
+    """The lines to print: what was judged, the count, the worst three in words, and every rule that does not pass."""
+    results = sorted(trial.results.values(), key=_severity)
+    lines = [_title(trial, launches, seconds), "", _count(results), ""]
+    worst = _worst(results)
+    for result in worst:
+        lines += _in_words(result)
+    lines += _rest(trial, [result for result in results if result not in worst])
+    return [*lines, "", _ending(trial, results, exit_code)]
+
+
+def _title(trial: Judged, launches: Mapping[str, Launch], seconds: float) -> str:
+    machines = ", ".join(dict.fromkeys(launch.inventory for launch in launches.values()))
+    starting = _union([(launch.began, launch.began + launch.seconds) for launch in launches.values()])
+    return (
+        f"{trial.name} on simulated {machines}: {_number(len(trial.results), 'rule')}, {_number(len(launches), 'scenario')},"
+        f" {seconds:.0f} s ({starting:.0f} s of it the server's own start-up)"
+    )
+
+
+def _union(spans: Sequence[tuple[float, float]]) -> float:
+    """Seconds covered by at least one span: launches that ran side by side count once."""
+    total, reached = 0.0, float("-inf")
+    for begin, end in sorted(spans):
+        total += max(0.0, end - max(begin, reached))
+        reached = max(reached, end)
+    return total
+
+
+def _count(results: Sequence[RuleResult]) -> str:
+    def of(verdict: Verdict) -> int:
+        return sum(result.verdict is verdict for result in results)
+
+    parts = [f"{_number(of(Verdict.FAIL), 'MUST rule')} {'fails' if of(Verdict.FAIL) == 1 else 'fail'}"]
+    parts += [f"{_number(of(Verdict.WARN), 'SHOULD rule')} warn{'s' if of(Verdict.WARN) == 1 else ''}"] * bool(of(Verdict.WARN))
+    parts.append(f"{of(Verdict.PASS)} pass")
+    parts += [
+        f"{of(verdict)} {verdict.value}"
+        for verdict in (Verdict.NOT_APPLICABLE, Verdict.UNSUPPORTED, Verdict.ERROR)
+        if of(verdict)
+    ]
+    if of(Verdict.ERROR):
+        judgement = "Not judged"
+    else:
+        judgement = "Does not conform" if of(Verdict.FAIL) else "Conforms"
+    return f"{judgement}: {', '.join(parts)}."
+
+
+def _severity(result: RuleResult) -> tuple[int, int, str]:
+    order = (Verdict.ERROR, Verdict.FAIL, Verdict.WARN, Verdict.UNSUPPORTED, Verdict.NOT_APPLICABLE, Verdict.PASS)
+    family = result.rule.id.partition("-")[0]
+    return order.index(result.verdict), FAMILIES.index(family) if family in FAMILIES else len(FAMILIES), result.rule.id
+
+
+def _worst(results: Iterable[RuleResult]) -> list[RuleResult]:
+    """The first violation of each of the first families: three kinds of trouble rather than one thrice."""
+    chosen: dict[str, RuleResult] = {}
+    for result in results:
+        if result.violated and result.rule.level is Level.MUST:
+            chosen.setdefault(result.rule.id.partition("-")[0], result)
+    return list(chosen.values())[:WORST]
+
+
+def _in_words(result: RuleResult) -> list[str]:
+    launch, *facts = result.facts or ("",)
+    first = f"  {result.rule.id}  {result.headline}"
+    return [f"{first:<48}  {launch}".rstrip(), *(_cut(f"           {fact}") for fact in facts[:1])]
+
+
+def _rest(trial: Judged, results: Sequence[RuleResult]) -> list[str]:
+    shown = [result for result in results if result.verdict is not Verdict.PASS]
+    if not shown:
+        return []
+    lines = [f"  {len(shown)} more; one rule alone: gpu-visibility check {trial.source} --gpu-rule={shown[0].rule.id}", ""]
+    for result in shown:
+        known = ", known" if result.known and result.violated else ""
+        lines.append(_cut(f"  {result.rule.id}  {result.verdict.value + known:<14}  {result.headline}"))
+    return lines
+
+
+def _ending(trial: Judged, results: Sequence[RuleResult], exit_code: int) -> str:
+    violated = [result for result in results if result.violated]
+    new = [result.rule.id for result in violated if not result.known and result.verdict is Verdict.FAIL]
+    fixed = [result.rule.id for result in results if result.known and result.verdict is Verdict.PASS]
+    known = sum(result.known for result in violated)
+    if fixed:
+        return (
+            f"No longer violated, although {trial.expected_from} lists them: {', '.join(fixed)}. Remove their lines:"
+            f" exit code {exit_code}."
+        )
+    if new:
+        return f"{_number(len(new), 'violation')} not in {trial.expected_from}: {', '.join(new)}: exit code {exit_code}."
+    if known:
+        return f"All {known} violations are known for {trial.name}, none has been fixed, none is new: exit code {exit_code}."
+    return f"Exit code {exit_code}."
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"

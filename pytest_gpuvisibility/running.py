@@ -1,0 +1,105 @@
+"""Run one program on a simulated machine, and say at the end who touched what."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from .errors import UserError
+from .inventory import Inventory
+from .simulator.ledger import LedgerRecord
+from .simulator.machine import Machine
+
+FORWARDED = (signal.SIGTERM, signal.SIGHUP)
+NOT_FOUND = 127
+"""What a shell answers for a program that is not there."""
+
+
+def run_program(
+    program: Sequence[str],
+    inventory: Inventory,
+    *,
+    visible: str | None = None,
+    launch: str = "error",
+    audit: Path | None = None,
+) -> int:
+    """Run ``program``; its exit code, 128 + signal where one killed it, 127 where it does not exist.
+
+    Its standard streams are its own; the table of who touched what goes to stderr after it has ended.
+
+    :raises UserError: the ledger cannot be kept at ``audit``.
+    """
+    if audit is not None and not audit.absolute().parent.is_dir():
+        raise UserError(f"--audit={audit}: there is no directory {audit.absolute().parent}. Create it, or write elsewhere.")
+    with Machine.create(inventory, launch=launch) as machine:
+        environ = machine.environ(os.environ)
+        if visible is not None:
+            environ["CUDA_VISIBLE_DEVICES"] = visible
+        code = _run(program, environ)
+        print("\n".join(touch_table(machine.ledger.records(), inventory)), file=sys.stderr)
+        if audit is not None:
+            _keep(machine.directory / "ledger.jsonl", audit)
+    return code
+
+
+def _run(program: Sequence[str], environ: dict[str, str]) -> int:
+    found = shutil.which(program[0], path=environ.get("PATH"))
+    if found is None:
+        print(f"gpu-visibility: error: {program[0]}: no such program on PATH", file=sys.stderr)
+        return NOT_FOUND
+    with subprocess.Popen([found, *program[1:]], env=environ) as child, _signals_forwarded(child):
+        while True:
+            try:
+                code = child.wait()
+                return code if code >= 0 else 128 - code
+            except KeyboardInterrupt:
+                continue  # the terminal sent it to the child as well: its exit code is what counts
+
+
+@contextmanager
+def _signals_forwarded(child: subprocess.Popen[bytes]) -> Iterator[None]:
+    def forward(number: int, frame: FrameType | None) -> None:
+        child.send_signal(number)
+
+    before = {number: signal.signal(number, forward) for number in FORWARDED}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def touch_table(records: Sequence[LedgerRecord], inventory: Inventory) -> list[str]:
+    """One line for each process that initialised the driver: its mask, and the devices that it touched."""
+    by_process: dict[tuple[int, int], list[LedgerRecord]] = {}
+    for record in records:
+        by_process.setdefault((record.pid, record.start), []).append(record)
+    if not by_process:
+        return [f"gpu-visibility: no process initialised CUDA on {inventory.name}"]
+    names = {device.uuid: f"GPU {device.index}" for device in inventory.devices}
+    lines = [f"gpu-visibility: who touched what on {inventory.name} (simulated)"]
+    for (pid, _), found in by_process.items():
+        touched = dict.fromkeys(names.get(r.uuid, r.uuid) for r in found if r.uuid and r.event in ("context", "alloc"))
+        mask = found[0].cuda_visible_devices
+        shown = "unset" if mask is None else f'"{mask}"'
+        lines.append(f"  {pid:>8}  {Path(found[0].argv0).name:<16} CUDA_VISIBLE_DEVICES {shown:<12} touched {', '.join(touched) or 'nothing'}")
+        refused = dict.fromkeys(record.function for record in found if record.event == "refused" and record.function)
+        if "cuGetExportTable" in refused:
+            lines.append("            uses the static CUDA runtime, which cannot be simulated: link it with -cudart shared")
+    return lines
+
+
+def _keep(ledger: Path, audit: Path) -> None:
+    draft = audit.with_name(f".{audit.name}.{os.getpid()}.draft")
+    try:
+        shutil.copyfile(ledger, draft)
+        os.replace(draft, audit)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,336 @@
+"""One launch of the server under test, observed to its end, and judged by any number of rules.
+
+A :class:`Scenario` says what to launch and what to do to it; a :class:`Fleet` is what was seen, as plain data. Scenarios
+are launched once a session: the first test that asks launches, the others read its record, in whichever pytest-xdist
+worker they run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import signal
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .inventory import Device, Inventory
+from .processes import ProcessFacts
+from .profile import Profile
+from .resolver import resolve
+from .server import Outcome, ServerProcess
+from .simulator.machine import Machine
+from .witness import Account, Evidence, LedgerWitness, Suspect, Witness
+
+REACTION_DEADLINE = 10.0
+"""Seconds that a server has to notice a worker that died while it was starting."""
+FAREWELL_DEADLINE = 3.0
+"""Seconds between asking a server to stop and killing it, where no rule judges how it stops."""
+TAIL = 4000
+"""Characters kept of what a server wrote, from the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One launch. ``visible`` and ``device_order`` are the two CUDA variables; None means unset."""
+
+    inventory: str = "a100x8"
+    visible: str | None = None
+    device_order: str | None = None
+    groups: int = 1
+    devices: int = 1
+    layout: str | None = None
+    """Replaces ``{groups}…{devices}`` in the command: for layouts that no two numbers can express."""
+    nvidia_smi: bool = True
+    worker_dies_in_setup: bool = False
+    ending: str = "stop"
+    """``stop`` as the profile says, a signal to the launcher, or ``kill-workers``."""
+
+    @property
+    def key(self) -> str:
+        """The same for the same launch, in every process."""
+        return hashlib.sha256(json.dumps(dataclasses.astuple(self)).encode()).hexdigest()[:16]
+
+    @property
+    def asked(self) -> int:
+        """How many devices the layout asks for."""
+        return self.groups * self.devices
+
+    def describe(self) -> str:
+        """One line that a person can read: the variables, the layout, what was done."""
+        parts = [describe_mask(self.visible)]
+        if self.device_order is not None:
+            parts.append(f"CUDA_DEVICE_ORDER={self.device_order}")
+        parts.append(f"layout {self.layout!r}" if self.layout is not None else _layout_words(self.groups, self.devices))
+        if not self.nvidia_smi:
+            parts.append("no nvidia-smi on PATH")
+        if self.worker_dies_in_setup:
+            parts.append("one worker killed while it starts")
+        if self.ending == "kill-workers":
+            parts.append("all workers killed")
+        elif self.ending != "stop":
+            parts.append(f"{self.ending} to the launcher")
+        return ", ".join(parts)
+
+
+def describe_mask(visible: str | None) -> str:
+    """The variable as one would type it."""
+    if visible is None:
+        return "CUDA_VISIBLE_DEVICES unset"
+    return f"CUDA_VISIBLE_DEVICES={visible}" if visible else 'CUDA_VISIBLE_DEVICES=""'
+
+
+def _layout_words(groups: int, devices: int) -> str:
+    return f"{groups} group{'s' if groups != 1 else ''} of {devices}"
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRecord:
+    """One process of a fleet. Devices are UUIDs; ``shown`` is None where nobody knows what the process saw."""
+
+    pid: int
+    ppid: int
+    role: str
+    group: int | None
+    argv: tuple[str, ...]
+    evidence: Evidence
+    touched: tuple[str, ...]
+    shown: tuple[str, ...] | None
+    visible: str | None
+    device_order: str | None
+
+    def uses(self, devices_per_group: int) -> tuple[str, ...] | None:
+        """The devices it touched; for one that touched nothing, those that it is bound to use.
+
+        A worker that is shown no more devices than its group has is bound to them. One that is shown more may bind by
+        ordinal, which is legal without a mask of its own: then nobody can say, and this is None.
+        """
+        if self.touched:
+            return self.touched
+        if self.shown is None or len(self.shown) > max(devices_per_group, 0):
+            return None
+        return self.shown
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What became of one scenario.
+
+    ``outcome`` is ``ready`` (every worker answered a request), ``exited`` (the launcher ended first) or ``timeout``;
+    ``seconds`` is how long that took. ``exit_code`` is the launcher's, negative for a signal, None while it runs:
+    ``exit_code`` at that moment and ``final_exit_code`` after the ending. ``survivors`` describes the processes and ports
+    that were still there when the ending's deadline had passed.
+    """
+
+    scenario: Scenario
+    command: tuple[str, ...]
+    permitted: tuple[str, ...]
+    began: float
+    outcome: str
+    seconds: float
+    exit_code: int | None
+    processes: tuple[ProcessRecord, ...]
+    requests: dict[str, str]
+    final_exit_code: int | None
+    farewell_seconds: float
+    survivors: tuple[str, ...]
+    reports_ready: bool
+    """After a worker died in set-up: the front door is open, or every worker that is left answers."""
+    stdout: str = field(default="", repr=False)
+    stderr: str = field(default="", repr=False)
+
+    @property
+    def workers(self) -> tuple[ProcessRecord, ...]:
+        return tuple(process for process in self.processes if process.role == "worker")
+
+    @property
+    def inventory(self) -> str:
+        return self.scenario.inventory
+
+    @property
+    def ready(self) -> bool:
+        return self.outcome == "ready"
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Fleet:
+        """The inverse of :meth:`as_dict` after a journey through JSON."""
+        processes = tuple(
+            ProcessRecord(
+                **{
+                    **process,
+                    "argv": tuple(process["argv"]),
+                    "evidence": Evidence(process["evidence"]),
+                    "touched": tuple(process["touched"]),
+                    "shown": None if process["shown"] is None else tuple(process["shown"]),
+                }
+            )
+            for process in data["processes"]
+        )
+        return cls(
+            **{
+                **data,
+                "scenario": Scenario(**data["scenario"]),
+                "command": tuple(data["command"]),
+                "permitted": tuple(data["permitted"]),
+                "survivors": tuple(data["survivors"]),
+                "processes": processes,
+            }
+        )
+
+
+class Theatre:
+    """Plays scenarios, each once, for one server and one session.
+
+    ``room`` is a directory that all pytest-xdist workers of the session share.
+    """
+
+    def __init__(self, profile: Profile, room: Path) -> None:
+        self.profile = profile
+        self.room = room
+
+    def play(self, scenario: Scenario) -> Fleet:
+        """The fleet of ``scenario``, launched now or earlier in the session, here or in another process."""
+        record = self.room / f"{scenario.key}.json"
+        with open(record.with_suffix(".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not record.exists():
+                _write_whole(record, play(scenario, self.profile, self.room / scenario.key))
+            return Fleet.from_dict(json.loads(record.read_text()))
+
+    def fleets(self) -> dict[str, Fleet]:
+        """All fleets so far, by their scenario's key."""
+        return {path.stem: Fleet.from_dict(json.loads(path.read_text())) for path in sorted(self.room.glob("*.json"))}
+
+
+def _write_whole(path: Path, fleet: Fleet) -> None:
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(fleet.as_dict()))
+    os.replace(draft, path)
+
+
+def play(scenario: Scenario, profile: Profile, directory: Path) -> Fleet:
+    """Launch the server on a simulated machine, watch it, end it, and leave nothing behind."""
+    inventory = Inventory.load(scenario.inventory)
+    permitted = resolve(scenario.visible, inventory, device_order=scenario.device_order).devices
+    directory.mkdir()
+    with Machine.create(inventory, directory / "machine") as machine:
+        environ = _environ(scenario, machine)
+        with ServerProcess(profile, directory=directory / "server") as server:
+            return _observe(scenario, server, LedgerWitness(machine), environ, permitted)
+
+
+def _environ(scenario: Scenario, machine: Machine) -> dict[str, str]:
+    environ = machine.environ(os.environ, nvidia_smi=scenario.nvidia_smi)
+    for name, value in (("CUDA_VISIBLE_DEVICES", scenario.visible), ("CUDA_DEVICE_ORDER", scenario.device_order)):
+        environ.pop(name, None)
+        if value is not None:
+            environ[name] = value
+    return environ
+
+
+def _observe(
+    scenario: Scenario,
+    server: ServerProcess,
+    witness: Witness,
+    environ: dict[str, str],
+    permitted: Iterable[Device],
+) -> Fleet:
+    began = time.time()
+    server.start(groups=scenario.groups, devices=scenario.devices, environ=environ, layout=scenario.layout)
+    reports_ready = False
+    if scenario.worker_dies_in_setup:
+        outcome, reports_ready = _kill_one_worker_early(server)
+    else:
+        outcome = server.wait_until_ready()
+    requests = {}
+    if outcome.kind == "ready":
+        for group in range(scenario.groups):
+            reply = server.request(group)
+            requests[str(group)] = "answered" if reply.ok else reply.error
+    server.observe()
+    processes = _records(server.seen.values(), witness)
+    farewell = time.monotonic()
+    survivors = _end(scenario, server)
+    return Fleet(
+        scenario=scenario,
+        command=tuple(server.command),
+        permitted=tuple(device.uuid for device in permitted),
+        began=began,
+        outcome=outcome.kind,
+        seconds=outcome.seconds,
+        exit_code=outcome.exit_code,
+        processes=processes,
+        requests=requests,
+        final_exit_code=server.wait_exit(0),
+        farewell_seconds=time.monotonic() - farewell,
+        survivors=survivors,
+        reports_ready=reports_ready,
+        stdout=server.stdout[-TAIL:],
+        stderr=server.stderr[-TAIL:],
+    )
+
+
+def _kill_one_worker_early(server: ServerProcess) -> tuple[Outcome, bool]:
+    """Kill the last worker as soon as it exists, and see whether the server admits it."""
+    victim = server.wait_for_worker(server.groups - 1)
+    server.kill(victim.pid, signal.SIGKILL)
+    outcome = server.wait_until_ready(REACTION_DEADLINE)
+    return outcome, outcome.kind == "timeout" and server.answers_front()
+
+
+def _end(scenario: Scenario, server: ServerProcess) -> tuple[str, ...]:
+    """Do to the server what the scenario says; describe what is left when its deadline has passed."""
+    profile = server.profile.server
+    if scenario.ending == "kill-workers":
+        for facts in server.observe():
+            if facts.role == "worker":
+                server.kill(facts.pid, signal.SIGKILL)
+        server.wait_exit(profile.stop_deadline)
+        return ()
+    if scenario.ending == "stop":
+        server.signal_launcher(signal.Signals[profile.stop])
+        return _describe(server.wait_all_gone(FAREWELL_DEADLINE))
+    server.signal_launcher(signal.Signals[scenario.ending])
+    return _describe(server.wait_all_gone(profile.stop_deadline))
+
+
+def _describe(survivors: Iterable[ProcessFacts]) -> tuple[str, ...]:
+    return tuple(f"{survivor.role} {survivor.pid}: {' '.join(survivor.argv)}" for survivor in survivors)
+
+
+def _records(seen: Iterable[ProcessFacts], witness: Witness) -> tuple[ProcessRecord, ...]:
+    seen = list(seen)
+    suspects = [Suspect(facts.pid, facts.start_time, facts.environ) for facts in seen]
+    accounts = witness.accounts(suspects)
+    known = [
+        _record(accounts[facts.pid], facts.pid, facts.ppid, facts.role, facts.group, tuple(facts.argv)) for facts in seen
+    ]
+    strangers = [
+        _record(account, pid, 0, "other", None, ()) for pid, account in witness.strangers(suspects).items()
+    ]
+    return tuple(known + strangers)
+
+
+def _record(
+    account: Account, pid: int, ppid: int, role: str, group: int | None, argv: tuple[str, ...]
+) -> ProcessRecord:
+    return ProcessRecord(
+        pid=pid,
+        ppid=ppid,
+        role=role,
+        group=group,
+        argv=argv,
+        evidence=account.evidence,
+        touched=account.touched,
+        shown=account.shown,
+        visible=account.visible,
+        device_order=account.device_order,
+    )

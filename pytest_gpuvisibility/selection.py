@@ -1,0 +1,189 @@
+"""Which machine and which of its devices a pytest session runs on, and the environment that says so.
+
+Applied once, in the process that the user started, before any conftest is imported; pytest-xdist workers inherit the result.
+Whatever is changed in ``os.environ`` is changed back by :meth:`Selection.undo`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import UserError
+from .inventory import Inventory
+from .resolver import Visibility, narrow, resolve
+from .simulator.machine import Machine
+
+MASK = "CUDA_VISIBLE_DEVICES"
+ORDER = "CUDA_DEVICE_ORDER"
+MACHINE = "GPU_VISIBILITY_MACHINE"
+OUTER = "PYTEST_GPU_VISIBILITY_OUTER"
+"""Set while a selection is in force, so that nobody who inherits the environment narrows it again."""
+DEFAULT_INVENTORY = "a100x8"
+DRIVER_FILES = ("/dev/nvidiactl", "/dev/dxg", "/proc/driver/nvidia/version")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value with where it came from, for messages: ``--gpu-visibility``, ``gpu_visibility in pyproject.toml``."""
+
+    value: str
+    source: str
+
+    def __str__(self) -> str:
+        return f"{self.source}={self.value}" if self.source.startswith("-") else f"{self.source} = {self.value}"
+
+
+@dataclass
+class Selection:
+    """A machine and what is visible of it, in force from :func:`select` to :meth:`undo`."""
+
+    inventory: Inventory
+    machine: Machine | None
+    request: Setting | None
+    visibility: Visibility
+    _before: Mapping[str, str | None]
+    _owns_machine: bool
+
+    @property
+    def kind(self) -> str:
+        return "simulated" if self.machine else "real"
+
+    def environ(self) -> dict[str, str]:
+        """The environment for a child that is to see what this process sees."""
+        return {name: value for name, value in os.environ.items() if name != OUTER}
+
+    def narrow(self, setting: Setting) -> Visibility:
+        """What is visible under a further narrowing; changes nothing.
+
+        :raises UserError: it asks for a device that is not permitted.
+        """
+        value = narrowed(setting, self.visibility, self.inventory, self.kind)
+        return resolve(value, self.inventory, device_order=os.environ.get(ORDER))
+
+    def header(self) -> str:
+        """One line for pytest's header."""
+        devices = ", ".join(
+            f"GPU {device.index} {device.short_name} {device.uuid[:8]}…" for device in self.visibility.devices
+        )
+        what = f"{self.request.value} (from {self.request.source})" if self.request else "all that the caller has"
+        return f"gpu-visibility: {what} -> {devices or 'no GPU'}; inventory {self.inventory.name} ({self.kind})"
+
+    def undo(self) -> None:
+        """Put the environment back and remove the simulated machine, if this process made it."""
+        if self.machine is not None:
+            self.machine.detach()
+            if self._owns_machine:
+                self.machine.close()
+        restore(os.environ, self._before)
+
+
+def select(inventory: Setting | None, visibility: Setting | None) -> Selection:
+    """Put the session on a machine and narrow it, or take over what an outer pytest process has selected.
+
+    :raises UserError: an inventory or a device that does not exist or is not permitted.
+    """
+    if OUTER in os.environ:
+        return _inherit(visibility)
+    before = {name: os.environ.get(name) for name in (MASK, OUTER)}
+    chosen = inventory.value if inventory else ("real" if real_gpus_answer() else DEFAULT_INVENTORY)
+    if chosen == "real":
+        machine, devices = None, Inventory.from_nvml()
+    else:
+        devices = Inventory.load(chosen)
+        machine = Machine.create(devices)
+        machine.attach()
+    try:
+        outer = resolve(os.environ.get(MASK), devices, device_order=os.environ.get(ORDER))
+        os.environ[OUTER] = os.environ.get(MASK, "unset")
+        if visibility is not None:
+            os.environ[MASK] = narrowed(visibility, outer, devices, "simulated" if machine else "real")
+        seen = resolve(os.environ.get(MASK), devices, device_order=os.environ.get(ORDER))
+        return Selection(devices, machine, visibility, seen, before, _owns_machine=True)
+    except BaseException:
+        if machine is not None:
+            machine.detach()
+            machine.close()
+        restore(os.environ, before)
+        raise
+
+
+def _inherit(visibility: Setting | None) -> Selection:
+    directory = os.environ.get(MACHINE)
+    machine = Machine.open(Path(directory)) if directory else None
+    if machine is not None:
+        machine.attach()
+    devices = machine.inventory if machine else Inventory.from_nvml()
+    seen = resolve(os.environ.get(MASK), devices, device_order=os.environ.get(ORDER))
+    return Selection(devices, machine, visibility, seen, {}, _owns_machine=False)
+
+
+def restore(environ: MutableMapping[str, str], before: Mapping[str, str | None]) -> None:
+    """Give each variable its earlier value; None means it was not set."""
+    for name, value in before.items():
+        if value is None:
+            environ.pop(name, None)
+        else:
+            environ[name] = value
+
+
+def narrowed(setting: Setting, outer: Visibility, inventory: Inventory, kind: str) -> str:
+    """The mask that leaves of ``outer`` what ``setting`` asks for; its ordinals count within ``outer``.
+
+    :raises UserError: a token names no device of ``outer``, or one twice.
+    """
+    words = setting.value.strip()
+    if words == "all":
+        return narrow(outer, range(len(outer.devices)))
+    if words in ("none", ""):
+        return ""
+    positions = [_position(token.strip(), setting, outer, inventory, kind) for token in words.split(",")]
+    for position in positions:
+        if positions.count(position) > 1:
+            raise UserError(
+                f"{setting} names device {position} twice. CUDA shows no device at all under such a mask; name each once."
+            )
+    return narrow(outer, positions)
+
+
+def _position(token: str, setting: Setting, outer: Visibility, inventory: Inventory, kind: str) -> int:
+    if re.fullmatch(r"[0-9]{1,9}", token) and int(token) < len(outer.devices):
+        return int(token)
+    if token.startswith(("GPU-", "MIG-")):
+        found = [place for place, device in enumerate(outer.devices) if device.uuid.startswith(token)]
+        if len(found) == 1:
+            return found[0]
+    raise UserError(_not_there(token, setting, outer, inventory, kind))
+
+
+def _not_there(token: str, setting: Setting, outer: Visibility, inventory: Inventory, kind: str) -> str:
+    count = len(outer.devices)
+    ordinals = {0: "no device", 1: "only 0"}.get(count, f"only 0-{count - 1}")
+    mask = os.environ.get(MASK)
+    state = "there" if mask is None else f"permitted by CUDA_VISIBLE_DEVICES={mask}"
+    use = [f"ordinals 0-{count - 1}" if count > 1 else "ordinal 0"] if count else []
+    use.append(f"a UUID from `gpu-visibility inventories {inventory.name}`" if kind == "simulated" else "a UUID from `nvidia-smi -L`")
+    if kind == "simulated" and mask is None:
+        use.append("a larger inventory such as --gpu-inventory=a100x8")
+    return (
+        f"{setting} asks for device {token or 'without a name'}, but {ordinals} {'is' if count < 2 else 'are'} {state}"
+        f" (inventory {inventory.name}, {kind}).\nUse {', '.join(use[:-1])}{', or ' if len(use) > 1 else ''}{use[-1]};"
+        " `all` and `none` work too."
+    )
+
+
+def real_gpus_answer() -> bool:
+    """Whether this machine's own NVML lists a GPU. Asked in a child: a driver that is loaded cannot be replaced."""
+    if MACHINE not in os.environ and not any(os.path.exists(path) for path in DRIVER_FILES):
+        return False
+    question = "import pynvml; pynvml.nvmlInit(); raise SystemExit(pynvml.nvmlDeviceGetCount() == 0)"
+    return _succeeds([sys.executable, "-c", question])
+
+
+def _succeeds(command: Sequence[str]) -> bool:
+    return subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL).returncode == 0

@@ -1,0 +1,101 @@
+"""The hooks of a session that judges a server; registered only where ``--gpu-server`` is given."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from . import judging
+from .conformance import catalogue
+from .errors import UserError
+from .judging import TRIAL, Trial
+from .reports import json_report, terminal
+from .server import SessionDirectory
+
+
+class TrialPlugin:
+    """Thin hooks around a :class:`Trial`. The controller owns the launches' directory; workers are told where it is."""
+
+    def __init__(self, config: pytest.Config, trial: Trial, is_worker: bool) -> None:
+        self.config = config
+        self.trial = trial
+        self.is_worker = is_worker
+        self.started = time.monotonic()
+
+    @classmethod
+    def open(cls, config: pytest.Config) -> TrialPlugin:
+        """:raises UserError: a profile, rule, report path or expectations file that does not exist or is malformed."""
+        rules = catalogue()
+        judging.check_globs(config.getoption("gpu_rule"), rules)
+        json_report.check_paths(config.getoption("gpu_report"))
+        worker: dict[str, Any] | None = getattr(config, "workerinput", None)
+        if worker is not None:
+            trial = judging.open_trial(config, Path(worker["gpu_room"]), rules, worker["gpu_version"])
+        else:
+            directory = SessionDirectory()
+            config.add_cleanup(directory.close)
+            trial = judging.open_trial(config, directory.path, rules)
+        config.stash[TRIAL] = trial
+        return cls(config, trial, worker is not None)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        node.workerinput |= {"gpu_room": str(self.trial.theatre.room), "gpu_version": self.trial.version}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self) -> None:
+        if self.is_worker or self.config.option.collectonly:
+            return
+        self._say(f"starting {self.trial.name} once without a mask, to see that it runs ...")
+        try:
+            fleet = self.trial.control()
+        except UserError as error:
+            raise pytest.UsageError(str(error)) from None
+        self._say(f"{fleet.outcome} after {fleet.seconds:.1f} s; now the rules")
+
+    def _say(self, text: str) -> None:
+        reporter = self.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.write_line(f"gpu-visibility: {text}")
+
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        kept, dropped = judging.select(items, config.getoption("gpu_rule"))
+        if dropped:
+            config.hook.pytest_deselected(items=dropped)
+        judging.mark_known(kept, self.trial)
+        items[:] = judging.order(kept)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+        rule = judging.rule_of_item(pyfuncitem)
+        return (yield) if rule is None else (yield from judging.judge(pyfuncitem, rule))
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        report = yield
+        judging.send(item, call, report)
+        return report
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if not self.is_worker:
+            judging.receive(self.trial, report)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        if not self.is_worker and self.trial.results:
+            for path in self.config.getoption("gpu_report"):
+                json_report.write(Path(path), self.trial, self.trial.theatre.fleets())
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+        if not self.trial.results:
+            return
+        seconds = time.monotonic() - self.started
+        terminalreporter.section("GPU visibility", bold=True)
+        for line in terminal.summary(self.trial, self.trial.theatre.fleets(), seconds, int(exitstatus)):
+            terminalreporter.write_line(line)

@@ -1,0 +1,149 @@
+"""What a rule is, and what can be said of a server that was judged by it.
+
+No pytest here: a rule is a function that carries a :class:`Rule`, and it speaks by returning (pass) or by raising one of
+the exceptions below. Whatever else it raises is a failure of the harness, never of the server.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+RULE_ATTRIBUTE = "gpu_rule"
+
+
+class Level(str, enum.Enum):
+    """How binding a rule is (RFC 2119)."""
+
+    MUST = "MUST"
+    SHOULD = "SHOULD"
+
+
+MUST = Level.MUST
+SHOULD = Level.SHOULD
+
+
+class Verdict(str, enum.Enum):
+    """What one rule says of one server."""
+
+    PASS = "pass"
+    FAIL = "fail"
+    WARN = "warn"
+    """A SHOULD rule is broken."""
+    UNSUPPORTED = "unsupported"
+    """The profile declares, with a reason, that the server does not do this."""
+    NOT_APPLICABLE = "not-applicable"
+    """The rule needs something that is not there: more devices, an ability the server does not claim, evidence."""
+    ERROR = "error"
+    """The harness failed; nothing is known of the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One numbered statement about a server.
+
+    ``summary`` is the first line of the rule's docstring, ``explanation`` the rest; ``sources`` are public threads
+    (``owner/name#number``) in which people report the failure that the rule catches.
+    """
+
+    id: str
+    level: Level
+    summary: str
+    explanation: str
+    sources: tuple[str, ...]
+
+
+class Violation(AssertionError):
+    """The server breaks the rule.
+
+    ``headline`` says in a few words what the server does ("takes GPUs it was not given"); ``facts`` are the lines that
+    prove it, the first one naming the launch.
+    """
+
+    def __init__(self, headline: str, facts: Sequence[str] = ()) -> None:
+        super().__init__(headline, tuple(facts))
+        self.headline = headline
+        self.facts = tuple(facts)
+
+    def __str__(self) -> str:
+        return "\n".join([self.headline, *(f"  {fact}" for fact in self.facts)])
+
+
+class NotApplicable(Exception):
+    """The rule cannot be asked of this server on this inventory; the message says why."""
+
+
+def rule(id: str, level: Level, *, sources: Sequence[str] = ()) -> Callable[[Function], Function]:
+    """Make a test function the rule ``id``.
+
+    The first line of its docstring is the statement, the rest says why it matters and what a server should do instead.
+
+    :raises TypeError: the function has no docstring; a rule that nobody can read is not a rule.
+    """
+
+    def attach(function: Function) -> Function:
+        if not function.__doc__:
+            raise TypeError(f"rule {id}: {function.__name__} needs a docstring that states the rule")
+        summary, _, rest = function.__doc__.strip().partition("\n")
+        explanation = "\n".join(line.strip() for line in rest.strip().splitlines())
+        setattr(function, RULE_ATTRIBUTE, Rule(id, level, summary.rstrip("."), explanation, tuple(sources)))
+        return function
+
+    return attach
+
+
+def rule_of(function: object) -> Rule | None:
+    """The rule that ``function`` is, if it is one."""
+    found = getattr(function, RULE_ATTRIBUTE, None)
+    return found if isinstance(found, Rule) else None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleResult:
+    """The verdict of one rule, as plain data that travels between processes.
+
+    ``headline`` and ``facts`` are those of the :class:`Violation`, or the reason of any other verdict that is not a pass;
+    ``scenarios`` are the keys of the launches it rests on.
+    """
+
+    rule: Rule
+    verdict: Verdict
+    headline: str = ""
+    facts: tuple[str, ...] = ()
+    scenarios: tuple[str, ...] = ()
+    known: bool = False
+    """The expectations file lists this violation."""
+
+    @property
+    def violated(self) -> bool:
+        return self.verdict in (Verdict.FAIL, Verdict.WARN)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Only strings, lists, booleans and dicts: what pytest-xdist can carry."""
+        return {
+            "id": self.rule.id,
+            "level": self.rule.level.value,
+            "summary": self.rule.summary,
+            "explanation": self.rule.explanation,
+            "sources": list(self.rule.sources),
+            "verdict": self.verdict.value,
+            "headline": self.headline,
+            "facts": list(self.facts),
+            "scenarios": list(self.scenarios),
+            "known": self.known,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> RuleResult:
+        """The inverse of :meth:`as_dict`."""
+        return cls(
+            Rule(data["id"], Level(data["level"]), data["summary"], data["explanation"], tuple(data["sources"])),
+            Verdict(data["verdict"]),
+            data["headline"],
+            tuple(data["facts"]),
+            tuple(data["scenarios"]),
+            data["known"],
+        )

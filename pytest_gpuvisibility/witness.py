@@ -1,0 +1,115 @@
+"""Which process touched which device, and how we know.
+
+Two strengths of evidence, never mixed up: **touched** (the driver saw the process open a context or allocate memory) and
+**probed** (the process never initialised the driver; asked from a program started with the same environment, the driver
+shows these devices). The environment variable alone proves nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from .simulator.ledger import LedgerRecord
+from .simulator.machine import Machine
+
+TOUCHING = frozenset({"context", "alloc"})
+
+
+class Evidence(str, enum.Enum):
+    """What an :class:`Account` rests on."""
+
+    TOUCHED = "touched"
+    INITIALISED = "initialised"
+    """The process initialised the driver, saw ``shown``, and opened nothing."""
+    PROBED = "probed"
+    NONE = "none"
+    """The process left no trace in the driver and was gone before it could be probed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What a witness says of one process. Devices are UUIDs.
+
+    ``touched``: in the order of first use. ``shown``: what CUDA showed the process, or would show it, in CUDA's order;
+    None where nobody knows. ``visible`` and ``device_order``: the two variables as the driver read them, or as they stood
+    when the program was started.
+    """
+
+    evidence: Evidence
+    touched: tuple[str, ...] = ()
+    shown: tuple[str, ...] | None = None
+    visible: str | None = None
+    device_order: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A process by its identity: ``start`` (clock ticks after boot) tells it from a later one with the same pid."""
+
+    pid: int
+    start: int
+    environ: Mapping[str, str]
+
+
+class Witness(Protocol):
+    """Whatever can say which process touched which device."""
+
+    def accounts(self, suspects: Iterable[Suspect]) -> dict[int, Account]:
+        """One account per pid."""
+
+    def strangers(self, known: Iterable[Suspect]) -> dict[int, Account]:
+        """Processes that used the driver and are not among ``known``: too short-lived to be seen in /proc."""
+
+
+class LedgerWitness:
+    """The witness of a simulated machine: its ledger, and its driver for the probe."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def accounts(self, suspects: Iterable[Suspect]) -> dict[int, Account]:
+        records = self._records()
+        return {
+            suspect.pid: _from_records(found) if (found := records.get((suspect.pid, suspect.start))) else self._probe(suspect)
+            for suspect in suspects
+        }
+
+    def strangers(self, known: Iterable[Suspect]) -> dict[int, Account]:
+        identities = {(suspect.pid, suspect.start) for suspect in known}
+        return {
+            identity[0]: _from_records(records)
+            for identity, records in self._records().items()
+            if identity not in identities
+        }
+
+    def _records(self) -> dict[tuple[int, int], list[LedgerRecord]]:
+        by_process: dict[tuple[int, int], list[LedgerRecord]] = defaultdict(list)
+        for record in self._machine.ledger.records():
+            by_process[record.pid, record.start].append(record)
+        return by_process
+
+    def _probe(self, suspect: Suspect) -> Account:
+        if not suspect.environ:
+            return Account(Evidence.NONE)
+        return Account(
+            Evidence.PROBED,
+            shown=tuple(device.uuid for device in self._machine.probe(suspect.environ).devices),
+            visible=suspect.environ.get("CUDA_VISIBLE_DEVICES"),
+            device_order=suspect.environ.get("CUDA_DEVICE_ORDER"),
+        )
+
+
+def _from_records(records: list[LedgerRecord]) -> Account:
+    touched = tuple(dict.fromkeys(r.uuid for r in records if r.event in TOUCHING and r.uuid is not None))
+    first = next((r for r in records if r.event == "init"), records[0])
+    return Account(
+        Evidence.TOUCHED if touched else Evidence.INITIALISED,
+        touched=touched,
+        shown=tuple(first.visible) if first.visible is not None else None,
+        visible=first.cuda_visible_devices,
+        device_order=first.cuda_device_order,
+    )
