@@ -1,0 +1,64 @@
+/* What the parts of libnvidia-ml.so.1 share.
+ *
+ * NVML shows every GPU of the machine, whatever CUDA_VISIBLE_DEVICES says. A handle is the address of an entry in one
+ * static table, so it stays valid from one initialisation to the next, and any other pointer is recognised. */
+#ifndef GPUVISIBILITY_NVML_INTERNAL_H
+#define GPUVISIBILITY_NVML_INTERNAL_H
+
+/* Without it the header renames the unversioned functions away, and they could not be defined. */
+#define NVML_NO_UNVERSIONED_FUNC_DEFS
+#pragma GCC visibility push(default)
+#include <nvml.h>
+#pragma GCC visibility pop
+
+#include "state.h"
+
+struct gv_target {
+    struct gv_state *state;
+    struct gv_device *device;
+    const struct gv_unit *unit;
+    int unit_index, device_index; /* equal for a whole GPU */
+};
+
+/* The machine; NVML_ERROR_UNINITIALIZED before nvmlInit. */
+nvmlReturn_t gv_nvml_machine(struct gv_state **state);
+
+/* What a handle stands for, or the error that the call must return: uninitialised, `output` is NULL, not a handle,
+ * the fault of a sick GPU. gv_nvml_gpu: a MIG slice's handle is NVML_ERROR_NOT_SUPPORTED. */
+nvmlReturn_t gv_nvml_unit(nvmlDevice_t handle, const void *output, struct gv_target *target);
+nvmlReturn_t gv_nvml_gpu(nvmlDevice_t handle, const void *output, struct gv_target *target);
+
+/* The handle of a unit; the fault of its GPU where it has one. */
+nvmlReturn_t gv_nvml_handle(const struct gv_state *state, int unit, nvmlDevice_t *handle);
+
+bool gv_nvml_is_slice(const struct gv_target *target);
+/* NVML_ERROR_DEPRECATED from the driver branch on in which NVML gave the function up (590), else success. */
+nvmlReturn_t gv_nvml_given_up(const struct gv_state *state);
+/* NVML_ERROR_INSUFFICIENT_SIZE where the text and its NUL do not fit. */
+nvmlReturn_t gv_nvml_text(char *output, unsigned int length, const char *text);
+
+/* ---- what is true of a product, and not of one machine ---- */
+
+struct gv_model {
+    const char *match; /* part of the name */
+    unsigned int pci_device, pci_subsystem;
+    unsigned int power_limit, power_minimum, power_idle; /* W */
+    unsigned int graphics_clock, memory_clock;           /* MHz, the highest */
+    unsigned int bus_width;                              /* bits */
+};
+
+const struct gv_model *gv_model_of(const struct gv_device *device);
+nvmlBrandType_t gv_model_brand(const struct gv_device *device);
+nvmlDeviceArchitecture_t gv_model_architecture(const struct gv_device *device);
+bool gv_model_is_consumer(const struct gv_device *device); /* has fans and display outputs; no ECC, no serial number */
+bool gv_model_has_mig(const struct gv_device *device);
+unsigned int gv_model_cores_per_multiprocessor(const struct gv_device *device);
+unsigned int gv_model_pcie_generation(const struct gv_device *device);
+uint64_t gv_model_reserved_memory(const struct gv_device *device);
+uint64_t gv_model_bar1(const struct gv_device *device);
+const char *gv_model_vbios(const struct gv_device *device);
+const char *gv_model_inforom(const struct gv_device *device);
+/* 13 digits made from the UUID, so that it is the same at every call. */
+void gv_model_serial(const struct gv_device *device, char serial[NVML_DEVICE_SERIAL_BUFFER_SIZE]);
+
+#endif

@@ -1,0 +1,429 @@
+/* libnvidia-ml.so.1: memory, the processes that hold it, and MIG slices. */
+#include "nvml_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- memory ---- */
+
+/* Slices of one GPU instance share its memory. */
+static uint64_t used_bytes(const struct gv_target *target)
+{
+    if (!gv_nvml_is_slice(target))
+        return gv_device_used(target->state, target->device_index);
+    uint64_t used = 0;
+    for (int unit = target->state->device_count; unit < target->state->unit_count; unit++) {
+        const struct gv_unit *other = &target->state->unit[unit];
+        if (other->device == target->device_index && other->gpu_instance == target->unit->gpu_instance)
+            used += gv_unit_used(target->state, unit);
+    }
+    return used;
+}
+
+static nvmlMemory_v2_t read_memory(const struct gv_target *target)
+{
+    uint64_t total = target->unit->memory, used = used_bytes(target);
+    uint64_t reserved = gv_nvml_is_slice(target) ? 0 : gv_model_reserved_memory(target->device);
+    if (used > total)
+        used = total; /* what a process frees and another takes between two readings may be counted twice */
+    if (reserved > total - used)
+        reserved = total - used;
+    return (nvmlMemory_v2_t){nvmlMemory_v2, total, reserved, total - reserved - used, used};
+}
+
+nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t *memory)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_unit(device, memory, &target);
+    if (result != NVML_SUCCESS)
+        return result;
+    if (memory->version != nvmlMemory_v2)
+        return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+    *memory = read_memory(&target);
+    return NVML_SUCCESS;
+}
+
+/* The first version has no field for reserved memory, and counts it as used. */
+nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_unit(device, memory, &target);
+    if (result != NVML_SUCCESS)
+        return result;
+    nvmlMemory_v2_t all = read_memory(&target);
+    *memory = (nvmlMemory_t){.total = all.total, .free = all.free, .used = all.used + all.reserved};
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetBAR1MemoryInfo(nvmlDevice_t device, nvmlBAR1Memory_t *bar1)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_unit(device, bar1, &target);
+    if (result != NVML_SUCCESS)
+        return result;
+    const uint64_t mebibyte = UINT64_C(1) << 20;
+    uint64_t total = gv_model_bar1(target.device), used = mebibyte;
+    if (gv_nvml_is_slice(&target)) { /* its share, of the same proportion as its memory */
+        total = (uint64_t)((double)total * (double)target.unit->memory / (double)target.device->memory);
+        total = total / mebibyte * mebibyte;
+        used = 0;
+    }
+    *bar1 = (nvmlBAR1Memory_t){.bar1Total = total, .bar1Free = total - used, .bar1Used = used};
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetConfComputeProtectedMemoryUsage(nvmlDevice_t device, nvmlMemory_t *memory)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_unit(device, memory, &target);
+    if (result == NVML_SUCCESS)
+        *memory = (nvmlMemory_t){0};
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetMemoryBusWidth(nvmlDevice_t device, unsigned int *width)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_gpu(device, width, &target);
+    if (result == NVML_SUCCESS)
+        *width = gv_model_of(target.device)->bus_width;
+    return result;
+}
+
+/* ---- processes ---- */
+
+struct holder {
+    unsigned int pid;
+    uint64_t bytes;
+    unsigned int gpu_instance, compute_instance; /* 0xFFFFFFFF without MIG */
+};
+
+/* Stores one holder in a caller's array, whose element type depends on the function's version. */
+typedef void store_holder(void *array, unsigned int index, const struct holder *holder);
+
+static void store_v1(void *array, unsigned int index, const struct holder *holder)
+{
+    nvmlProcessInfo_v1_t *entry = (nvmlProcessInfo_v1_t *)array + index;
+    *entry = (nvmlProcessInfo_v1_t){.pid = holder->pid, .usedGpuMemory = holder->bytes};
+}
+
+static void store_v2(void *array, unsigned int index, const struct holder *holder)
+{
+    nvmlProcessInfo_v2_t *entry = (nvmlProcessInfo_v2_t *)array + index;
+    *entry = (nvmlProcessInfo_v2_t){holder->pid, holder->bytes, holder->gpu_instance, holder->compute_instance};
+}
+
+static void store_detail(void *array, unsigned int index, const struct holder *holder)
+{
+    nvmlProcessDetail_v1_t *entry = (nvmlProcessDetail_v1_t *)array + index;
+    *entry = (nvmlProcessDetail_v1_t){holder->pid, holder->bytes, holder->gpu_instance, holder->compute_instance, 0};
+}
+
+struct listing {
+    const struct gv_target *target;
+    void *array;
+    unsigned int capacity, found;
+    store_holder *store;
+};
+
+/* A GPU's own handle lists the processes of its slices too, each with the slice it is on. */
+static void list_holdings(struct listing *listing, const struct gv_process *process)
+{
+    const struct gv_target *target = listing->target;
+    for (int unit = 0, alive = -1; unit < target->state->unit_count && alive; unit++) {
+        const struct gv_unit *held = &target->state->unit[unit];
+        if (gv_nvml_is_slice(target) ? unit != target->unit_index : held->device != target->device_index)
+            continue;
+        struct holder holder = {(unsigned int)atomic_load(&process->pid), gv_usage_bytes(&process->usage[unit]),
+                                (unsigned int)held->gpu_instance, (unsigned int)held->compute_instance};
+        if (!holder.bytes)
+            continue;
+        if (alive < 0)
+            alive = gv_process_alive(process);
+        if (!alive)
+            continue;
+        if (listing->found < listing->capacity)
+            listing->store(listing->array, listing->found, &holder);
+        listing->found++;
+    }
+}
+
+/* Fills the array, and sets *count to how many there are, also where that is more than fit. */
+static nvmlReturn_t list_processes(const struct gv_target *target, unsigned int *count, void *array,
+                                   store_holder *store)
+{
+    if (*count && !array)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    struct listing listing = {target, array, *count, 0, store};
+    for (int slot = 0, limit = atomic_load(&target->state->process_limit); slot < limit; slot++)
+        list_holdings(&listing, &target->state->process[slot]);
+    *count = listing.found;
+    return listing.found > listing.capacity ? NVML_ERROR_INSUFFICIENT_SIZE : NVML_SUCCESS;
+}
+
+static nvmlReturn_t list_compute(nvmlDevice_t device, unsigned int *count, void *array, store_holder *store)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_unit(device, count, &target);
+    return result == NVML_SUCCESS ? list_processes(&target, count, array, store) : result;
+}
+
+/* Nothing draws on a simulated GPU, and no MPS daemon serves it. */
+static nvmlReturn_t list_nothing(nvmlDevice_t device, unsigned int *count)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_unit(device, count, &target);
+    if (result == NVML_SUCCESS)
+        *count = 0;
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetComputeRunningProcesses(nvmlDevice_t device, unsigned int *count, nvmlProcessInfo_v1_t *infos)
+{
+    return list_compute(device, count, infos, store_v1);
+}
+
+nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v2(nvmlDevice_t device, unsigned int *count,
+                                                     nvmlProcessInfo_v2_t *infos)
+{
+    return list_compute(device, count, infos, store_v2);
+}
+
+nvmlReturn_t nvmlDeviceGetComputeRunningProcesses_v3(nvmlDevice_t device, unsigned int *count, nvmlProcessInfo_t *infos)
+{
+    return list_compute(device, count, infos, store_v2);
+}
+
+nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses(nvmlDevice_t device, unsigned int *count,
+                                                   nvmlProcessInfo_v1_t *infos)
+{
+    (void)infos;
+    return list_nothing(device, count);
+}
+
+nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v2(nvmlDevice_t device, unsigned int *count,
+                                                      nvmlProcessInfo_v2_t *infos)
+{
+    (void)infos;
+    return list_nothing(device, count);
+}
+
+nvmlReturn_t nvmlDeviceGetGraphicsRunningProcesses_v3(nvmlDevice_t device, unsigned int *count,
+                                                      nvmlProcessInfo_t *infos)
+{
+    (void)infos;
+    return list_nothing(device, count);
+}
+
+nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses(nvmlDevice_t device, unsigned int *count,
+                                                     nvmlProcessInfo_v1_t *infos)
+{
+    (void)infos;
+    return list_nothing(device, count);
+}
+
+nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses_v2(nvmlDevice_t device, unsigned int *count,
+                                                        nvmlProcessInfo_v2_t *infos)
+{
+    (void)infos;
+    return list_nothing(device, count);
+}
+
+nvmlReturn_t nvmlDeviceGetMPSComputeRunningProcesses_v3(nvmlDevice_t device, unsigned int *count,
+                                                        nvmlProcessInfo_t *infos)
+{
+    (void)infos;
+    return list_nothing(device, count);
+}
+
+nvmlReturn_t nvmlDeviceGetRunningProcessDetailList(nvmlDevice_t device, nvmlProcessDetailList_t *list)
+{
+    enum { COMPUTE = 0, LAST = 2 };
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_unit(device, list, &target);
+    if (result != NVML_SUCCESS)
+        return result;
+    if (list->version != nvmlProcessDetailList_v1)
+        return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+    if (list->mode > LAST)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    if (list->mode == COMPUTE)
+        return list_processes(&target, &list->numProcArrayEntries, list->procArray, store_detail);
+    list->numProcArrayEntries = 0;
+    return NVML_SUCCESS;
+}
+
+/* A simulated GPU computes nothing, so there never is a sample; NVML says so with NVML_ERROR_NOT_FOUND. */
+static nvmlReturn_t no_samples(nvmlDevice_t device, const void *output)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_gpu(device, output, &target);
+    if (result != NVML_SUCCESS)
+        return result;
+    return target.device->mig_enabled ? NVML_ERROR_NOT_SUPPORTED : NVML_ERROR_NOT_FOUND;
+}
+
+nvmlReturn_t nvmlDeviceGetProcessUtilization(nvmlDevice_t device, nvmlProcessUtilizationSample_t *samples,
+                                             unsigned int *count, unsigned long long last_seen)
+{
+    (void)samples;
+    (void)last_seen;
+    nvmlReturn_t result = no_samples(device, count);
+    if (result == NVML_ERROR_NOT_FOUND)
+        *count = 0;
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetProcessesUtilizationInfo(nvmlDevice_t device, nvmlProcessesUtilizationInfo_t *info)
+{
+    nvmlReturn_t result = no_samples(device, info);
+    if (result != NVML_ERROR_NOT_FOUND)
+        return result;
+    if (info->version != nvmlProcessesUtilizationInfo_v1)
+        return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+    info->processSamplesCount = 0;
+    return result;
+}
+
+/* ---- accounting: supported, and off ---- */
+
+nvmlReturn_t nvmlDeviceGetAccountingMode(nvmlDevice_t device, nvmlEnableState_t *mode)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_gpu(device, mode, &target);
+    if (result == NVML_SUCCESS)
+        *mode = NVML_FEATURE_DISABLED;
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetAccountingBufferSize(nvmlDevice_t device, unsigned int *size)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_gpu(device, size, &target);
+    if (result == NVML_SUCCESS)
+        *size = 4000;
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetAccountingPids(nvmlDevice_t device, unsigned int *count, unsigned int *pids)
+{
+    (void)pids;
+    return list_nothing(device, count);
+}
+
+/* ---- MIG ---- */
+
+enum { MOST_SLICES = 7 };
+
+nvmlReturn_t nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned int *current, unsigned int *pending)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_gpu(device, current && pending ? current : NULL, &target);
+    if (result != NVML_SUCCESS)
+        return result;
+    if (!gv_model_has_mig(target.device))
+        return NVML_ERROR_NOT_SUPPORTED;
+    *current = *pending = target.device->mig_enabled ? NVML_DEVICE_MIG_ENABLE : NVML_DEVICE_MIG_DISABLE;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetMaxMigDeviceCount(nvmlDevice_t device, unsigned int *count)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_gpu(device, count, &target);
+    if (result == NVML_SUCCESS)
+        *count = target.device->mig_enabled ? MOST_SLICES : 0;
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetMigDeviceHandleByIndex(nvmlDevice_t device, unsigned int index, nvmlDevice_t *slice)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_gpu(device, slice, &target);
+    if (result != NVML_SUCCESS)
+        return result;
+    if (!gv_model_has_mig(target.device))
+        return NVML_ERROR_NOT_SUPPORTED;
+    for (int unit = target.state->device_count; unit < target.state->unit_count; unit++)
+        if (target.state->unit[unit].device == target.device_index && index-- == 0)
+            return gv_nvml_handle(target.state, unit, slice);
+    return NVML_ERROR_NOT_FOUND;
+}
+
+nvmlReturn_t nvmlDeviceIsMigDeviceHandle(nvmlDevice_t device, unsigned int *is_slice)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_unit(device, is_slice, &target);
+    if (result == NVML_SUCCESS)
+        *is_slice = gv_nvml_is_slice(&target);
+    return result;
+}
+
+static nvmlReturn_t open_slice(nvmlDevice_t device, const void *output, struct gv_target *target)
+{
+    nvmlReturn_t result = gv_nvml_unit(device, output, target);
+    return result == NVML_SUCCESS && !gv_nvml_is_slice(target) ? NVML_ERROR_NOT_SUPPORTED : result;
+}
+
+nvmlReturn_t nvmlDeviceGetGpuInstanceId(nvmlDevice_t device, unsigned int *id)
+{
+    struct gv_target target;
+    nvmlReturn_t result = open_slice(device, id, &target);
+    if (result == NVML_SUCCESS)
+        *id = (unsigned int)target.unit->gpu_instance;
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetComputeInstanceId(nvmlDevice_t device, unsigned int *id)
+{
+    struct gv_target target;
+    nvmlReturn_t result = open_slice(device, id, &target);
+    if (result == NVML_SUCCESS)
+        *id = (unsigned int)target.unit->compute_instance;
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetDeviceHandleFromMigDeviceHandle(nvmlDevice_t slice, nvmlDevice_t *device)
+{
+    struct gv_target target;
+    nvmlReturn_t result = open_slice(slice, device, &target);
+    return result == NVML_SUCCESS ? gv_nvml_handle(target.state, target.device_index, device) : result;
+}
+
+/* "1c.3g.71gb" is a compute instance of 1 slice in a GPU instance of 3; "3g.71gb" has all 3. */
+static void read_profile(const char *profile, unsigned int *compute_slices, unsigned int *gpu_slices)
+{
+    if (sscanf(profile, "%uc.%ug", compute_slices, gpu_slices) == 2)
+        return;
+    if (sscanf(profile, "%ug", gpu_slices) != 1)
+        *gpu_slices = 1;
+    *compute_slices = *gpu_slices;
+}
+
+nvmlReturn_t nvmlDeviceGetAttributes_v2(nvmlDevice_t device, nvmlDeviceAttributes_t *attributes)
+{
+    struct gv_target target;
+    nvmlReturn_t result = open_slice(device, attributes, &target);
+    if (result != NVML_SUCCESS)
+        return result;
+    unsigned int compute_slices, gpu_slices;
+    read_profile(target.unit->profile, &compute_slices, &gpu_slices);
+    /* From Hopper on each slice brings a video and a JPEG decoder; an A100 has one for every two slices. */
+    bool hopper = target.device->cc_major >= 9;
+    *attributes = (nvmlDeviceAttributes_t){
+        .multiprocessorCount = (unsigned int)target.unit->multiprocessors,
+        .sharedCopyEngineCount = gpu_slices,
+        .sharedDecoderCount = hopper ? gpu_slices : (gpu_slices == 3 ? 2 : gpu_slices / 2),
+        .sharedJpegCount = hopper ? gpu_slices : gpu_slices == MOST_SLICES,
+        .sharedOfaCount = gpu_slices == MOST_SLICES,
+        .gpuInstanceSliceCount = gpu_slices,
+        .computeInstanceSliceCount = compute_slices,
+        .memorySizeMB = target.unit->memory >> 20,
+    };
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetAttributes(nvmlDevice_t device, nvmlDeviceAttributes_t *attributes)
+{
+    return nvmlDeviceGetAttributes_v2(device, attributes);
+}
