@@ -14,6 +14,7 @@ from types import FrameType
 
 from .errors import UserError
 from .inventory import Inventory
+from .session_directory import SessionDirectory
 from .simulator.ledger import LedgerRecord
 from .simulator.machine import Machine
 
@@ -38,7 +39,7 @@ def run_program(
     """
     if audit is not None and not audit.absolute().parent.is_dir():
         raise UserError(f"--audit={audit}: there is no directory {audit.absolute().parent}. Create it, or write elsewhere.")
-    with Machine.create(inventory, launch=launch) as machine:
+    with SessionDirectory() as room, Machine.create(inventory, room.path / "machine", launch=launch) as machine:
         environ = machine.environ(os.environ)
         if visible is not None:
             environ["CUDA_VISIBLE_DEVICES"] = visible
@@ -86,7 +87,7 @@ def touch_table(records: Sequence[LedgerRecord], inventory: Inventory) -> list[s
     names = {device.uuid: f"GPU {device.index}" for device in inventory.devices}
     lines = [f"gpu-visibility: who touched what on {inventory.name} (simulated)"]
     for (pid, _), found in by_process.items():
-        touched = dict.fromkeys(names.get(r.uuid, r.uuid) for r in found if r.uuid and r.event in ("context", "alloc"))
+        touched = dict.fromkeys(names.get(record.touched, record.touched) for record in found if record.touched)
         mask = found[0].cuda_visible_devices
         shown = "unset" if mask is None else f'"{mask}"'
         lines.append(f"  {pid:>8}  {Path(found[0].argv0).name:<16} CUDA_VISIBLE_DEVICES {shown:<12} touched {', '.join(touched) or 'nothing'}")

@@ -17,6 +17,7 @@ from pathlib import Path
 from .errors import UserError
 from .inventory import Inventory
 from .resolver import Visibility, narrow, resolve
+from .session_directory import SessionDirectory
 from .simulator.machine import Machine
 
 MASK = "CUDA_VISIBLE_DEVICES"
@@ -48,7 +49,7 @@ class Selection:
     request: Setting | None
     visibility: Visibility
     _before: Mapping[str, str | None]
-    _owns_machine: bool
+    _room: SessionDirectory | None
 
     @property
     def kind(self) -> str:
@@ -78,8 +79,8 @@ class Selection:
         """Put the environment back and remove the simulated machine, if this process made it."""
         if self.machine is not None:
             self.machine.detach()
-            if self._owns_machine:
-                self.machine.close()
+        if self._room is not None:
+            self._room.close()
         restore(os.environ, self._before)
 
 
@@ -92,25 +93,18 @@ def select(inventory: Setting | None, visibility: Setting | None) -> Selection:
         return _inherit(visibility)
     before = {name: os.environ.get(name) for name in (MASK, OUTER)}
     chosen = inventory.value if inventory else ("real" if real_gpus_answer() else DEFAULT_INVENTORY)
-    if chosen == "real":
-        machine, devices = None, Inventory.from_nvml()
-    else:
-        devices = Inventory.load(chosen)
-        machine = Machine.create(devices)
+    devices = Inventory.from_nvml() if chosen == "real" else Inventory.load(chosen)
+    outer = resolve(os.environ.get(MASK), devices, device_order=os.environ.get(ORDER))
+    mask = narrowed(visibility, outer, devices, "real" if chosen == "real" else "simulated") if visibility else None
+    room = None if chosen == "real" else SessionDirectory()
+    machine = Machine.create(devices, room.path / "machine") if room else None
+    if machine is not None:
         machine.attach()
-    try:
-        outer = resolve(os.environ.get(MASK), devices, device_order=os.environ.get(ORDER))
-        os.environ[OUTER] = os.environ.get(MASK, "unset")
-        if visibility is not None:
-            os.environ[MASK] = narrowed(visibility, outer, devices, "simulated" if machine else "real")
-        seen = resolve(os.environ.get(MASK), devices, device_order=os.environ.get(ORDER))
-        return Selection(devices, machine, visibility, seen, before, _owns_machine=True)
-    except BaseException:
-        if machine is not None:
-            machine.detach()
-            machine.close()
-        restore(os.environ, before)
-        raise
+    os.environ[OUTER] = os.environ.get(MASK, "unset")
+    if mask is not None:
+        os.environ[MASK] = mask
+    seen = resolve(os.environ.get(MASK), devices, device_order=os.environ.get(ORDER))
+    return Selection(devices, machine, visibility, seen, before, room)
 
 
 def _inherit(visibility: Setting | None) -> Selection:
@@ -120,7 +114,7 @@ def _inherit(visibility: Setting | None) -> Selection:
         machine.attach()
     devices = machine.inventory if machine else Inventory.from_nvml()
     seen = resolve(os.environ.get(MASK), devices, device_order=os.environ.get(ORDER))
-    return Selection(devices, machine, visibility, seen, {}, _owns_machine=False)
+    return Selection(devices, machine, visibility, seen, {}, None)
 
 
 def restore(environ: MutableMapping[str, str], before: Mapping[str, str | None]) -> None:

@@ -14,7 +14,7 @@ from .conformance import catalogue
 from .errors import UserError
 from .judging import TRIAL, Trial
 from .reports import json_report, terminal
-from .server import SessionDirectory
+from .session_directory import SessionDirectory
 
 
 class TrialPlugin:

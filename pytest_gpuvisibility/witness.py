@@ -16,8 +16,6 @@ from typing import Protocol
 from .simulator.ledger import LedgerRecord
 from .simulator.machine import Machine
 
-TOUCHING = frozenset({"context", "alloc"})
-
 
 class Evidence(str, enum.Enum):
     """What an :class:`Account` rests on."""
@@ -104,12 +102,12 @@ class LedgerWitness:
 
 
 def _from_records(records: list[LedgerRecord]) -> Account:
-    touched = tuple(dict.fromkeys(r.uuid for r in records if r.event in TOUCHING and r.uuid is not None))
+    touched = tuple(dict.fromkeys(record.touched for record in records if record.touched is not None))
     first = next((r for r in records if r.event == "init"), records[0])
     return Account(
         Evidence.TOUCHED if touched else Evidence.INITIALISED,
         touched=touched,
-        shown=tuple(first.visible) if first.visible is not None else None,
+        shown=first.visible,
         visible=first.cuda_visible_devices,
         device_order=first.cuda_device_order,
     )

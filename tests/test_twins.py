@@ -1,0 +1,67 @@
+"""The suite against servers whose faults are known: every rule must be able to fail, and to pass."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from pytest_gpuvisibility.conformance import catalogue
+from pytest_gpuvisibility.reports.json_report import SCHEMA
+from pytest_gpuvisibility.verdicts import Rule
+
+
+from twin_runs import TWINS, check, profile_of, verdicts
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@pytest.mark.parametrize("rule", catalogue(), ids=lambda rule: rule.id)
+def test_the_twin_fails_its_rule(rule: Rule, tmp_path: Path) -> None:
+    found = verdicts(profile_of(rule.id.lower(), tmp_path), f"--gpu-rule={rule.id}", "-n0")
+    expected = "fail" if rule.level.value == "MUST" else "warn"
+    assert found[rule.id]["verdict"] == expected, found[rule.id]
+    assert found[rule.id]["headline"]
+
+
+def test_the_correct_server_passes_every_rule(tmp_path: Path) -> None:
+    found = verdicts(profile_of("none", tmp_path), "-n4")
+    assert {id: rule["verdict"] for id, rule in found.items()} == {rule.id: "pass" for rule in catalogue()}
+
+
+def test_the_correct_servers_report_is_evidence_of_touching(tmp_path: Path) -> None:
+    profile = profile_of("none", tmp_path)
+    report = tmp_path / "report.json"
+    run = check(profile, "--gpu-rule=VIS-002", "-n0", f"--gpu-report={report}")
+    assert run.returncode == 0, run.stdout + run.stderr
+    document = json.loads(report.read_text())
+    jsonschema.validate(document, json.loads(SCHEMA.read_text()))
+    [rule] = document["rules"]
+    [scenario] = rule["scenarios"]
+    workers = [process for process in scenario["processes"] if process["role"] == "worker"]
+    assert len(workers) == 2
+    for worker in workers:
+        assert worker["evidence"] == "touched"
+        assert set(worker["touched"]) < set(worker["permitted"])
+
+
+def test_every_twin_is_described() -> None:
+    described = tomllib.loads((TWINS / "twins.toml").read_text())
+    text = json.dumps(described)
+    assert [rule.id for rule in catalogue() if rule.id not in text] == []
+
+
+def test_the_plain_pytest_command_is_the_same_run(tmp_path: Path) -> None:
+    profile = profile_of("vis-002", tmp_path)
+    command = [sys.executable, "-m", "pytest", "--pyargs", "pytest_gpuvisibility.conformance"]
+    options = [f"--gpu-server={profile}", "--gpu-rule=VIS-002", "-p", "no:cacheprovider"]
+    run = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 1, run.stdout
+    assert "Does not conform: 1 MUST rule fails, 0 pass." in run.stdout
