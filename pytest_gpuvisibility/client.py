@@ -1,0 +1,184 @@
+"""One request to a server under test, with a time limit that holds whatever the server does."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.parse
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+CONNECT_LIMIT = 1.0
+"""Seconds to connect to a port of this machine."""
+RETRY = 0.05
+"""Seconds between attempts on a port that is still closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What became of a request. ``error`` is empty exactly when ``ok``; ``seconds`` counts from the attempt's start."""
+
+    ok: bool
+    text: str
+    seconds: float
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request with everything filled in. ``expect`` is searched for in the answer; ``deadline`` is in seconds.
+
+    ``kind``: ``websocket`` (``url``, ``send``), ``http`` (``url``, ``method``, ``body``) or ``command`` (``command``, run
+    under ``environ``, to exit with 0).
+    """
+
+    kind: str
+    expect: re.Pattern[str]
+    deadline: float
+    url: str = ""
+    send: str = ""
+    method: str = "GET"
+    body: str = ""
+    command: tuple[str, ...] = ()
+    environ: Mapping[str, str] | None = None
+
+    def __call__(self) -> Reply:
+        """Make the request once."""
+        ask = {"websocket": self._websocket, "http": self._http, "command": self._command}[self.kind]
+        began = time.monotonic()
+        text, error = "", ""
+        try:
+            text = ask(began + self.deadline)
+            if not self.expect.search(text):
+                error = f"answered, but not with /{self.expect.pattern}/: {text[:200]!r}"
+        except TimeoutError:
+            error = f"no answer within {self.deadline:g} s"
+        except ConnectionRefusedError:
+            error = "refuses connections"
+        except Exception as problem:  # a broken server may answer anything
+            error = f"{type(problem).__name__}: {problem}".rstrip(": ")
+        return Reply(not error, text, time.monotonic() - began, error)
+
+    def _websocket(self, deadline: float) -> str:
+        from websockets.exceptions import ConnectionClosed
+        from websockets.sync.client import connect
+
+        with (
+            _connect(self.url) as plain,
+            connect(self.url, sock=plain, open_timeout=_left(deadline), close_timeout=0.5, compression=None) as server,
+        ):
+            server.send(self.send)
+            text = ""
+            while not self.expect.search(text):
+                try:
+                    message = server.recv(timeout=_left(deadline))
+                except ConnectionClosed as closed:
+                    raise ConnectionError(f"closed the connection without an answer ({closed})") from None
+                text += message if isinstance(message, str) else message.decode(errors="replace")
+            return text
+
+    def _http(self, deadline: float) -> str:
+        parts = urllib.parse.urlsplit(self.url)
+        with contextlib.closing(http.client.HTTPConnection(parts.hostname or "localhost", parts.port)) as server:
+            server.sock = _connect(self.url)
+            # A read's own time limit starts anew with every byte; this one does not.
+            guard = threading.Timer(_left(deadline), _shut, [server.sock])
+            guard.daemon = True
+            guard.start()
+            try:
+                server.request(self.method, parts._replace(scheme="", netloc="").geturl() or "/", self.body or None)
+                answer = server.getresponse()
+                text = answer.read().decode(errors="replace")
+            except (OSError, http.client.HTTPException):
+                _left(deadline)
+                raise
+            finally:
+                guard.cancel()
+        if not 200 <= answer.status < 300:
+            raise ConnectionError(f"HTTP status {answer.status}: {text[:200]!r}")
+        return text
+
+    def _command(self, deadline: float) -> str:
+        with subprocess.Popen(
+            self.command,
+            env=dict(self.environ or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as client:
+            try:
+                output, _ = client.communicate(timeout=_left(deadline))
+            except BaseException as problem:
+                os.killpg(client.pid, signal.SIGKILL)
+                if isinstance(problem, subprocess.TimeoutExpired):
+                    raise TimeoutError from None
+                raise
+        text = output.decode(errors="replace")
+        if client.returncode:
+            raise ConnectionError(f"{self.command[0]} exited with {client.returncode}: {text[-200:]!r}")
+        return text
+
+
+def _left(deadline: float) -> float:
+    """:raises TimeoutError: nothing is left."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _connect(url: str) -> socket.socket:
+    # Connecting here keeps the proxies that the environment names out of it.
+    parts = urllib.parse.urlsplit(url)
+    return socket.create_connection((parts.hostname or "localhost", parts.port or 80), CONNECT_LIMIT)
+
+
+def _shut(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def accepts(port: int, host: str = "localhost") -> bool:
+    """Whether something accepts a TCP connection there."""
+    try:
+        with socket.create_connection((host, port), CONNECT_LIMIT):
+            return True
+    except OSError:
+        return False
+
+
+class Knocker(threading.Thread):
+    """Repeats a call in the background, as soon as ``port`` is open, until it is answered or :meth:`stop` is called.
+
+    ``reply`` is the last attempt's, ``answered`` is set at the first good one.
+    """
+
+    def __init__(self, call: Call, port: int, host: str) -> None:
+        super().__init__(name=f"knock at {port}", daemon=True)
+        self.call = call
+        self.port = port
+        self.host = host
+        self.reply: Reply | None = None
+        self.answered = threading.Event()
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        while not self._stopped.is_set():
+            if self.call.kind != "command" or accepts(self.port, self.host):
+                self.reply = self.call()
+                if self.reply.ok:
+                    self.answered.set()
+                    return
+            self._stopped.wait(RETRY)
+
+    def stop(self) -> None:
+        """It ends within the call's time limit, sooner when the server is gone."""
+        self._stopped.set()

@@ -1,0 +1,466 @@
+"""The profile of a server: one TOML file that says how to launch it, know that it is ready, tell its processes, stop it."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+from .client import Call
+from .errors import UserError
+from .resources import shipped_directory
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+REQUEST_KINDS = ("websocket", "http", "command")
+READY_KINDS = ("request", "tcp", "http", "log")
+VERSION_LIMIT = 60.0
+"""Seconds that a version command may take."""
+HARNESS_VARIABLES = re.compile(r"(PYTEST|COV|COVERAGE)_.*|PYTHONPATH", re.DOTALL)
+RESERVED_VARIABLES = (
+    "CUDA_VISIBLE_DEVICES",
+    "CUDA_DEVICE_ORDER",
+    "NVIDIA_VISIBLE_DEVICES",
+    "LD_LIBRARY_PATH",
+    "PATH",
+)
+"""What a scenario sets; a profile that set them too would change what is being tested."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """What is on trial. ``version`` is searched for in what ``version_command`` prints; its first group is the version."""
+
+    name: str
+    version_command: tuple[str, ...]
+    url: str = ""
+    version: re.Pattern[str] = re.compile(r"(?<![\w.])v?(\d+(?:\.\d+)+[\w.+-]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a worker must answer to be ready. Texts may hold placeholders, also ``{worker_port}`` and ``{group}``.
+
+    ``deadline``: seconds for one attempt.
+    """
+
+    kind: str
+    expect: re.Pattern[str]
+    url: str = ""
+    send: str = ""
+    method: str = "GET"
+    body: str = ""
+    command: tuple[str, ...] = ()
+    deadline: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """When the server counts as ready.
+
+    ``request``: each worker has answered its request. ``tcp``: each worker's port accepts. ``http``: ``url`` answers with a
+    status of 2xx and a body in which ``expect`` is found, within ``deadline`` seconds an attempt; a url with
+    ``{worker_port}`` is asked of each worker. ``log``: ``expect`` is found in what the server wrote.
+    """
+
+    kind: str = "request"
+    url: str = ""
+    expect: re.Pattern[str] = re.compile("")
+    deadline: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """How to launch and stop. Deadlines in seconds. ``ports``: how many consecutive ones are used from ``{port}`` on."""
+
+    command: tuple[str, ...]
+    request: Request | None = None
+    ready: Ready = Ready()
+    values: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = field(default_factory=dict)
+    host: str = "localhost"
+    ready_deadline: float = 60.0
+    stop: str = "SIGINT"
+    stop_deadline: float = 30.0
+    ports: str = "groups+1"
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """How to tell processes by their arguments, joined by spaces: patterns that are searched for.
+
+    ``worker`` may capture ``(?P<port>...)``, the port that the worker listens on; worker i's is ``{port}+first_port+i``.
+    Without a pattern, workers are told by the ports on which they listen.
+    """
+
+    worker: re.Pattern[str] | None = None
+    balancer: re.Pattern[str] | None = None
+    first_port: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Supports:
+    """What the server claims to understand or do."""
+
+    uuid: bool = True
+    mig: bool = True
+    order: bool = True
+    sharing: bool = False
+    waiting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported:
+    """A rule that the server knowingly does not follow."""
+
+    rule: str
+    reason: str
+    issue_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A whole profile. ``path``: the file that it was read from."""
+
+    path: Path
+    product: Product
+    server: Server
+    workers: Workers
+    supports: Supports
+    unsupported: tuple[Unsupported, ...]
+
+    def values(self, *, groups: int, devices: int, port: int) -> dict[str, str]:
+        """What the placeholders of this profile stand for in one launch."""
+        return {
+            **self.server.values,
+            "groups": str(groups),
+            "devices": str(devices),
+            "port": str(port),
+            "host": self.server.host,
+            "python": sys.executable,
+            "here": str(self.path.parent),
+        }
+
+    @property
+    def has_layout(self) -> bool:
+        """Whether one argument holds both ``{groups}`` and ``{devices}``, so that a malformed layout can be written."""
+        return any(_LAYOUT.search(word) for word in self.server.command)
+
+    def command_line(self, groups: int, devices: int, port: int, layout: str | None = None) -> list[str]:
+        """The command to launch. ``layout`` replaces what stands from ``{groups}`` to ``{devices}``.
+
+        :raises UserError: ``layout`` is given and no argument holds both placeholders.
+        """
+        words = list(self.server.command)
+        if layout is not None:
+            if not self.has_layout:
+                raise UserError(
+                    f"The layout {layout!r} cannot be given to {self.product.name}: no argument of [server].command in"
+                    f" {self.path} holds both {{groups}} and {{devices}}."
+                )
+            words = [_LAYOUT.sub(lambda _: layout, word) for word in words]
+        values = self.values(groups=groups, devices=devices, port=port)
+        return [fill(word, values) for word in words]
+
+    def port_count(self, groups: int, devices: int) -> int:
+        """How many consecutive ports a launch uses; at least one."""
+        known = {"groups": max(groups, 0), "devices": max(devices, 0)}
+        terms = self.server.ports.replace(" ", "").split("+")
+        amounts = ([known[name] if name in known else int(name) for name in term.split("*")] for term in terms)
+        return max(1, sum(map(math.prod, amounts)))
+
+    def worker_port(self, group: int, port: int) -> int:
+        return port + self.workers.first_port + group
+
+    def call(self, group: int, values: Mapping[str, str], port: int, environ: Mapping[str, str]) -> Call:
+        """The request to worker ``group`` of a launch on ``port``.
+
+        :raises UserError: the profile has no request.
+        """
+        request = self.server.request
+        if request is None:
+            raise UserError(f"{self.path} has no [server].request, so no worker of {self.product.name} can be asked anything.")
+        filled = {**values, "worker_port": str(self.worker_port(group, port)), "group": str(group)}
+        return Call(
+            kind=request.kind,
+            expect=request.expect,
+            deadline=request.deadline,
+            url=fill(request.url, filled),
+            send=fill(request.send, filled),
+            method=request.method,
+            body=fill(request.body, filled),
+            command=tuple(fill(word, filled) for word in request.command),
+            environ=environ,
+        )
+
+
+_LAYOUT = re.compile(r"\{groups\}.*\{devices\}", re.DOTALL)
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+def fill(text: str, values: Mapping[str, str]) -> str:
+    """Replace the ``{name}`` that are in ``values``; other braces stay as they are."""
+    return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
+
+
+def names() -> tuple[str, ...]:
+    """The shipped profiles."""
+    return tuple(sorted(path.stem for path in (shipped_directory("conformance") / "servers").glob("*.toml")))
+
+
+def load(name_or_path: str | Path) -> Profile:
+    """Read a shipped profile by its name, or a file.
+
+    :raises UserError: there is none, or it is malformed; the message names file, key and fix.
+    """
+    path = _find(name_or_path)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"The profile {path} is not valid TOML: {error}.") from None
+    except OSError as error:
+        raise UserError(f"The profile {path} cannot be read: {error.strerror}.") from None
+    return _Reader(path.resolve()).profile(data)
+
+
+def _find(name_or_path: str | Path) -> Path:
+    text = os.fspath(name_or_path)
+    if text in names():
+        return shipped_directory("conformance") / "servers" / f"{text}.toml"
+    path = Path(text).expanduser()
+    if path.is_file():
+        return path
+    nearest = difflib.get_close_matches(text, names(), n=1)
+    raise UserError(
+        f"There is no server profile {text!r}: it is neither one that ships ({', '.join(names())}) nor a file."
+        + (f" Did you mean {nearest[0]!r}?" if nearest else " Name one of these, or the path of a profile's TOML file.")
+    )
+
+
+def find_program(program: str, environ: Mapping[str, str], profile: Profile) -> str:
+    """The path of a program: on the PATH of ``environ``, then beside the running Python.
+
+    :raises UserError: it is in neither place.
+    """
+    searched = environ.get("PATH", os.defpath)
+    found = shutil.which(program, path=os.pathsep.join([searched, os.path.dirname(sys.executable)]))
+    if found is None:
+        raise UserError(
+            f"The program {program!r} of {profile.product.name} is not installed here. It was looked for on PATH ({searched})"
+            f" and beside the running Python ({os.path.dirname(sys.executable)}). Install {profile.product.name} into this"
+            f" environment, or write the program's full path into a copy of the profile {profile.path} and name that file."
+        )
+    return os.path.abspath(found)
+
+
+def version(profile: Profile, environ: Mapping[str, str] | None = None) -> str:
+    """Ask the installed server for its version by its ``version_command``.
+
+    :raises UserError: it is not installed, fails, takes longer than a minute, or names no version.
+    """
+    environ = {name: value for name, value in (environ or os.environ).items() if not HARNESS_VARIABLES.fullmatch(name)}
+    values = {**profile.server.values, "python": sys.executable, "here": str(profile.path.parent)}
+    command = [fill(word, values) for word in profile.product.version_command]
+    said = f"`{' '.join(command)}` ([product].version_command of {profile.path})"
+    try:
+        done = subprocess.run(
+            [find_program(command[0], environ, profile), *command[1:]],
+            env=environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=VERSION_LIMIT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise UserError(f"{said} did not end within {VERSION_LIMIT:g} s. Run it by hand to see why.") from None
+    except OSError as error:
+        raise UserError(f"{said} cannot be run: {error.strerror}.") from None
+    output = done.stdout.decode(errors="replace").strip()
+    if done.returncode != 0:
+        last = output.splitlines()[-1] if output else "nothing"
+        raise UserError(f"{said} failed with exit code {done.returncode}; it last wrote: {last[:300]}. Run it by hand to see why.")
+    match = profile.product.version.search(output)
+    if match is None:
+        raise UserError(
+            f"{said} printed no version that /{profile.product.version.pattern}/ matches: {output[:200]!r}. Give a pattern with"
+            " one group as [product].version."
+        )
+    return match[match.re.groups and 1]
+
+
+class _Reader:
+    """Turns the tables of one file into the classes above, and explains what is wrong with them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def profile(self, data: dict[str, Any]) -> Profile:
+        self.check_keys(data, ("product", "server", "workers", "supports", "unsupported"), "")
+        for required in ("product", "server"):
+            if required not in data:
+                self.fail(f"the table [{required}] is missing", "Every profile has [product] and [server].")
+        profile = Profile(
+            path=self.path,
+            product=self.read(Product, data["product"], "product"),
+            server=self.server(data["server"]),
+            workers=self.workers(data.get("workers", {})),
+            supports=self.read(Supports, data.get("supports", {}), "supports"),
+            unsupported=self.unsupported(data.get("unsupported", [])),
+        )
+        if profile.server.ready.kind == "request" and profile.server.request is None:
+            self.fail(
+                "[server].request is missing, and without it nobody can know when a worker is ready",
+                'Describe a request, or choose another sign of readiness: ready = {kind = "tcp"}.',
+            )
+        return profile
+
+    def server(self, table: Any) -> Server:
+        table = dict(self.table(table, "server"))
+        parts = {
+            "ready": self.read(Ready, table.pop("ready", {}), "server.ready"),
+            "request": self.read(Request, table.pop("request"), "server.request") if "request" in table else None,
+        }
+        server: Server = self.read(Server, table, "server", parts)
+        self.check_server(server)
+        self.check_ready(server.ready)
+        if server.request is not None:
+            self.check_request(server.request)
+        return server
+
+    def check_server(self, server: Server) -> None:
+        if not server.command:
+            self.fail("[server].command is empty", 'Give the program and its arguments: command = ["myserver", ...].')
+        if server.stop not in signal.Signals.__members__:
+            self.fail(f"[server].stop = {server.stop!r} is no signal", "Use the name of one, such as SIGINT or SIGTERM.")
+        if not re.fullmatch(r"(groups|devices|\d+)([+*](groups|devices|\d+))*", server.ports.replace(" ", "")):
+            self.fail(
+                f"[server].ports = {server.ports!r} is no sum or product of `groups`, `devices` and numbers",
+                'Write how many consecutive ports a launch uses, such as "groups+1".',
+            )
+        for name in server.env:
+            if name in RESERVED_VARIABLES or name.startswith("GPU_VISIBILITY_"):
+                self.fail(f"[server].env sets {name}, which belongs to the scenarios", "Remove it.")
+        for name in server.values:
+            if name in ("groups", "devices", "port", "host", "python", "here", "worker_port", "group"):
+                self.fail(f"[server].values sets {name}, which every launch sets itself", "Choose another name.")
+
+    def check_ready(self, ready: Ready) -> None:
+        self.check_choice(ready.kind, READY_KINDS, "server.ready.kind")
+        if ready.kind == "http" and not ready.url:
+            self.fail("[server.ready].url is missing", 'ready = {kind = "http", url = "http://localhost:{port}/health"}.')
+        if ready.kind == "log" and not ready.expect.pattern:
+            self.fail("[server.ready].expect is missing", 'ready = {kind = "log", expect = "regular expression"}.')
+
+    def check_request(self, request: Request) -> None:
+        self.check_choice(request.kind, REQUEST_KINDS, "server.request.kind")
+        if request.kind == "command":
+            if not request.command:
+                self.fail("[server.request].command is missing", 'request = {kind = "command", command = ["..."], ...}.')
+        elif not re.match({"websocket": "ws://", "http": "http://"}[request.kind], request.url):
+            scheme = {"websocket": "ws", "http": "http"}[request.kind]
+            self.fail(
+                f"[server.request].url = {request.url!r} is not of the form {scheme}://...",
+                f'Write, for instance, url = "{scheme}://localhost:{{worker_port}}/".',
+            )
+
+    def workers(self, table: Any) -> Workers:
+        table = dict(self.table(table, "workers"))
+        patterns = {}
+        for name in ("worker", "balancer"):
+            if name in table:
+                inner = self.table(table.pop(name), f"workers.{name}")
+                self.check_keys(inner, ("argv",), f"workers.{name}")
+                if "argv" not in inner:
+                    self.fail(f"[workers].{name} has no argv", f'{name} = {{argv = "regular expression"}}.')
+                patterns[name] = self.pattern(inner["argv"], f"workers.{name}.argv")
+        return self.read(Workers, table, "workers", patterns)
+
+    def unsupported(self, tables: Any) -> tuple[Unsupported, ...]:
+        if not isinstance(tables, list):
+            self.fail("unsupported is no list of tables", "Write each as [[unsupported]].")
+        found = tuple(self.read(Unsupported, table, "unsupported") for table in tables)
+        for entry in found:
+            if not entry.reason.strip():
+                self.fail(f"[[unsupported]] for {entry.rule} gives no reason", "Say why the server does not do this.")
+        return found
+
+    def read(self, kind: Callable[..., T], table: Any, where: str, given: Mapping[str, Any] | None = None) -> T:
+        """An instance of ``kind`` from a table of the same keys; ``given`` are fields already read."""
+        given = given or {}
+        fields = {entry.name: entry for entry in dataclasses.fields(kind)}  # type: ignore[arg-type]
+        self.check_keys(self.table(table, where), fields, where)
+        for name, entry in fields.items():
+            required = entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
+            if required and name not in table and name not in given:
+                self.fail(f"[{where}].{name} is missing", "See the README for what each key means.")
+        values = {name: self.value(value, str(fields[name].type), f"{where}.{name}") for name, value in table.items()}
+        return kind(**values, **given)
+
+    def value(self, value: Any, kind: str, where: str) -> Any:
+        """``value`` as the type named ``kind``, which is as written in the classes above."""
+        if kind == "str" and isinstance(value, str):
+            return value
+        if kind == "bool" and isinstance(value, bool):
+            return value
+        if kind == "int" and isinstance(value, int) and not isinstance(value, bool):
+            return value
+        if kind == "float" and isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+            return float(value)
+        if kind.startswith("re.Pattern") and isinstance(value, str):
+            return self.pattern(value, where)
+        if kind == "tuple[str, ...]" and isinstance(value, list) and all(isinstance(word, str) for word in value):
+            return tuple(value)
+        if kind == "Mapping[str, str]" and isinstance(value, dict) and all(isinstance(v, str) for v in value.values()):
+            return dict(value)
+        wanted = {
+            "str": "a string",
+            "bool": "true or false",
+            "int": "a whole number",
+            "float": "a number of seconds above 0",
+            "tuple[str, ...]": "a list of strings",
+            "Mapping[str, str]": "a table of strings",
+        }.get(kind, "a regular expression in a string")
+        self.fail(f"{where} = {value!r} is not {wanted}", f"Make it {wanted}.")
+
+    def pattern(self, value: Any, where: str) -> re.Pattern[str]:
+        if not isinstance(value, str):
+            self.fail(f"{where} = {value!r} is not a regular expression in a string", "Put it in quotes.")
+        try:
+            return re.compile(value)
+        except re.error as error:
+            self.fail(f"{where} = {value!r} is not a regular expression: {error}", "Correct it; see Python's `re`.")
+
+    def table(self, value: Any, where: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            self.fail(f"{where} = {value!r} is not a table", f"Write [{where}], or {where} = {{...}}.")
+        return value
+
+    def check_keys(self, table: Mapping[str, Any], known: Any, where: str) -> None:
+        for key in table:
+            if key not in known:
+                nearest = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
+                advice = f"Did you mean {nearest[0]!r}?" if nearest else f"Known here: {', '.join(known)}."
+                self.fail(f"the key {where + '.' if where else ''}{key} is unknown", advice)
+
+    def check_choice(self, value: str, choices: tuple[str, ...], where: str) -> None:
+        if value not in choices:
+            self.fail(f"{where} = {value!r} is none of {', '.join(choices)}", "Choose one of these.")
+
+    def fail(self, problem: str, fix: str) -> NoReturn:
+        raise UserError(f"The profile {self.path}: {problem}. {fix}")

@@ -1,0 +1,462 @@
+"""Launch one server and know everything about its processes; leave nothing of it behind, whatever happens."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import os
+import re
+import signal
+import site
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import client, processes
+from .client import Call, Knocker, Reply
+from .guard import Guard, GuardError
+from .processes import ProcessFacts
+from .profile import HARNESS_VARIABLES, Profile, fill, find_program
+from .registry import MARK, Ports, Run, kill_marked
+from .supervisor import remove_tree
+
+__all__ = ["GuardError", "Outcome", "ProcessFacts", "Reply", "ServerProcess"]
+
+POLL = 0.05
+"""Seconds between two looks at the processes."""
+FAST_POLL = 0.03
+"""The same while waiting for a process to appear."""
+PORT_POLL = 0.25
+"""Seconds between two looks at who listens where, which costs more."""
+TAIL = 1 << 18
+"""Bytes of a server's output that are read, from the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How waiting for a server ended.
+
+    ``kind``: ``ready`` (as the profile's ``ready`` says), ``exited`` (the launcher ended first) or ``timeout``. ``seconds``
+    count from the launch. ``exit_code`` is the launcher's, negative for a signal; None while it runs.
+    """
+
+    kind: str
+    seconds: float
+    exit_code: int | None
+
+
+class ServerProcess:
+    """A server under test, from :meth:`start` to :meth:`close`; a context manager.
+
+    ``directory`` is for the server's files: its own ones go at the end, and the directory with them if it was made here.
+    ``also_remove`` are directories to be removed should this process die before it closes the server.
+
+    ``seen`` has everything that is known of every process that ever belonged to the server, by pid. A process that was
+    seen between fork and exec, and never after, keeps its parent's arguments.
+    """
+
+    def __init__(self, profile: Profile, *, directory: Path | None = None, also_remove: Sequence[Path] = ()) -> None:
+        self.profile = profile
+        self.directory = directory
+        self.also_remove = tuple(also_remove)
+        self.command: list[str] = []
+        self.groups = 0
+        self.devices = 0
+        self.port = 0
+        self.pid = 0
+        self.seen: dict[int, ProcessFacts] = {}
+        self.startup_seconds: float | None = None
+        self._images: dict[int, tuple[int, ...]] = {}
+        self._knockers: list[Knocker] = []
+        self._stack = contextlib.ExitStack()
+        self._guard: Guard | None = None
+        self._launched = 0.0
+        self._ports_seen = 0.0
+        self._environ: dict[str, str] = {}
+        self._values: dict[str, str] = {}
+        self._output: dict[str, Path | str] = {"stdout": "", "stderr": ""}
+
+    def __enter__(self) -> ServerProcess:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(
+        self,
+        *,
+        groups: int,
+        devices: int,
+        environ: Mapping[str, str],
+        layout: str | None = None,
+        ports: Ports | None = None,
+    ) -> None:
+        """Launch the server with ``groups`` groups of ``devices`` devices.
+
+        ``environ`` is its environment, less what pytest, coverage and the harness' PYTHONPATH put there, plus the profile's,
+        with HOME, TMPDIR and XDG_CACHE_HOME in a directory of its own. ``layout``: see :meth:`Profile.command_line`.
+        ``ports``: reserved by the caller, who also releases them; by default they are chosen here.
+
+        :raises UserError: the program is not installed.
+        :raises GuardError: it could not be started all the same.
+        """
+        if self._guard is not None:
+            raise RuntimeError("this server was started before; make a new ServerProcess")
+        try:
+            self._start(groups, devices, environ, layout, ports)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(
+        self, groups: int, devices: int, environ: Mapping[str, str], layout: str | None, ports: Ports | None
+    ) -> None:
+        self.groups, self.devices = groups, devices
+        if ports is None:
+            ports = Ports.reserve(self.profile.port_count(groups, devices))
+            self._stack.callback(ports.release)
+        self.port = ports.first
+        self._values = self.profile.values(groups=groups, devices=devices, port=self.port)
+        self.command = self.profile.command_line(groups, devices, self.port, layout)
+        executable = find_program(self.command[0], environ, self.profile)
+        home = self._make_directory()
+        run = Run([home, *self.also_remove])
+        self._stack.callback(run.close)
+        self._stack.callback(remove_tree, str(home))
+        self._stack.callback(self._keep_output)
+        self._stack.callback(self._stop_knocking, wait=True)
+        self._environ = self._server_environ(environ, home, run.id)
+        self._output = {"stdout": home / "stdout", "stderr": home / "stderr"}
+        locks = [run.lock.descriptor, *(lock.descriptor for lock in ports.locks)]
+        self._guard = Guard([home, *self.also_remove], locks)
+        self._stack.callback(_end, self._guard, run.id)
+        self._launched = time.monotonic()
+        # The full path as argv[0] too: Python finds its environment by it.
+        self.pid, start_time = self._guard.launch(
+            executable,
+            [executable, *self.command[1:]],
+            self._environ,
+            home / "work",
+            home / "stdout",
+            home / "stderr",
+        )
+        self._note(processes.Stat(self.pid, self._guard.pid, "R", start_time, ()))
+
+    def close(self) -> None:
+        """Kill every process, remove every file, free every port. Harmless when repeated.
+
+        :raises GuardError: something could not be killed.
+        """
+        self._stack.close()
+
+    def _make_directory(self) -> Path:
+        if self.directory is not None and not self.directory.exists():
+            self.directory.mkdir(parents=True)
+            self._stack.callback(remove_tree, str(self.directory))
+        home = Path(tempfile.mkdtemp(prefix="gpu-visibility-server-", dir=self.directory)).resolve()
+        for name in ("home", "tmp", "work"):
+            (home / name).mkdir()
+        return home
+
+    def _server_environ(self, environ: Mapping[str, str], home: Path, run: str) -> dict[str, str]:
+        kept = {name: value for name, value in environ.items() if not HARNESS_VARIABLES.fullmatch(name)}
+        if site.ENABLE_USER_SITE:
+            kept.setdefault("PYTHONUSERBASE", site.getuserbase())  # it would be looked for below HOME
+        return {
+            **kept,
+            "HOME": str(home / "home"),
+            "XDG_CACHE_HOME": str(home / "home" / ".cache"),
+            "TMPDIR": str(home / "tmp"),
+            **{name: fill(value, self._values) for name, value in self.profile.server.env.items()},
+            MARK: run,
+        }
+
+    def _keep_output(self) -> None:
+        self._output = {name: self._text(name) for name in self._output}
+
+    # What there is.
+
+    @property
+    def worker_ports(self) -> list[int]:
+        """One a group: where its worker listens."""
+        return [self.profile.worker_port(group, self.port) for group in range(self.groups)]
+
+    @property
+    def stdout(self) -> str:
+        """What the server's processes wrote so far, the last 256 KiB."""
+        return self._text("stdout")
+
+    @property
+    def stderr(self) -> str:
+        """The same for standard error."""
+        return self._text("stderr")
+
+    def _text(self, name: str) -> str:
+        source = self._output[name]
+        if isinstance(source, str):
+            return source
+        try:
+            with open(source, "rb") as file:
+                file.seek(max(0, os.fstat(file.fileno()).st_size - TAIL))
+                return file.read().decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
+    @property
+    def exit_code(self) -> int | None:
+        """The launcher's, negative for a signal; None while it runs."""
+        exits = self._guard.exits if self._guard is not None else {}
+        return exits[self.pid][0] if self.pid in exits else None
+
+    def observe(self) -> list[ProcessFacts]:
+        """Look at the processes now: bring ``seen`` up to date, and return those that live.
+
+        :raises GuardError: the supervisor is gone, so nobody can tell.
+        """
+        return self._look(processes.family)
+
+    def _look(self, members: Callable[[int], list[int]]) -> list[ProcessFacts]:
+        guard = self._pump(0)
+        stats = [found for pid in members(guard.pid) if (found := processes.stat(pid)) is not None and found.alive]
+        for found in stats:
+            self._note(found)
+        self._note_ends({found.pid for found in stats}, guard.exits)
+        if self._lacks_workers() and time.monotonic() - self._ports_seen >= PORT_POLL:
+            self._find_workers_by_port()
+        return [self.seen[found.pid] for found in stats]
+
+    def _pump(self, timeout: float) -> Guard:
+        if self._guard is None:
+            raise RuntimeError("the server was not started")
+        if not self._guard.pump(timeout):
+            raise GuardError(f"the supervisor of the server's processes (pid {self._guard.pid}) is gone")
+        return self._guard
+
+    def _note_ends(self, alive: set[int], exits: Mapping[int, tuple[int, float]]) -> None:
+        now = time.time()
+        for pid, facts in self.seen.items():
+            if pid in exits and facts.exit_code is None and pid not in alive:
+                code, ended = exits[pid]
+                self.seen[pid] = dataclasses.replace(facts, exit_code=code, ended=ended)
+            elif facts.alive and pid not in alive and not processes.is_alive(pid, facts.start_time):
+                self.seen[pid] = dataclasses.replace(facts, ended=now)
+
+    def _note(self, found: processes.Stat) -> None:
+        """Take down a process that lives; read its arguments only after an exec."""
+        pid = found.pid
+        known = self.seen.get(pid)
+        if known is not None and known.start_time != found.start_time:
+            known = None
+        if known is not None and found.image == self._images.get(pid):
+            return
+        argv, environ = processes.argv(pid), processes.environ(pid)
+        if not argv and known is not None:  # in the middle of an exec: the next look will tell
+            return
+        self._images[pid] = found.image
+        ppid = known.ppid if known is not None else found.ppid
+        role, group = self._role(found, ppid, argv)
+        first_seen = known.first_seen if known is not None else time.time()
+        self.seen[pid] = ProcessFacts(pid, ppid, found.start_time, argv, environ, role, group, first_seen)
+
+    def _role(self, found: processes.Stat, ppid: int, argv: tuple[str, ...]) -> tuple[str, int | None]:
+        """Its role and group, by its arguments and its parent."""
+        patterns = self.profile.workers
+        line = " ".join(argv)
+        parent = self.seen.get(ppid)
+        if parent is not None and argv == parent.argv and found.image == self._images.get(ppid):
+            return "other", parent.group  # a fork: these arguments are its parent's
+        if patterns.balancer is not None and patterns.balancer.search(line):
+            return "balancer", None
+        match = patterns.worker.search(line) if patterns.worker is not None else None
+        if match is not None:
+            group = self._group(match)
+            if parent is None or parent.role != "worker" or parent.group != group:
+                return "worker", group
+        if found.pid == self.pid:
+            return "launcher", None
+        return "other", parent.group if parent is not None else None
+
+    def _group(self, match: re.Match[str]) -> int | None:
+        """By the port in its arguments; without one, in the order of appearance."""
+        port = match.groupdict().get("port")
+        if port is not None:
+            group = int(port) - self.profile.worker_port(0, self.port)
+            return group if 0 <= group < self.groups else None
+        taken = {facts.group for facts in self.seen.values() if facts.role == "worker"}
+        return next((group for group in range(self.groups) if group not in taken), None)
+
+    def _lacks_workers(self) -> bool:
+        return self.profile.workers.worker is None and any(self._worker(group) is None for group in range(self.groups))
+
+    def _worker(self, group: int) -> ProcessFacts | None:
+        """The living worker of a group, else the last one."""
+        of_group = [facts for facts in self.seen.values() if facts.role == "worker" and facts.group == group]
+        return max(of_group, key=lambda facts: (facts.alive, facts.start_time), default=None)
+
+    def _find_workers_by_port(self) -> None:
+        """Without a pattern, a worker is the first process that listens on a worker's port; the launcher only if alone."""
+        self._ports_seen = time.monotonic()
+        owners = self._listeners(self.worker_ports)
+        for group, port in enumerate(self.worker_ports):
+            pids = sorted(owners.get(port, ()), key=lambda pid: (pid == self.pid, self.seen[pid].start_time))
+            if pids:
+                self.seen[pids[0]] = dataclasses.replace(self.seen[pids[0]], role="worker", group=group)
+
+    def _listeners(self, ports: Sequence[int]) -> dict[int, list[int]]:
+        """Port -> pids of the server's processes that listen there."""
+        inodes = processes.listening(ports)
+        if not inodes:
+            return {}
+        held = {pid: processes.sockets(pid) for pid, facts in self.seen.items() if facts.alive}
+        return {port: [pid for pid, own in held.items() if own & wanted] for port, wanted in inodes.items()}
+
+    # Waiting.
+
+    def wait_until_ready(self, deadline: float | None = None) -> Outcome:
+        """Wait up to ``deadline`` seconds (the profile's by default), until the server is ready or its launcher has ended.
+
+        A server without groups is ready when its front door is open.
+        """
+        limit = time.monotonic() + (self.profile.server.ready_deadline if deadline is None else deadline)
+        signs = self._signs()
+        try:
+            while True:
+                self.observe()
+                if self.exit_code is not None:
+                    return self._outcome("exited")
+                signs = [sign for sign in signs if not sign()]
+                if not signs:
+                    self._ports_seen = 0.0
+                    self.observe()
+                    self.startup_seconds = self._seconds()
+                    return self._outcome("ready")
+                left = limit - time.monotonic()
+                if left <= 0:
+                    return self._outcome("timeout")
+                self._pump(min(POLL, left))
+        finally:
+            self._stop_knocking()
+
+    def _signs(self) -> list[Callable[[], bool]]:
+        """What must all have been true once for the server to be ready."""
+        ready = self.profile.server.ready
+        if ready.kind == "log":
+            return [lambda: ready.expect.search(self.stdout + "\n" + self.stderr) is not None]
+        if self.groups < 1:
+            return [self.answers_front]
+        if ready.kind == "tcp":
+            return [functools.partial(client.accepts, port, self.profile.server.host) for port in self.worker_ports]
+        if ready.kind == "http":
+            return [self._knock(call, self.port) for call in self._health_calls()]
+        return [self._knock(self._call(group), self.worker_ports[group]) for group in range(self.groups)]
+
+    def _health_calls(self) -> list[Call]:
+        ready = self.profile.server.ready
+        groups = ({"group": str(group), "worker_port": str(port)} for group, port in enumerate(self.worker_ports))
+        urls = dict.fromkeys(fill(ready.url, {**self._values, **group}) for group in groups)
+        return [Call("http", ready.expect, ready.deadline, url) for url in urls]
+
+    def _knock(self, call: Call, port: int) -> Callable[[], bool]:
+        knocker = Knocker(call, port, self.profile.server.host)
+        self._knockers.append(knocker)
+        knocker.start()
+        return knocker.answered.is_set
+
+    def _stop_knocking(self, wait: bool = False) -> None:
+        for knocker in self._knockers:
+            knocker.stop()
+        if wait:
+            for knocker in self._knockers:
+                knocker.join(knocker.call.deadline + 1)
+
+    def _call(self, group: int) -> Call:
+        return self.profile.call(group, self._values, self.port, self._environ)
+
+    def _outcome(self, kind: str) -> Outcome:
+        return Outcome(kind, self._seconds(), self.exit_code)
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._launched
+
+    def wait_for_worker(self, group: int, deadline: float | None = None) -> ProcessFacts | None:
+        """The worker of a group as soon as it appears; None when the launcher ends first, or after ``deadline`` seconds."""
+        limit = time.monotonic() + (self.profile.server.ready_deadline if deadline is None else deadline)
+        while True:
+            self.observe()
+            worker = self._worker(group)
+            left = limit - time.monotonic()
+            if worker is not None or self.exit_code is not None or left <= 0:
+                return worker
+            self._pump(min(FAST_POLL, left))
+
+    def wait_exit(self, deadline: float | None = None) -> int | None:
+        """The launcher's exit code, negative for a signal; None when it still runs after ``deadline`` seconds.
+
+        By default the profile's ``stop_deadline``.
+        """
+        limit = time.monotonic() + (self.profile.server.stop_deadline if deadline is None else deadline)
+        self._pump(0)
+        while self.exit_code is None and (left := limit - time.monotonic()) > 0:
+            self._pump(left)
+        return self.exit_code
+
+    def wait_all_gone(self, deadline: float | None = None) -> list[ProcessFacts]:
+        """Wait until no process of the server lives; after ``deadline`` seconds, those that do, with the ports they hold.
+
+        By default the profile's ``stop_deadline``.
+        """
+        limit = time.monotonic() + (self.profile.server.stop_deadline if deadline is None else deadline)
+        while self.observe() or self._look(processes.everyone_below):
+            left = limit - time.monotonic()
+            if left <= 0:
+                return self._with_ports(self._look(processes.everyone_below))
+            self._pump(min(POLL, left))
+        return []
+
+    def _with_ports(self, survivors: list[ProcessFacts]) -> list[ProcessFacts]:
+        owners = self._listeners(range(self.port, self.port + self.profile.port_count(self.groups, self.devices)))
+        for facts in survivors:
+            held = tuple(port for port, pids in owners.items() if facts.pid in pids)
+            self.seen[facts.pid] = dataclasses.replace(facts, ports=held)
+        return [self.seen[facts.pid] for facts in survivors]
+
+    # Acting.
+
+    def request(self, group: int) -> Reply:
+        """Ask the worker of a group what the profile's request says, once.
+
+        :raises UserError: the profile has no request.
+        """
+        return self._call(group)()
+
+    def answers_front(self) -> bool:
+        """Whether the front door, ``port``, accepts a connection."""
+        return client.accepts(self.port, self.profile.server.host)
+
+    def signal_launcher(self, number: signal.Signals) -> bool:
+        """Send a signal to the launcher alone; False when it is gone."""
+        return self.kill(self.pid, number)
+
+    def kill(self, pid: int, number: signal.Signals = signal.SIGKILL) -> bool:
+        """Send a signal to one process of ``seen``; False when it is gone, whoever has its pid by now."""
+        return processes.send_signal(pid, self.seen[pid].start_time, number)
+
+    def signal_group(self, number: signal.Signals) -> bool:
+        """Send a signal to the launcher's process group, as a terminal does at Ctrl-C; False when none is left in it."""
+        if not any(processes.group(facts.pid) == self.pid for facts in self.observe()):
+            return False
+        os.killpg(self.pid, number)
+        return True
+
+
+def _end(guard: Guard, run: str) -> None:
+    """Leave no process, also when the supervisor was killed or does not answer."""
+    killed = False
+    try:
+        killed = guard.close()
+    finally:
+        if not killed:
+            kill_marked([run])
