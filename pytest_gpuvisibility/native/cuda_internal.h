@@ -1,0 +1,99 @@
+/* What the parts of libcuda.so.1 share. */
+#ifndef GPUVISIBILITY_CUDA_INTERNAL_H
+#define GPUVISIBILITY_CUDA_INTERNAL_H
+
+/* All ABIs that the header knows, each under its own name; and exported, though everything else here is hidden. */
+#pragma GCC visibility push(default)
+#define __CUDA_API_VERSION_INTERNAL
+#include <cuda.h>
+#pragma GCC visibility pop
+
+#include "state.h"
+
+/* A function's variants for the per-thread default stream: every operation here is finished when it returns, so the
+ * streams make no difference. */
+#define PER_THREAD(function, suffix) extern __typeof__(function) function##suffix __attribute__((alias(#function)))
+
+#define MAX_STACK 128 /* contexts pushed by one thread */
+
+/* What CUcontext points to. Destroyed ones stay allocated, so that a stale handle is recognised and not followed. */
+struct CUctx_st {
+    struct CUctx_st *next; /* of all that cuCtxCreate made */
+    int ordinal, unit;
+    bool primary, active;
+    unsigned flags, api_version;
+    unsigned retained; /* primary: how often */
+    unsigned long long id;
+    size_t limit[CU_LIMIT_MAX];
+    CUfunc_cache cache;
+    CUsharedconfig shared;
+    bool peer[GV_MAX_UNITS]; /* ordinals whose memory it was given access to */
+};
+
+/* What cuInit found, once and for all. */
+struct gv_driver {
+    struct gv_state *state;
+    int count;
+    int unit[GV_MAX_UNITS]; /* by ordinal */
+    char *visible_devices, *device_order;
+    struct CUctx_st primary[GV_MAX_UNITS];
+};
+extern struct gv_driver gv_driver;
+
+/* Guards everything of this process that the calls change. Held for moments, never while calling back. */
+extern pthread_mutex_t gv_cuda_lock;
+
+/* CUDA_SUCCESS once cuInit has succeeded in this process, and not in the one that it was forked from. */
+CUresult gv_cuda_ready(void);
+#define REQUIRE(condition, error) \
+    do {                          \
+        if (!(condition))         \
+            return (error);       \
+    } while (0)
+#define REQUIRE_READY()                        \
+    do {                                       \
+        CUresult ready_result = gv_cuda_ready(); \
+        if (ready_result != CUDA_SUCCESS)      \
+            return ready_result;               \
+    } while (0)
+#define REQUIRE_VALUE(condition) REQUIRE(condition, CUDA_ERROR_INVALID_VALUE)
+
+bool gv_is_device(CUdevice device);
+const struct gv_unit *gv_unit_of(CUdevice device);
+const struct gv_device *gv_device_of(CUdevice device);
+
+#define REQUIRE_DEVICE(device) REQUIRE(gv_is_device(device), CUDA_ERROR_INVALID_DEVICE)
+
+/* The calling thread's current context: CUDA_ERROR_INVALID_CONTEXT without one, CUDA_ERROR_CONTEXT_IS_DESTROYED. */
+CUresult gv_current_context(CUcontext *context);
+#define REQUIRE_CONTEXT(context)                                  \
+    REQUIRE_READY();                                              \
+    CUcontext context;                                            \
+    do {                                                          \
+        CUresult context_result = gv_current_context(&(context)); \
+        if (context_result != CUDA_SUCCESS)                       \
+            return context_result;                                \
+    } while (0)
+bool gv_is_context(CUcontext context); /* alive, and not a stray pointer */
+
+/* Until every callback that was queued before has run. */
+void gv_wait_for_callbacks(void);
+/* A stream that is alive, or one of the default ones; those have no context of their own. */
+bool gv_is_stream(CUstream stream);
+
+/* The memory that a pointer means, or NULL. Device: all of it must lie in one allocation. Any: a pointer into an
+ * allocation must stay inside it; every other one but NULL is the host's, and trusted. */
+void *gv_device_range(CUdeviceptr pointer, size_t size);
+void *gv_any_range(const void *address, size_t size);
+void gv_zero_range(void *address, size_t size);
+
+/* Frees all memory, and all streams, events and modules, of a context. Under gv_cuda_lock. */
+void gv_forget_memory(CUcontext context);
+void gv_forget_handles(CUcontext context);
+
+/* Records an event of the process in the ledger. */
+void gv_cuda_record(const char *event, const char *function, int unit, CUresult result, uint64_t bytes);
+/* Records that a function is not offered; CUDA_ERROR_NOT_SUPPORTED. */
+int gv_cuda_refuse(const char *function);
+
+#endif

@@ -1,0 +1,342 @@
+/* Streams and events. There is nothing to wait for but the program's own callbacks: everything else is finished when its
+ * call returns. */
+#include <stdlib.h>
+#include <time.h>
+
+#include "cuda_handle.h"
+
+/* ---- callbacks ---- */
+
+/* They run one after the other in a thread of their own, as the driver has it: the caller may hold a lock that the
+ * callback takes. */
+struct callback {
+    struct callback *next;
+    CUhostFn function;
+    CUstreamCallback with_status; /* instead of `function` */
+    CUstream stream;
+    void *argument;
+};
+
+static pthread_mutex_t callbacks_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t callbacks_changed = PTHREAD_COND_INITIALIZER;
+static struct callback *first_callback, **last_link = &first_callback;
+static unsigned long long callbacks_queued, callbacks_done;
+static bool worker_started;
+static __thread bool is_worker;
+
+static void *run_callbacks(void *unused)
+{
+    (void)unused;
+    is_worker = true;
+    pthread_mutex_lock(&callbacks_lock);
+    for (;;) {
+        while (!first_callback)
+            pthread_cond_wait(&callbacks_changed, &callbacks_lock);
+        struct callback *callback = first_callback;
+        if (!(first_callback = callback->next))
+            last_link = &first_callback;
+        pthread_mutex_unlock(&callbacks_lock);
+        if (callback->with_status)
+            callback->with_status(callback->stream, CUDA_SUCCESS, callback->argument);
+        else
+            callback->function(callback->argument);
+        free(callback);
+        pthread_mutex_lock(&callbacks_lock);
+        callbacks_done++;
+        pthread_cond_broadcast(&callbacks_changed);
+    }
+    return NULL;
+}
+
+static bool start_worker(void)
+{
+    pthread_t thread;
+    if (!worker_started && pthread_create(&thread, NULL, run_callbacks, NULL) == 0) {
+        pthread_detach(thread);
+        worker_started = true;
+    }
+    return worker_started;
+}
+
+static CUresult queue_callback(struct callback callback)
+{
+    struct callback *queued = malloc(sizeof *queued);
+    REQUIRE(queued, CUDA_ERROR_OUT_OF_MEMORY);
+    *queued = callback;
+    pthread_mutex_lock(&callbacks_lock);
+    bool started = start_worker();
+    if (started) {
+        *last_link = queued;
+        last_link = &queued->next;
+        callbacks_queued++;
+        pthread_cond_broadcast(&callbacks_changed);
+    }
+    pthread_mutex_unlock(&callbacks_lock);
+    if (!started)
+        free(queued);
+    return started ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
+}
+
+void gv_wait_for_callbacks(void)
+{
+    if (is_worker) /* a callback may not wait for itself */
+        return;
+    pthread_mutex_lock(&callbacks_lock);
+    for (unsigned long long target = callbacks_queued; callbacks_done < target;)
+        pthread_cond_wait(&callbacks_changed, &callbacks_lock);
+    pthread_mutex_unlock(&callbacks_lock);
+}
+
+static bool callbacks_pending(void)
+{
+    pthread_mutex_lock(&callbacks_lock);
+    bool pending = callbacks_done < callbacks_queued;
+    pthread_mutex_unlock(&callbacks_lock);
+    return pending;
+}
+
+/* ---- streams ---- */
+
+static bool is_default(CUstream stream)
+{
+    return !stream || stream == CU_STREAM_LEGACY || stream == CU_STREAM_PER_THREAD;
+}
+
+bool gv_is_stream(CUstream stream)
+{
+    return is_default(stream) || gv_handle_find(GV_STREAM, stream);
+}
+
+/* A stream, and the context that it belongs to: a default stream to the current one. */
+struct target {
+    const struct gv_handle *stream; /* NULL: a default one */
+    CUcontext context;
+};
+
+static CUresult find_stream(CUstream stream, struct target *target)
+{
+    REQUIRE_READY();
+    target->stream = is_default(stream) ? NULL : gv_handle_find(GV_STREAM, stream);
+    if (is_default(stream))
+        return gv_current_context(&target->context);
+    REQUIRE(target->stream, CUDA_ERROR_INVALID_HANDLE);
+    target->context = target->stream->context;
+    return CUDA_SUCCESS;
+}
+
+#define REQUIRE_STREAM(handle, target)                              \
+    struct target target;                                           \
+    do {                                                            \
+        CUresult stream_result = find_stream((handle), &(target)); \
+        if (stream_result != CUDA_SUCCESS)                          \
+            return stream_result;                                   \
+    } while (0)
+
+CUresult cuStreamCreateWithPriority(CUstream *stream, unsigned int flags, int priority)
+{
+    REQUIRE_CONTEXT(context);
+    REQUIRE_VALUE(stream && flags <= CU_STREAM_NON_BLOCKING);
+    struct gv_handle *handle = gv_handle_new(GV_STREAM, context);
+    REQUIRE(handle, CUDA_ERROR_OUT_OF_MEMORY);
+    handle->flags = flags;
+    handle->priority = priority > 0 ? 0 : priority < -5 ? -5 : priority;
+    *stream = (CUstream)handle;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuStreamCreate(CUstream *stream, unsigned int flags)
+{
+    return cuStreamCreateWithPriority(stream, flags, 0);
+}
+
+CUresult cuStreamDestroy_v2(CUstream stream)
+{
+    REQUIRE_READY();
+    REQUIRE(gv_handle_free(GV_STREAM, stream), CUDA_ERROR_INVALID_HANDLE);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuStreamDestroy(CUstream stream)
+{
+    return cuStreamDestroy_v2(stream);
+}
+
+CUresult cuStreamSynchronize(CUstream stream)
+{
+    REQUIRE_STREAM(stream, target);
+    gv_wait_for_callbacks();
+    return CUDA_SUCCESS;
+}
+PER_THREAD(cuStreamSynchronize, _ptsz);
+
+CUresult cuStreamQuery(CUstream stream)
+{
+    REQUIRE_STREAM(stream, target);
+    return callbacks_pending() ? CUDA_ERROR_NOT_READY : CUDA_SUCCESS;
+}
+PER_THREAD(cuStreamQuery, _ptsz);
+
+CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned int flags)
+{
+    REQUIRE_STREAM(stream, target);
+    REQUIRE_VALUE(flags <= CU_EVENT_WAIT_EXTERNAL);
+    REQUIRE(gv_handle_find(GV_EVENT, event), CUDA_ERROR_INVALID_HANDLE);
+    return CUDA_SUCCESS;
+}
+PER_THREAD(cuStreamWaitEvent, _ptsz);
+
+CUresult cuStreamGetPriority(CUstream stream, int *priority)
+{
+    REQUIRE_STREAM(stream, target);
+    REQUIRE_VALUE(priority);
+    *priority = target.stream ? target.stream->priority : 0;
+    return CUDA_SUCCESS;
+}
+PER_THREAD(cuStreamGetPriority, _ptsz);
+
+CUresult cuStreamGetFlags(CUstream stream, unsigned int *flags)
+{
+    REQUIRE_STREAM(stream, target);
+    REQUIRE_VALUE(flags);
+    *flags = target.stream ? target.stream->flags : CU_STREAM_DEFAULT;
+    return CUDA_SUCCESS;
+}
+PER_THREAD(cuStreamGetFlags, _ptsz);
+
+CUresult cuStreamGetId(CUstream stream, unsigned long long *id)
+{
+    REQUIRE_STREAM(stream, target);
+    REQUIRE_VALUE(id);
+    *id = target.stream ? target.stream->id : stream == CU_STREAM_PER_THREAD ? 2 : 1;
+    return CUDA_SUCCESS;
+}
+PER_THREAD(cuStreamGetId, _ptsz);
+
+CUresult cuStreamGetCtx(CUstream stream, CUcontext *context)
+{
+    REQUIRE_STREAM(stream, target);
+    REQUIRE_VALUE(context);
+    *context = target.context;
+    return CUDA_SUCCESS;
+}
+PER_THREAD(cuStreamGetCtx, _ptsz);
+
+CUresult cuStreamGetDevice(CUstream stream, CUdevice *device)
+{
+    REQUIRE_STREAM(stream, target);
+    REQUIRE_VALUE(device);
+    *device = target.context->ordinal;
+    return CUDA_SUCCESS;
+}
+PER_THREAD(cuStreamGetDevice, _ptsz);
+
+CUresult cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus *status)
+{
+    REQUIRE_STREAM(stream, target);
+    REQUIRE_VALUE(status);
+    *status = CU_STREAM_CAPTURE_STATUS_NONE;
+    return CUDA_SUCCESS;
+}
+PER_THREAD(cuStreamIsCapturing, _ptsz);
+
+CUresult cuStreamAttachMemAsync(CUstream stream, CUdeviceptr pointer, size_t length, unsigned int flags)
+{
+    (void)length, (void)flags;
+    REQUIRE_STREAM(stream, target);
+    REQUIRE_VALUE(gv_device_range(pointer, 1));
+    return CUDA_SUCCESS;
+}
+PER_THREAD(cuStreamAttachMemAsync, _ptsz);
+
+CUresult cuStreamAddCallback(CUstream stream, CUstreamCallback callback, void *argument, unsigned int flags)
+{
+    REQUIRE_STREAM(stream, target);
+    REQUIRE_VALUE(callback && flags == 0);
+    return queue_callback((struct callback){.with_status = callback, .stream = stream, .argument = argument});
+}
+PER_THREAD(cuStreamAddCallback, _ptsz);
+
+CUresult cuLaunchHostFunc(CUstream stream, CUhostFn function, void *argument)
+{
+    REQUIRE_STREAM(stream, target);
+    REQUIRE_VALUE(function);
+    return queue_callback((struct callback){.function = function, .argument = argument});
+}
+PER_THREAD(cuLaunchHostFunc, _ptsz);
+
+/* ---- events ---- */
+
+CUresult cuEventCreate(CUevent *event, unsigned int flags)
+{
+    const unsigned known = CU_EVENT_BLOCKING_SYNC | CU_EVENT_DISABLE_TIMING;
+    REQUIRE_CONTEXT(context);
+    REQUIRE(!(flags & CU_EVENT_INTERPROCESS), CUDA_ERROR_NOT_SUPPORTED);
+    REQUIRE_VALUE(event && !(flags & ~known));
+    struct gv_handle *handle = gv_handle_new(GV_EVENT, context);
+    REQUIRE(handle, CUDA_ERROR_OUT_OF_MEMORY);
+    handle->flags = flags;
+    *event = (CUevent)handle;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuEventDestroy_v2(CUevent event)
+{
+    REQUIRE_READY();
+    REQUIRE(gv_handle_free(GV_EVENT, event), CUDA_ERROR_INVALID_HANDLE);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuEventDestroy(CUevent event)
+{
+    return cuEventDestroy_v2(event);
+}
+
+CUresult cuEventRecordWithFlags(CUevent event, CUstream stream, unsigned int flags)
+{
+    REQUIRE_STREAM(stream, target);
+    REQUIRE_VALUE(flags <= CU_EVENT_RECORD_EXTERNAL);
+    struct gv_handle *handle = gv_handle_find(GV_EVENT, event);
+    REQUIRE(handle && handle->context == target.context, CUDA_ERROR_INVALID_HANDLE);
+    clock_gettime(CLOCK_MONOTONIC, &handle->time);
+    handle->recorded = true;
+    return CUDA_SUCCESS;
+}
+PER_THREAD(cuEventRecordWithFlags, _ptsz);
+
+CUresult cuEventRecord(CUevent event, CUstream stream)
+{
+    return cuEventRecordWithFlags(event, stream, CU_EVENT_RECORD_DEFAULT);
+}
+PER_THREAD(cuEventRecord, _ptsz);
+
+CUresult cuEventQuery(CUevent event)
+{
+    REQUIRE_READY();
+    REQUIRE(gv_handle_find(GV_EVENT, event), CUDA_ERROR_INVALID_HANDLE);
+    return callbacks_pending() ? CUDA_ERROR_NOT_READY : CUDA_SUCCESS;
+}
+
+CUresult cuEventSynchronize(CUevent event)
+{
+    REQUIRE_READY();
+    REQUIRE(gv_handle_find(GV_EVENT, event), CUDA_ERROR_INVALID_HANDLE);
+    gv_wait_for_callbacks();
+    return CUDA_SUCCESS;
+}
+
+CUresult cuEventElapsedTime_v2(float *milliseconds, CUevent first, CUevent second)
+{
+    REQUIRE_READY();
+    REQUIRE_VALUE(milliseconds);
+    const struct gv_handle *from = gv_handle_find(GV_EVENT, first), *to = gv_handle_find(GV_EVENT, second);
+    REQUIRE(from && to && from->recorded && to->recorded, CUDA_ERROR_INVALID_HANDLE);
+    REQUIRE(!((from->flags | to->flags) & CU_EVENT_DISABLE_TIMING), CUDA_ERROR_INVALID_HANDLE);
+    *milliseconds = (float)((double)(to->time.tv_sec - from->time.tv_sec) * 1e3 +
+                            (double)(to->time.tv_nsec - from->time.tv_nsec) / 1e6);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuEventElapsedTime(float *milliseconds, CUevent first, CUevent second)
+{
+    return cuEventElapsedTime_v2(milliseconds, first, second);
+}

@@ -1,0 +1,301 @@
+"""A simulated machine: an inventory, the driver in front of it, and the environment that puts programs on it."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from pytest_gpuvisibility.errors import UserError
+from pytest_gpuvisibility.inventory import Device, Inventory, MigDevice
+from pytest_gpuvisibility.simulator import state
+from pytest_gpuvisibility.simulator.ledger import Ledger
+from pytest_gpuvisibility.simulator.native import library_directory, probe_program
+
+MACHINE_VARIABLE = "GPU_VISIBILITY_MACHINE"
+PROBE_VARIABLE = "GPU_VISIBILITY_PROBE"
+
+# In the order in which they are loaded: libcuda.so.1 needs neither of the others, nor they it.
+_DRIVER_LIBRARIES = ("libnvidia-ml.so.1", "libcuda.so.1")
+
+
+class DriverAlreadyLoaded(UserError):
+    """This process has loaded another driver, and a process can have only one."""
+
+
+class ProbeFailed(RuntimeError):
+    """The probe program did not answer; a failure of the harness, not of what it was to look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbedDevice:
+    """A device that CUDA shows: its ordinal there, UUID ("GPU-..." or "MIG-..."), name, and bus id ("00000000:07:00.0")."""
+
+    ordinal: int
+    uuid: str
+    name: str
+    pci_bus_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeResult:
+    """What CUDA answered: result is cuInit's CUresult, or -1 where no libcuda.so.1 could be loaded."""
+
+    result: int
+    devices: tuple[ProbedDevice, ...]
+
+
+class Machine:
+    """A simulated machine in a directory of its own, until close() removes it.
+
+    >>> with Machine.create(Inventory.load("a100x4")) as machine:
+    ...     subprocess.run(["nvidia-smi", "-L"], env=machine.environ(os.environ))
+    """
+
+    def __init__(self, directory: Path, inventory: Inventory) -> None:
+        """For create() and open(); `directory` must already hold the machine."""
+        self.directory = directory
+        self.inventory = inventory
+        self.ledger = Ledger(directory / "ledger.jsonl")
+        self._replaced: dict[str, str | None] | None = None
+
+    @classmethod
+    def create(cls, inventory: Inventory, directory: Path | None = None, launch: str = "error") -> Machine:
+        """Makes a machine of the inventory.
+
+        directory: made where it does not exist, and removed by close(); by default a new temporary one.
+        launch: "error", every kernel launch fails with CUDA_ERROR_NOT_SUPPORTED; "noop", it does nothing, successfully.
+        Raises NativeLibraryMissing where the simulated driver is not installed, and MachineError for an inventory that a
+        machine cannot hold.
+        """
+        library_directory()
+        directory = _new_directory(directory)
+        try:
+            state.create(directory, inventory, launch)
+            _write_inventory(directory, inventory)
+            _write_nvidia_smi(directory)
+        except BaseException:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
+        return cls(directory, inventory)
+
+    @classmethod
+    def open(cls, directory: Path) -> Machine:
+        """The machine that another process made in `directory`. Raises MachineError where there is none."""
+        state.snapshot(directory)
+        return cls(directory, _read_inventory(directory))
+
+    def close(self) -> None:
+        """Removes the machine; programs still on it go on with what they have, and none can start there."""
+        self.detach()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def environ(self, base: Mapping[str, str], *, nvidia_smi: bool = True) -> dict[str, str]:
+        """`base` with what a program needs to find this machine's driver instead of any other.
+
+        nvidia_smi: whether it finds `nvidia-smi` too. If not, it finds none: a directory of its PATH that has one is
+        replaced by a directory of links to everything else in it.
+        """
+        environ = dict(base)
+        environ[MACHINE_VARIABLE] = str(self.directory)
+        environ["LD_LIBRARY_PATH"] = _prepend(library_directory(), environ.get("LD_LIBRARY_PATH", ""))
+        path = environ.get("PATH", os.defpath)
+        if outer := base.get(MACHINE_VARIABLE):
+            path = _without(Path(outer) / "bin", path)
+        environ["PATH"] = _prepend(self.directory / "bin", path) if nvidia_smi else self._path_without_nvidia_smi(path)
+        return environ
+
+    def attach(self) -> None:
+        """Puts this very process on the machine, and every child that inherits its environment.
+
+        Call it before anything loads a CUDA or NVML library. Raises DriverAlreadyLoaded where that is too late.
+        """
+        if self._replaced is not None:
+            return
+        _load_driver()
+        changed = self.environ(os.environ)
+        self._replaced = {name: os.environ.get(name) for name, value in changed.items() if os.environ.get(name) != value}
+        os.environ.update(changed)
+
+    def detach(self) -> None:
+        """Undoes attach()'s changes of the environment; the libraries stay loaded, as they must in a process."""
+        for name, value in (self._replaced or {}).items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        self._replaced = None
+
+    def snapshot(self) -> dict[str, Any]:
+        """The machine's devices and living processes as they are now; the shape is that of state.snapshot()."""
+        return state.snapshot(self.directory)
+
+    def set_compute_mode(self, index: int, mode: str) -> None:
+        """Changes GPU `index` to "default", "exclusive-process" or "prohibited"."""
+        state.set_compute_mode(self.directory, index, mode)
+
+    def set_faults(self, index: int, faults: Iterable[str]) -> None:
+        """Makes GPU `index` fail in these ways and no other: "nvml-unknown", "nvml-no-permission", "lost"."""
+        state.set_faults(self.directory, index, faults)
+
+    def probe(self, environ: Mapping[str, str], *, timeout: float = 60.0) -> ProbeResult:
+        """What CUDA shows to a process with exactly this environment; nothing of it is in the ledger.
+
+        Raises ProbeFailed where the program does not answer within `timeout` seconds.
+        """
+        result = probe(environ, timeout=timeout)
+        slices = {slice_.uuid for device in self.inventory.devices for slice_ in device.mig}
+        devices = (_as_slice(device) if _as_slice(device).uuid in slices else device for device in result.devices)
+        return replace(result, devices=tuple(devices))
+
+    def _path_without_nvidia_smi(self, path: str) -> str:
+        return os.pathsep.join(
+            str(self._links_to(Path(entry))) if entry and os.path.lexists(os.path.join(entry, "nvidia-smi")) else entry
+            for entry in path.split(os.pathsep)
+        )
+
+    def _links_to(self, directory: Path) -> Path:
+        """A directory of links to everything in `directory` but nvidia-smi, made once for each machine."""
+        links = self.directory / "path" / directory.resolve().as_posix().strip("/").replace("/", "!")
+        if not links.is_dir():
+            links.parent.mkdir(exist_ok=True)
+            made = Path(tempfile.mkdtemp(dir=links.parent))
+            for entry in directory.iterdir():
+                if entry.name != "nvidia-smi":
+                    (made / entry.name).symlink_to(directory.absolute() / entry.name)
+            # Another process may be at the same; a directory can only be renamed onto an empty one.
+            with contextlib.suppress(OSError):
+                made.rename(links)
+        return links
+
+
+def probe(environ: Mapping[str, str], *, timeout: float = 60.0) -> ProbeResult:
+    """What CUDA, real or simulated, shows to a process with exactly this environment; it opens no context.
+
+    Raises NativeLibraryMissing where the probe program is not installed, and ProbeFailed where it does not answer within
+    `timeout` seconds.
+    """
+    command = [str(probe_program())]
+    try:
+        run = subprocess.run(
+            command, env={**environ, PROBE_VARIABLE: "1"}, capture_output=True, timeout=timeout, check=True
+        )
+        answer = json.loads(run.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        raise ProbeFailed(f"{command[0]} did not say what CUDA shows: {error}") from error
+    return ProbeResult(
+        answer["result"], tuple(_as_inventory_has_it(ProbedDevice(**device)) for device in answer["devices"])
+    )
+
+
+def _as_inventory_has_it(device: ProbedDevice) -> ProbedDevice:
+    """CUDA writes a bus id with four digits of the domain, NVML and inventories with eight."""
+    domain, _, rest = device.pci_bus_id.partition(":")
+    return replace(device, pci_bus_id=f"{domain:0>8}:{rest}".upper())
+
+
+def _as_slice(device: ProbedDevice) -> ProbedDevice:
+    """CUDA gives the bytes of a UUID, and not whether they are a GPU's or a slice's."""
+    return replace(device, uuid="MIG-" + device.uuid.removeprefix("GPU-").removeprefix("MIG-"))
+
+
+def _new_directory(directory: Path | None) -> Path:
+    if directory is None:
+        return Path(tempfile.mkdtemp(prefix="gpu-visibility-"))
+    directory = directory.absolute()
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+def _prepend(directory: Path, path: str) -> str:
+    rest = _without(directory, path)
+    return f"{directory}{os.pathsep}{rest}" if rest else str(directory)
+
+
+def _without(directory: Path, path: str) -> str:
+    return os.pathsep.join(entry for entry in path.split(os.pathsep) if entry != str(directory))
+
+
+def _write_nvidia_smi(directory: Path) -> None:
+    """<directory>/bin/nvidia-smi: this Python, with nothing of the caller's environment, on simulator/nvidia_smi.py.
+
+    It names the machine itself, so that it also works where the caller's environment was cleared. The script finds
+    libgpuvisibility.so in GPU_VISIBILITY_LIBRARIES.
+    """
+    script = directory / "bin" / "nvidia-smi"
+    script.parent.mkdir()
+    script.write_text(
+        "#!/bin/sh\n"
+        f"export {MACHINE_VARIABLE}={shlex.quote(str(directory))}\n"
+        f"export GPU_VISIBILITY_LIBRARIES={shlex.quote(str(library_directory()))}\n"
+        f"exec {shlex.quote(sys.executable)} -I -S {shlex.quote(str(Path(__file__).with_name('nvidia_smi.py')))} \"$@\"\n"
+    )
+    script.chmod(0o755)
+
+
+def _write_inventory(directory: Path, inventory: Inventory) -> None:
+    text = json.dumps(asdict(inventory), default=sorted)
+    (directory / "inventory.json").write_text(text, encoding="utf-8")
+
+
+def _read_inventory(directory: Path) -> Inventory:
+    values = json.loads((directory / "inventory.json").read_text(encoding="utf-8"))
+    return Inventory(**{**values, "devices": tuple(_read_devices(values["devices"]))})
+
+
+def _read_devices(devices: Iterable[dict[str, Any]]) -> Iterator[Device]:
+    for values in devices:
+        yield Device(
+            **{
+                **values,
+                "compute_capability": tuple(values["compute_capability"]),
+                "faults": frozenset(values["faults"]),
+                "mig": tuple(MigDevice(**slice_) for slice_ in values["mig"]),
+            }
+        )
+
+
+# Kept for good: a driver library is never unloaded from a process.
+_loaded: list[ctypes.CDLL] = []
+
+
+def _load_driver() -> None:
+    """Loads the simulated libraries under the names by which programs ask for them, before anything else does."""
+    if _loaded:
+        return
+    directory = library_directory()
+    for name in _DRIVER_LIBRARIES:
+        if foreign := _loaded_from_elsewhere(name, directory):
+            raise DriverAlreadyLoaded(
+                f"This process has already loaded {foreign}, so it cannot go onto a simulated machine any more. Choose the"
+                " machine before anything loads CUDA or NVML (--gpu-inventory does), or run the program as a child."
+            )
+    _loaded.extend(ctypes.CDLL(str(directory / name), mode=ctypes.RTLD_GLOBAL) for name in _DRIVER_LIBRARIES)
+
+
+def _loaded_from_elsewhere(name: str, directory: Path) -> str | None:
+    """The file of a library of this name that the process has mapped and that is not ours."""
+    for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+        path = line.split(maxsplit=5)[5:]
+        if path and Path(path[0]).name.startswith(name.removesuffix("1")) and Path(path[0]).parent != directory:
+            return path[0]
+    return None

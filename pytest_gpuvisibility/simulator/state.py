@@ -1,0 +1,185 @@
+"""The state of a simulated machine, through libgpuvisibility.so: the only module that knows its C functions."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import json
+import os
+import struct
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_gpuvisibility.errors import UserError
+from pytest_gpuvisibility.inventory import Device, Inventory, MigDevice
+from pytest_gpuvisibility.simulator.native import library_directory
+
+COMPUTE_MODES = {"default": 0, "prohibited": 2, "exclusive-process": 3}
+FAULTS = {"nvml-unknown": 1, "nvml-no-permission": 2, "lost": 4}
+LAUNCH_POLICIES = {"error": 0, "noop": 1}
+
+# GV_MAX_UNITS of native/state.h: how many entries gv_resolve writes for one mask.
+_MAX_UNITS = 128
+
+
+class MachineError(UserError):
+    """A simulated machine cannot be made or read."""
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    library = ctypes.CDLL(str(library_directory() / "libgpuvisibility.so"))
+    library.gv_create.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
+    library.gv_snapshot.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]
+    library.gv_snapshot.restype = ctypes.c_long
+    library.gv_set_compute_mode.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_int]
+    library.gv_set_faults.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_uint]
+    library.gv_resolve.argtypes = [
+        ctypes.c_char_p,
+        ctypes.POINTER(ctypes.c_char_p),
+        ctypes.c_size_t,
+        ctypes.c_char_p,
+        ctypes.POINTER(ctypes.c_int),
+        ctypes.POINTER(ctypes.c_int),
+    ]
+    return library
+
+
+def create(directory: Path, inventory: Inventory, launch: str = "error") -> None:
+    """Writes the state of a new machine into an existing directory.
+
+    launch: "error", every kernel launch fails; "noop", it succeeds and does nothing.
+    Raises MachineError for an inventory that a machine cannot hold.
+    """
+    if launch not in LAUNCH_POLICIES:
+        raise MachineError(f"launch={launch!r} is not known; it is one of {', '.join(LAUNCH_POLICIES)}.")
+    lines = [*_describe_machine(inventory, launch)]
+    for device in inventory.devices:
+        lines += _describe_device(device)
+    for device in inventory.devices:
+        for slice_ in device.mig:
+            lines += _describe_slice(device, slice_)
+    error = _library().gv_create(os.fsencode(directory), "\n".join(lines).encode())
+    if error:
+        raise MachineError(
+            f"Inventory {inventory.name!r} cannot be made a simulated machine in {directory}: {os.strerror(-error)}. A"
+            f" machine holds at most 64 GPUs, {_MAX_UNITS} GPUs and MIG slices together, and names of up to 95 bytes."
+        )
+
+
+def _line(key: str, value: object) -> str:
+    text = str(value)
+    if "\n" in text or "\0" in text:
+        raise MachineError(f"{key} = {text!r} of the inventory contains a line break or a NUL byte.")
+    return f"{key}={text}"
+
+
+def _cuda_version(text: str) -> int:
+    """13000 for "13.0", as cuDriverGetVersion has it."""
+    major, _, minor = text.partition(".")
+    if not (major.isdecimal() and (minor or "0").isdecimal()):
+        raise MachineError(f"cuda_version = {text!r} of the inventory is not of the form 13.0.")
+    return 1000 * int(major) + 10 * int(minor or 0)
+
+
+def _describe_machine(inventory: Inventory, launch: str) -> list[str]:
+    return [
+        _line("inventory", inventory.name),
+        _line("driver_version", inventory.driver_version),
+        _line("cuda_version", _cuda_version(inventory.cuda_version)),
+        _line("launch_policy", LAUNCH_POLICIES[launch]),
+    ]
+
+
+def _describe_device(device: Device) -> list[str]:
+    major, minor = device.compute_capability
+    return [
+        "device=",
+        _line("uuid", device.uuid),
+        _line("name", device.name),
+        _line("memory", device.memory),
+        _line("multiprocessors", device.multiprocessors),
+        _line("pci_bus_id", device.pci_bus_id),
+        _line("minor", device.minor),
+        _line("compute_capability", f"{major}.{minor}"),
+        _line("relative_speed", struct.pack(">d", device.relative_speed).hex()),
+        _line("compute_mode", COMPUTE_MODES[device.compute_mode]),
+        _line("faults", _fault_bits(device.faults)),
+        _line("mig_enabled", int(device.mig_enabled)),
+    ]
+
+
+def _describe_slice(device: Device, slice_: MigDevice) -> list[str]:
+    return [
+        "mig=",
+        _line("uuid", slice_.uuid),
+        _line("name", slice_.name),
+        _line("profile", slice_.profile),
+        _line("memory", slice_.memory),
+        _line("multiprocessors", slice_.multiprocessors),
+        _line("parent", device.index),
+        _line("gpu_instance", slice_.gpu_instance),
+        _line("compute_instance", slice_.compute_instance),
+    ]
+
+
+def _fault_bits(faults: Iterable[str]) -> int:
+    bits = 0
+    for fault in faults:
+        if fault not in FAULTS:
+            raise MachineError(f"The fault {fault!r} is not known; faults are {', '.join(FAULTS)}.")
+        bits |= FAULTS[fault]
+    return bits
+
+
+def _check(directory: Path, result: int) -> int:
+    if result < 0:
+        raise MachineError(f"There is no simulated machine to use in {directory}: {os.strerror(-result)}.")
+    return result
+
+
+def snapshot(directory: Path) -> dict[str, Any]:
+    """The machine as it is: {"inventory", "driver_version", "cuda_version", "launch", "devices": [...], "processes": [...]}.
+
+    A device has "index", "uuid", "name", "pci_bus_id", "minor", "memory" and "used" (bytes, contexts' overhead and all
+    slices included), "compute_mode", "faults", "compute_capability", "multiprocessors", "mig_enabled", and "mig": a list of
+    slices with their own "memory" and "used". A process is listed once for each unit (GPU or slice) that it holds anything
+    of: "pid", "start" (ticks after boot), "unit_uuid", "contexts", "bytes" (what it allocated). Only living processes are.
+    Raises MachineError where there is no machine.
+    """
+    path, size = os.fsencode(directory), 64 * 1024
+    while True:
+        buffer = ctypes.create_string_buffer(size)
+        length = _check(directory, _library().gv_snapshot(path, buffer, size))
+        if length <= size:
+            result: dict[str, Any] = json.loads(buffer.raw[:length])
+            return result
+        # Processes may still come while the larger buffer is filled.
+        size = 2 * length
+
+
+def set_compute_mode(directory: Path, index: int, mode: str) -> None:
+    """Changes a GPU's compute mode ("default", "exclusive-process", "prohibited"); contexts that exist stay."""
+    if mode not in COMPUTE_MODES:
+        raise MachineError(f"The compute mode {mode!r} is not known; it is one of {', '.join(COMPUTE_MODES)}.")
+    _check(directory, _library().gv_set_compute_mode(os.fsencode(directory), index, COMPUTE_MODES[mode]))
+
+
+def set_faults(directory: Path, index: int, faults: Iterable[str]) -> None:
+    """Replaces a GPU's injected faults, for NVML at once and for CUDA in processes that initialise it from now on."""
+    _check(directory, _library().gv_set_faults(os.fsencode(directory), index, _fault_bits(faults)))
+
+
+def resolve(directory: Path, masks: Sequence[str | None], order: str | None = None) -> list[tuple[int, ...]]:
+    """For each value of CUDA_VISIBLE_DEVICES (None: not set), the units that the simulated CUDA shows, in its order.
+
+    Units count the GPUs in index order, then the MIG slices grouped by GPU. order: the value of CUDA_DEVICE_ORDER.
+    """
+    encoded = [None if mask is None else os.fsencode(mask) for mask in masks]
+    count = len(encoded)
+    counts, units = (ctypes.c_int * count)(), (ctypes.c_int * (count * _MAX_UNITS))()
+    order_bytes = None if order is None else os.fsencode(order)
+    mask_array = (ctypes.c_char_p * count)(*encoded)
+    _check(directory, _library().gv_resolve(os.fsencode(directory), mask_array, count, order_bytes, counts, units))
+    return [tuple(units[i * _MAX_UNITS : i * _MAX_UNITS + counts[i]]) for i in range(count)]
