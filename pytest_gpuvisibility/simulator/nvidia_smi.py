@@ -72,7 +72,8 @@ Utilization = _structure("Utilization", "u gpu, u memory")
 Process = _structure("Process", "u pid, Q bytes, u gpu_instance, u compute_instance")
 Attributes = _structure(
     "Attributes",
-    "u multiprocessors, u copy_engines, u decoders, u encoders, u jpeg, u ofa, u gpu_slices, u compute_slices, Q memory",
+    "u multiprocessors, u copy_engines, u decoders, u encoders, u jpeg, u ofa, u gpu_slices, u compute_slices,"
+    " Q memory",
 )
 Remapping = _structure("Remapping", "u max, u high, u partial, u low, u none")
 Margin = _structure("Margin", "u version, i temperature")
