@@ -106,6 +106,9 @@ class Inventory:
         _check_unique(self, "minor number", ((str(device.minor), _place(device)) for device in self.devices))
         _check_order(self)
 
+    def __hash__(self) -> int:
+        return self._hash
+
     @classmethod
     def load(cls, name_or_path: str | os.PathLike[str]) -> Inventory:
         """The shipped inventory of that name, or the one described by a TOML file.
@@ -208,6 +211,11 @@ class Inventory:
                 f"Inventory {self.name} ({self.origin}) has no GPU with {what} {asked}; it has {there}."
             )
         return [device for device in self.devices if number_of(device) in wanted]
+
+    @cached_property
+    def _hash(self) -> int:
+        # Hashing every field of every device takes longer than resolving a mask, which looks machines up by inventory.
+        return hash((self.name, self.origin, tuple(device.uuid for device in self.devices)))
 
     @cached_property
     def _by_uuid(self) -> dict[str, AnyDevice]:
