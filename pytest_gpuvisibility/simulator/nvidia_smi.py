@@ -72,8 +72,8 @@ Utilization = _structure("Utilization", "u gpu, u memory")
 Process = _structure("Process", "u pid, Q bytes, u gpu_instance, u compute_instance")
 Attributes = _structure(
     "Attributes",
-    "u multiprocessors, u copy_engines, u decoders, u encoders, u jpeg, u ofa, u gpu_slices, u compute_slices,"
-    " Q memory",
+    "u multiprocessors, u copy_engines, u decoders, u encoders, u jpeg, u ofa, u gpu_slices,"
+    " u compute_slices, Q memory",
 )
 Remapping = _structure("Remapping", "u max, u high, u partial, u low, u none")
 Margin = _structure("Margin", "u version, i temperature")
@@ -482,7 +482,7 @@ FIELDS: dict[str, tuple[str, Reader | None]] = {
     "pcie.link.width.max": ("", _uint_of("nvmlDeviceGetMaxPcieLinkWidth")),
     "index": ("", lambda gpu: str(gpu.index())),
     "display_mode": ("", _uint_of("nvmlDeviceGetDisplayMode", show=enabled)),
-    "display_attached": ("", _uint_of("nvmlDeviceGetDisplayActive", show=yes)),
+    "display_attached": ("", _constant("Yes")),
     "display_active": ("", _uint_of("nvmlDeviceGetDisplayActive", show=enabled)),
     "persistence_mode": ("", _uint_of("nvmlDeviceGetPersistenceMode", show=enabled)),
     "addressing_mode": (
