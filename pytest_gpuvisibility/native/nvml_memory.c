@@ -55,6 +55,8 @@ nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory)
     return NVML_SUCCESS;
 }
 
+/* The slices of a GPU share its BAR1 in proportion to their memory; from Hopper on a GPU in MIG mode maps all of its
+ * own memory first. */
 nvmlReturn_t nvmlDeviceGetBAR1MemoryInfo(nvmlDevice_t device, nvmlBAR1Memory_t *bar1)
 {
     struct gv_target target;
@@ -62,9 +64,12 @@ nvmlReturn_t nvmlDeviceGetBAR1MemoryInfo(nvmlDevice_t device, nvmlBAR1Memory_t *
     if (result != NVML_SUCCESS)
         return result;
     const uint64_t mebibyte = UINT64_C(1) << 20;
-    uint64_t total = gv_model_bar1(target.device), used = mebibyte;
-    if (gv_nvml_is_slice(&target)) { /* its share, of the same proportion as its memory */
-        total = (uint64_t)((double)total * (double)target.unit->memory / (double)target.device->memory);
+    const struct gv_device *gpu = target.device;
+    uint64_t total = gv_model_bar1(gpu), used = mebibyte;
+    if (gpu->mig_enabled && gpu->cc_major >= 9)
+        used = gpu->memory - gv_model_reserved_memory(gpu);
+    if (gv_nvml_is_slice(&target)) {
+        total = (uint64_t)((double)(total - used) * (double)target.unit->memory / (double)gpu->memory);
         total = total / mebibyte * mebibyte;
         used = 0;
     }

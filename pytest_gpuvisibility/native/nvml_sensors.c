@@ -324,7 +324,7 @@ nvmlReturn_t nvmlDeviceGetSupportedClocksEventReasons(nvmlDevice_t device, unsig
     struct gv_target target;
     nvmlReturn_t result = gv_nvml_gpu(device, reasons, &target);
     if (result == NVML_SUCCESS)
-        *reasons = nvmlClocksEventReasonAll;
+        *reasons = 0x1FF; /* all but those of newer drivers */
     return result;
 }
 
@@ -420,6 +420,7 @@ nvmlReturn_t nvmlDeviceGetPersistenceMode(nvmlDevice_t device, nvmlEnableState_t
     return result;
 }
 
+/* Enabled on real GPUs also where no display is connected; whether one is in use is nvmlDeviceGetDisplayActive. */
 nvmlReturn_t nvmlDeviceGetDisplayMode(nvmlDevice_t device, nvmlEnableState_t *mode)
 {
     struct gv_target target;
@@ -427,7 +428,7 @@ nvmlReturn_t nvmlDeviceGetDisplayMode(nvmlDevice_t device, nvmlEnableState_t *mo
     if (result == NVML_SUCCESS)
         result = gv_nvml_given_up(target.state);
     if (result == NVML_SUCCESS)
-        *mode = NVML_FEATURE_DISABLED;
+        *mode = NVML_FEATURE_ENABLED;
     return result;
 }
 
@@ -458,6 +459,18 @@ nvmlReturn_t nvmlDeviceGetAddressingMode(nvmlDevice_t device, nvmlDeviceAddressi
     if (mode->version != nvmlDeviceAddressingMode_v1)
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     mode->value = NVML_DEVICE_ADDRESSING_MODE_NONE;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetC2cModeInfoV(nvmlDevice_t device, nvmlC2cModeInfo_v1_t *mode)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_gpu(device, mode, &target);
+    if (result != NVML_SUCCESS)
+        return result;
+    if (gv_model_architecture(target.device) < NVML_DEVICE_ARCH_HOPPER)
+        return NVML_ERROR_NOT_SUPPORTED;
+    mode->isC2cEnabled = 0;
     return NVML_SUCCESS;
 }
 

@@ -571,6 +571,7 @@ FIELDS: dict[str, tuple[str, Reader | None]] = {
     "mig.mode.pending": ("", Gpu.mig_mode),
     "gsp.mode.current": ("", _pair_of("nvmlDeviceGetGspFirmwareMode", 0, enabled)),
     "gsp.mode.default": ("", _pair_of("nvmlDeviceGetGspFirmwareMode", 1, enabled)),
+    "c2c.mode": ("", _uint_of("nvmlDeviceGetC2cModeInfoV", show=enabled)),
     "protected_memory.total": ("MiB", _protected),
     "protected_memory.used": ("MiB", _protected),
     "protected_memory.free": ("MiB", _protected),
@@ -601,7 +602,7 @@ vgpu_device_capability.heterogeneous_timeSlice_profile vgpu_device_capability.he
 vgpu_device_capability.homogeneous_placements vgpu_device_capability.mig_timeSlicing
 vgpu_device_capability.mig_timeSlicing_mode pcie.link.gen.hostmax driver_model.current driver_model.pending
 gom.current gom.pending dramEncryption.mode.current dramEncryption.mode.pending
-retired_pages.single_bit_ecc.count retired_pages.double_bit.count retired_pages.pending c2c.mode hostname
+retired_pages.single_bit_ecc.count retired_pages.double_bit.count retired_pages.pending hostname
 power_smoothing.delayed_power_smoothing_supported
 power_smoothing.curr_profile.primary_floor_act_window_multiplier
 power_smoothing.curr_profile.primary_floor_tar_window_multiplier

@@ -1,0 +1,101 @@
+"""Real nvidia-smi output, and inventories of the machines that it was captured on."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_gpuvisibility.inventory import Device, Inventory, MigDevice
+
+DIRECTORY = Path(__file__).resolve().parents[2] / "shared" / "data" / "nvidia-smi"
+NAMES = (
+    "linux-x86_64__nvidia-l40s__595.80",
+    "linux-x86_64__nvidia-h100-mig__590.48.01",
+    "linux-x86_64__nvidia-h200-mig__590.48.01",
+    "linux-x86_64__nvidia-geforce-rtx-2080-super__595.71.05",
+)
+# What the output does not say of each product.
+_MULTIPROCESSORS = {"L40S": 142, "H100": 132, "H200": 132, "2080": 48}
+
+
+@dataclass(frozen=True)
+class Capture:
+    """One machine's output: what each command printed, by "section :: command" as the file's headings have it."""
+
+    sections: dict[str, str]
+
+    @classmethod
+    def load(cls, name: str) -> Capture:
+        text = (DIRECTORY / f"{name}.txt").read_text(encoding="utf-8")
+        parts = re.split(r"^#{80}\n# (\w+ :: .+)\n(?:# \$ .*\n)?#{80}\n", text, flags=re.M)
+        return cls({heading: body.rstrip("\n") for heading, body in zip(parts[1::2], parts[2::2], strict=True)})
+
+    def __getitem__(self, heading: str) -> str:
+        found = [body for name, body in self.sections.items() if name.startswith(heading)]
+        assert len(found) == 1, f"{heading} is in {len(found)} sections of the capture"
+        return found[0]
+
+    def table(self, when: str = "idle") -> list[str]:
+        return self[f"{when} :: nvidia-smi"].splitlines()
+
+    def fields(self, when: str = "idle") -> dict[str, str]:
+        """Value of each field of --query-gpu, by its heading with the unit."""
+        head, row = self[f"{when} :: query-gpu"].splitlines()
+        return dict(zip(head.split(", "), row.split(", "), strict=True))
+
+    def inventory(self) -> Inventory:
+        """The machine that printed this, as an inventory."""
+        fields, table = self.fields(), "\n".join(self.table())
+        name, uuid, memory = fields["name"], fields["uuid"], _mebibytes(fields["memory.total [MiB]"])
+        major, minor = fields["compute_cap"].split(".")
+        cuda = re.search(r"CUDA Version: (\S+)", table)
+        assert cuda
+        device = Device(
+            index=0,
+            uuid=uuid,
+            pci_bus_id=fields["pci.bus_id"],
+            minor=0,
+            name=name,
+            memory=memory,
+            compute_capability=(int(major), int(minor)),
+            multiprocessors=next(count for part, count in _MULTIPROCESSORS.items() if part in name),
+            relative_speed=1.0,
+            compute_mode="default",
+            faults=frozenset(),
+            mig=tuple(self._slices(name, uuid)),
+            mig_enabled=fields["mig.mode.current"] == "Enabled",
+        )
+        return Inventory(
+            name="capture",
+            devices=(device,),
+            driver_version=fields["driver_version"],
+            cuda_version=cuda[1],
+            origin="a capture",
+        )
+
+    def _slices(self, name: str, uuid: str) -> list[MigDevice]:
+        profiles = re.findall(r"^  MIG (\S+) +Device +\d+: \(UUID: (\S+)\)", self["capabilities :: list"], flags=re.M)
+        rows = re.findall(
+            r"^\| +0 +(\d+) +(\d+) +\d+  \| +\d+MiB / *(\d+)MiB +\| *(\d+) ", "\n".join(self.table()), flags=re.M
+        )
+        return [
+            MigDevice(
+                uuid=slice_uuid,
+                gpu_instance=int(gpu_instance),
+                compute_instance=int(compute_instance),
+                profile=profile,
+                name=f"{name} MIG {profile}",
+                memory=int(memory) << 20,
+                multiprocessors=int(multiprocessors),
+                parent_index=0,
+                parent_uuid=uuid,
+            )
+            for (profile, slice_uuid), (gpu_instance, compute_instance, memory, multiprocessors) in zip(
+                profiles, rows, strict=True
+            )
+        ]
+
+
+def _mebibytes(text: str) -> int:
+    return int(text.removesuffix(" MiB")) << 20
