@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from pytest_gpuvisibility.scenario import Fleet, ProcessRecord
 from pytest_gpuvisibility.verdicts import NotApplicable, Violation
@@ -54,6 +54,21 @@ def assert_refused(fleet: Fleet) -> None:
         raise violation(fleet, "ends with exit code 0 although it served nothing", outcome(fleet), *_quote(fleet))
     if fleet.survivors:
         raise violation(fleet, "leaves processes behind when it refuses", *fleet.survivors)
+
+
+def assert_each(fleets: Iterable[Fleet], *assertions: Callable[[Fleet], None]) -> None:
+    """Every assertion of every fleet; one violation that tells of all that fail."""
+    found: list[Violation] = []
+    for fleet in fleets:
+        for assertion in assertions:
+            try:
+                assertion(fleet)
+            except Violation as broken:
+                found.append(broken)
+                break
+    if found:
+        facts = [f"{launch}: {broken.headline}; {'; '.join(rest)}" for broken in found for launch, *rest in [broken.facts]]
+        raise Violation(found[0].headline, facts)
 
 
 def assert_within(fleet: Fleet, gpus: Gpus, allowed: Iterable[str] | None = None) -> None:

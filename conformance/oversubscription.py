@@ -6,6 +6,7 @@ from pytest_gpuvisibility.scenario import Fleet
 from pytest_gpuvisibility.verdicts import MUST, SHOULD, NotApplicable, rule
 
 from .expect import (
+    assert_each,
     assert_no_hang,
     assert_no_sharing,
     assert_not_a_bare_error,
@@ -81,10 +82,8 @@ def test_a_layout_that_makes_no_sense_is_refused(launch: Launch, gpus: Gpus) -> 
     A launcher that starts nothing and reports success is restarted for ever.
     """
     given = mask(gpus.last_half(), gpus)
-    for layout in NONSENSE:
-        fleet = launch(visible=given, groups=0, devices=1, layout=layout)
-        assert_refused(fleet)
-        assert_not_a_bare_error(fleet)
+    fleets = [launch(visible=given, groups=0, devices=1, layout=layout) for layout in NONSENSE]
+    assert_each(fleets, assert_refused, assert_not_a_bare_error)
 
 
 @rule("OVR-010", MUST, sources=["ggml-org/llama.cpp#14719", "pytorch/pytorch#135279"])

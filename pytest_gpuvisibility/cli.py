@@ -124,10 +124,13 @@ def _resolve(arguments: argparse.Namespace) -> int:
 def _check(arguments: argparse.Namespace) -> int:
     import pytest
 
+    from .resources import shipped_directory
+
     options = arguments.pytest_options
     parallel = [] if any(option.startswith(("-n", "--numprocesses")) for option in options) else [f"-n{_workers()}"]
     suite = ["--pyargs", "pytest_gpuvisibility.conformance", f"--gpu-server={arguments.server}"]
-    return int(pytest.main([*suite, "-p", "no:cacheprovider", *parallel, *options]))
+    settings = ["-c", str(shipped_directory("conformance") / "pytest.ini"), "--rootdir=.", "-p", "no:cacheprovider"]
+    return int(pytest.main([*suite, *settings, *parallel, *options]))
 
 
 def _workers() -> int:

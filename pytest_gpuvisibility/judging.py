@@ -123,7 +123,7 @@ def _expectations(
     if given == "none":
         return {}, "--gpu-expect=none"
     path = Path(given) if given else expectation_files.shipped(profile.product.name, version)
-    return (expectation_files.load(path, rules), path.name) if path else ({}, "no expectations file")
+    return (expectation_files.load(path, rules), path.name) if path else ({}, f"the list of known ones (none ships for {profile.product.name} {version})")
 
 
 def _never_ready(trial: Trial, fleet: Fleet) -> str:

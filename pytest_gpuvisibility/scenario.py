@@ -223,7 +223,7 @@ def play(scenario: Scenario, profile: Profile, directory: Path) -> Fleet:
     directory.mkdir()
     with Machine.create(inventory, directory / "machine") as machine:
         environ = _environ(scenario, machine)
-        with ServerProcess(profile, directory=directory / "server") as server:
+        with ServerProcess(profile, directory=directory / "server", also_remove=[directory]) as server:
             return _observe(scenario, server, LedgerWitness(machine), environ, permitted)
 
 
@@ -281,7 +281,8 @@ def _observe(
 def _kill_one_worker_early(server: ServerProcess) -> tuple[Outcome, bool]:
     """Kill the last worker as soon as it exists, and see whether the server admits it."""
     victim = server.wait_for_worker(server.groups - 1)
-    server.kill(victim.pid, signal.SIGKILL)
+    if victim is not None:
+        server.kill(victim.pid, signal.SIGKILL)
     outcome = server.wait_until_ready(REACTION_DEADLINE)
     return outcome, outcome.kind == "timeout" and server.answers_front()
 

@@ -10,7 +10,7 @@ from ..verdicts import Level, RuleResult, Verdict
 FAMILIES = ("VIS", "OVR", "LIF", "IDN", "ASN", "CTR", "TEL")
 """Worst first: taking what belongs to others, then not saying so, then not letting go."""
 WORST = 3
-WIDTH = 100
+WIDTH = 120
 
 
 class Launch(Protocol):
@@ -105,7 +105,7 @@ def _worst(results: Iterable[RuleResult]) -> list[RuleResult]:
 def _in_words(result: RuleResult) -> list[str]:
     launch, *facts = result.facts or ("",)
     first = f"  {result.rule.id}  {result.headline}"
-    return [f"{first:<48}  {launch}".rstrip(), *(_cut(f"           {fact}") for fact in facts[:1])]
+    return [_cut(f"{first:<48}  {launch}".rstrip()), *(_cut(f"           {fact}") for fact in facts[:1])]
 
 
 def _rest(trial: Judged, results: Sequence[RuleResult]) -> list[str]:
@@ -130,7 +130,7 @@ def _ending(trial: Judged, results: Sequence[RuleResult], exit_code: int) -> str
             f" exit code {exit_code}."
         )
     if new:
-        return f"{_number(len(new), 'violation')} not in {trial.expected_from}: {', '.join(new)}: exit code {exit_code}."
+        return f"{_number(len(new), 'violation')} not in {trial.expected_from}: exit code {exit_code}."
     if known:
         return f"All {known} violations are known for {trial.name}, none has been fixed, none is new: exit code {exit_code}."
     return f"Exit code {exit_code}."
