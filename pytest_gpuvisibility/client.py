@@ -23,7 +23,9 @@ RETRY = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What became of a request. ``error`` is empty exactly when ``ok``; ``seconds`` counts from the attempt's start."""
+    """What became of a request. ``error`` is empty exactly when ``ok``; ``seconds`` counts from the attempt's
+    start.
+    """
 
     ok: bool
     text: str
@@ -33,10 +35,11 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request with everything filled in. ``expect`` is searched for in the answer; ``deadline`` is in seconds.
+    """A request with everything filled in. ``expect`` is searched for in the answer; ``deadline`` is in
+    seconds.
 
-    ``kind``: ``websocket`` (``url``, ``send``), ``http`` (``url``, ``method``, ``body``) or ``command`` (``command``, run
-    under ``environ``, to exit with 0).
+    ``kind``: ``websocket`` (``url``, ``send``), ``http`` (``url``, ``method``, ``body``) or ``command``
+    (``command``, run under ``environ``, to exit with 0).
     """
 
     kind: str
@@ -72,7 +75,9 @@ class Call:
 
         with (
             _connect(self.url) as plain,
-            connect(self.url, sock=plain, open_timeout=_left(deadline), close_timeout=0.5, compression=None) as server,
+            connect(
+                self.url, sock=plain, open_timeout=_left(deadline), close_timeout=0.5, compression=None
+            ) as server,
         ):
             server.send(self.send)
             text = ""
@@ -86,14 +91,18 @@ class Call:
 
     def _http(self, deadline: float) -> str:
         parts = urllib.parse.urlsplit(self.url)
-        with contextlib.closing(http.client.HTTPConnection(parts.hostname or "localhost", parts.port)) as server:
+        with contextlib.closing(
+            http.client.HTTPConnection(parts.hostname or "localhost", parts.port)
+        ) as server:
             server.sock = _connect(self.url)
             # A read's own time limit starts anew with every byte; this one does not.
             guard = threading.Timer(_left(deadline), _shut, [server.sock])
             guard.daemon = True
             guard.start()
             try:
-                server.request(self.method, parts._replace(scheme="", netloc="").geturl() or "/", self.body or None)
+                server.request(
+                    self.method, parts._replace(scheme="", netloc="").geturl() or "/", self.body or None
+                )
                 answer = server.getresponse()
                 text = answer.read().decode(errors="replace")
             except (OSError, http.client.HTTPException):
@@ -156,7 +165,8 @@ def accepts(port: int, host: str = "localhost") -> bool:
 
 
 class Knocker(threading.Thread):
-    """Repeats a call in the background, as soon as ``port`` is open, until it is answered or :meth:`stop` is called.
+    """Repeats a call in the background, as soon as ``port`` is open, until it is answered or :meth:`stop` is
+    called.
 
     ``reply`` is the last attempt's, ``answered`` is set at the first good one.
     """

@@ -1,4 +1,6 @@
-"""The harness' side of the supervisor: start it, tell it what to do, hear what became of the server's processes."""
+"""The harness' side of the supervisor: start it, tell it what to do, hear what became of the server's
+processes.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ class GuardError(RuntimeError):
 
 
 class Guard:
-    """A running supervisor. ``directories`` are removed if this process dies; ``keep`` are descriptors held until then.
+    """A running supervisor. ``directories`` are removed if this process dies; ``keep`` are descriptors held
+    until then.
 
     ``exits``: pid -> (exit code, seconds since the epoch) of every process that the supervisor reaped so far.
     """
@@ -58,9 +61,16 @@ class Guard:
             raise
 
     def launch(
-        self, executable: str, argv: Sequence[str], environ: Mapping[str, str], cwd: Path, stdout: Path, stderr: Path
+        self,
+        executable: str,
+        argv: Sequence[str],
+        environ: Mapping[str, str],
+        cwd: Path,
+        stdout: Path,
+        stderr: Path,
     ) -> tuple[int, int]:
-        """Start a program below the supervisor, in a session of its own: its pid and start time (clock ticks after boot).
+        """Start a program below the supervisor, in a session of its own: its pid and start time (clock ticks
+        after boot).
 
         :raises GuardError: it could not be started.
         """
@@ -72,21 +82,17 @@ class Guard:
         return event["pid"], event["start_time"]
 
     def pump(self, timeout: float) -> bool:
-        """Take in what the supervisor says; wait up to ``timeout`` seconds for something. False when it has ended."""
+        """Take in what the supervisor says; wait up to ``timeout`` seconds for something. False when it has
+        ended.
+        """
         if not self._ended:
             self._receive(timeout)
         return not self._ended
 
-    def kill_all(self) -> None:
-        """Kill everything that was started; returns when it is gone.
-
-        :raises GuardError: the supervisor itself is gone, or something does not die.
-        """
-        self._send(command="kill")
-        self._answer("killed")
-
     def close(self) -> bool:
-        """Kill everything and end the supervisor. False when it had ended before: then nobody has killed anything."""
+        """Kill everything and end the supervisor. False when it had ended before: then nobody has killed
+        anything.
+        """
         try:
             self._send(command="quit")
             self._answer("bye")
@@ -142,4 +148,6 @@ class Guard:
                     raise GuardError("the supervisor of the server's processes does not listen") from None
             except OSError as error:
                 self._ended = True
-                raise GuardError(f"the supervisor of the server's processes (pid {self.pid}) is gone: {error}") from None
+                raise GuardError(
+                    f"the supervisor of the server's processes (pid {self.pid}) is gone: {error}"
+                ) from None

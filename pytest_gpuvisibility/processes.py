@@ -1,4 +1,4 @@
-"""What /proc says about processes: who they are, whose children, what they were started with, which ports they hold."""
+"""What /proc says about processes: whose children they are, how they were started, which ports they hold."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ _LISTEN = "0A"
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """A process at one moment. ``start_time`` is in clock ticks after boot; with the pid it names a process for good.
+    """A process at one moment.
+
+    ``start_time`` is in clock ticks after boot; with the pid it names a process for good.
 
     ``image`` differs before and after an exec: where the kernel put the arguments and the environment.
     """
@@ -36,9 +38,11 @@ class ProcessFacts:
     """One process of a server.
 
     - ``ppid``: who started it, as far as that was seen.
-    - ``start_time``: clock ticks after boot. ``first_seen``, ``ended``: seconds since the epoch; ``ended`` is None while it lives.
+    - ``start_time``: clock ticks after boot. ``first_seen``, ``ended``: seconds since the epoch; ``ended`` is
+      None while it lives.
     - ``argv``, ``environ``: as its last exec got them; empty when it was gone, or not ours to read.
-    - ``role``: ``launcher``, ``worker``, ``balancer`` or ``other``. ``group``: which group, from 0, where that is known.
+    - ``role``: ``launcher``, ``worker``, ``balancer`` or ``other``. ``group``: which group, from 0, where
+      that is known.
     - ``exit_code``: negative for a signal; None while it lives, and where only its own parent learned it.
     - ``ports``: of the server's ports, those it listened on when last asked.
     """
@@ -72,7 +76,7 @@ def stat(pid: int) -> Stat | None:
 
 
 def is_alive(pid: int, start_time: int) -> bool:
-    """Whether this very process still runs (a later one with the same pid does not count, a zombie neither)."""
+    """Whether this very process still runs: a later one with the same pid does not count, nor a zombie."""
     found = stat(pid)
     return found is not None and found.start_time == start_time and found.alive
 
@@ -92,7 +96,7 @@ def argv(pid: int) -> tuple[str, ...]:
 
 
 def environ(pid: int) -> dict[str, str]:
-    """The environment at the last exec; empty where it cannot be read. Later changes by the process itself do not show."""
+    """The environment at the last exec, not what the process made of it; empty where it cannot be read."""
     pairs = (entry.partition(b"=") for entry in _read(f"/proc/{pid}/environ").split(b"\0"))
     return {os.fsdecode(name): os.fsdecode(value) for name, equals, value in pairs if equals}
 
@@ -100,7 +104,8 @@ def environ(pid: int) -> dict[str, str]:
 def family(ancestor: int) -> list[int]:
     """Pids of the processes below ``ancestor``, parents first. Cheap: reads nothing about other processes.
 
-    One that is being handed to a new parent at this moment may be missing; ask :func:`everyone_below` to be sure.
+    One that is being handed to a new parent at this moment may be missing; ask :func:`everyone_below` to be
+    sure.
     """
     if not os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
         return descendants(ancestor)
@@ -120,7 +125,9 @@ def _children(pid: int) -> list[int]:
         threads = os.listdir(f"/proc/{pid}/task")
     except OSError:
         return []
-    return [int(child) for thread in threads for child in _read(f"/proc/{pid}/task/{thread}/children").split()]
+    return [
+        int(child) for thread in threads for child in _read(f"/proc/{pid}/task/{thread}/children").split()
+    ]
 
 
 def marked(name: str, values: Iterable[str]) -> list[int]:
@@ -138,7 +145,7 @@ def send_signal(pid: int, start_time: int, number: signal.Signals | int) -> bool
         return False
     try:
         found = stat(pid)
-        if found is None or found.start_time != start_time:
+        if found is None or found.start_time != start_time or not found.alive:
             return False
         signal.pidfd_send_signal(descriptor, number)
     except ProcessLookupError:

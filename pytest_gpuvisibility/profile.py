@@ -1,4 +1,6 @@
-"""The profile of a server: one TOML file that says how to launch it, know that it is ready, tell its processes, stop it."""
+"""The profile of a server: one TOML file that says how to launch it, know that it is ready, tell its
+processes, stop it.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """What is on trial. ``version`` is searched for in what ``version_command`` prints; its first group is the version."""
+    """What is on trial. ``version`` is searched for in what ``version_command`` prints; its first group is
+    the version.
+    """
 
     name: str
     version_command: tuple[str, ...]
@@ -54,7 +58,8 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a worker must answer to be ready. Texts may hold placeholders, also ``{worker_port}`` and ``{group}``.
+    """What a worker must answer to be ready. Texts may hold placeholders, also ``{worker_port}`` and
+    ``{group}``.
 
     ``deadline``: seconds for one attempt.
     """
@@ -73,9 +78,10 @@ class Request:
 class Ready:
     """When the server counts as ready.
 
-    ``request``: each worker has answered its request. ``tcp``: each worker's port accepts. ``http``: ``url`` answers with a
-    status of 2xx and a body in which ``expect`` is found, within ``deadline`` seconds an attempt; a url with
-    ``{worker_port}`` is asked of each worker. ``log``: ``expect`` is found in what the server wrote.
+    ``request``: each worker has answered its request. ``tcp``: each worker's port accepts. ``http``: ``url``
+    answers with a status of 2xx and a body in which ``expect`` is found, within ``deadline`` seconds an
+    attempt; a url with ``{worker_port}`` is asked of each worker. ``log``: ``expect`` is found in what the
+    server wrote.
     """
 
     kind: str = "request"
@@ -86,7 +92,9 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """How to launch and stop. Deadlines in seconds. ``ports``: how many consecutive ones are used from ``{port}`` on."""
+    """How to launch and stop. Deadlines in seconds. ``ports``: how many consecutive ones are used from
+    ``{port}`` on.
+    """
 
     command: tuple[str, ...]
     request: Request | None = None
@@ -104,8 +112,8 @@ class Server:
 class Workers:
     """How to tell processes by their arguments, joined by spaces: patterns that are searched for.
 
-    ``worker`` may capture ``(?P<port>...)``, the port that the worker listens on; worker i's is ``{port}+first_port+i``.
-    Without a pattern, workers are told by the ports on which they listen.
+    ``worker`` may capture ``(?P<port>...)``, the port that the worker listens on; worker i's is
+    ``{port}+first_port+i``. Without a pattern, workers are told by the ports on which they listen.
     """
 
     worker: re.Pattern[str] | None = None
@@ -158,7 +166,9 @@ class Profile:
 
     @property
     def has_layout(self) -> bool:
-        """Whether one argument holds both ``{groups}`` and ``{devices}``, so that a malformed layout can be written."""
+        """Whether one argument holds both ``{groups}`` and ``{devices}``, so that a malformed layout can be
+        written.
+        """
         return any(_LAYOUT.search(word) for word in self.server.command)
 
     def command_line(self, groups: int, devices: int, port: int, layout: str | None = None) -> list[str]:
@@ -170,8 +180,8 @@ class Profile:
         if layout is not None:
             if not self.has_layout:
                 raise UserError(
-                    f"The layout {layout!r} cannot be given to {self.product.name}: no argument of [server].command in"
-                    f" {self.path} holds both {{groups}} and {{devices}}."
+                    f"The layout {layout!r} cannot be given to {self.product.name}: no argument of"
+                    f" [server].command in {self.path} holds both {{groups}} and {{devices}}."
                 )
             words = [_LAYOUT.sub(lambda _: layout, word) for word in words]
         values = self.values(groups=groups, devices=devices, port=port)
@@ -181,7 +191,9 @@ class Profile:
         """How many consecutive ports a launch uses; at least one."""
         known = {"groups": max(groups, 0), "devices": max(devices, 0)}
         terms = self.server.ports.replace(" ", "").split("+")
-        amounts = ([known[name] if name in known else int(name) for name in term.split("*")] for term in terms)
+        amounts = (
+            [known[name] if name in known else int(name) for name in term.split("*")] for term in terms
+        )
         return max(1, sum(map(math.prod, amounts)))
 
     def worker_port(self, group: int, port: int) -> int:
@@ -194,7 +206,10 @@ class Profile:
         """
         request = self.server.request
         if request is None:
-            raise UserError(f"{self.path} has no [server].request, so no worker of {self.product.name} can be asked anything.")
+            raise UserError(
+                f"{self.path} has no [server].request, so no worker of {self.product.name} can be asked."
+                " Describe one there."
+            )
         filled = {**values, "worker_port": str(self.worker_port(group, port)), "group": str(group)}
         return Call(
             kind=request.kind,
@@ -247,8 +262,13 @@ def _find(name_or_path: str | Path) -> Path:
         return path
     nearest = difflib.get_close_matches(text, names(), n=1)
     raise UserError(
-        f"There is no server profile {text!r}: it is neither one that ships ({', '.join(names())}) nor a file."
-        + (f" Did you mean {nearest[0]!r}?" if nearest else " Name one of these, or the path of a profile's TOML file.")
+        f"There is no server profile {text!r}: it is neither one that ships ({', '.join(names())}) nor a"
+        " file."
+        + (
+            f" Did you mean {nearest[0]!r}?"
+            if nearest
+            else " Name one of these, or the path of a profile's TOML file."
+        )
     )
 
 
@@ -261,9 +281,10 @@ def find_program(program: str, environ: Mapping[str, str], profile: Profile) -> 
     found = shutil.which(program, path=os.pathsep.join([searched, os.path.dirname(sys.executable)]))
     if found is None:
         raise UserError(
-            f"The program {program!r} of {profile.product.name} is not installed here. It was looked for on PATH ({searched})"
-            f" and beside the running Python ({os.path.dirname(sys.executable)}). Install {profile.product.name} into this"
-            f" environment, or write the program's full path into a copy of the profile {profile.path} and name that file."
+            f"The program {program!r} of {profile.product.name} is not installed here. It was looked for on"
+            f" PATH ({searched}) and beside the running Python ({os.path.dirname(sys.executable)}). Install"
+            f" {profile.product.name} into this environment, or write the program's full path into a copy of"
+            f" the profile {profile.path} and name that file."
         )
     return os.path.abspath(found)
 
@@ -273,7 +294,11 @@ def version(profile: Profile, environ: Mapping[str, str] | None = None) -> str:
 
     :raises UserError: it is not installed, fails, takes longer than a minute, or names no version.
     """
-    environ = {name: value for name, value in (environ or os.environ).items() if not HARNESS_VARIABLES.fullmatch(name)}
+    environ = {
+        name: value
+        for name, value in (environ or os.environ).items()
+        if not HARNESS_VARIABLES.fullmatch(name)
+    }
     values = {**profile.server.values, "python": sys.executable, "here": str(profile.path.parent)}
     command = [fill(word, values) for word in profile.product.version_command]
     said = f"`{' '.join(command)}` ([product].version_command of {profile.path})"
@@ -288,18 +313,23 @@ def version(profile: Profile, environ: Mapping[str, str] | None = None) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise UserError(f"{said} did not end within {VERSION_LIMIT:g} s. Run it by hand to see why.") from None
+        raise UserError(
+            f"{said} did not end within {VERSION_LIMIT:g} s. Run it by hand to see why."
+        ) from None
     except OSError as error:
         raise UserError(f"{said} cannot be run: {error.strerror}.") from None
     output = done.stdout.decode(errors="replace").strip()
     if done.returncode != 0:
         last = output.splitlines()[-1] if output else "nothing"
-        raise UserError(f"{said} failed with exit code {done.returncode}; it last wrote: {last[:300]}. Run it by hand to see why.")
+        raise UserError(
+            f"{said} failed with exit code {done.returncode}; it last wrote: {last[:300]}. Run it by hand to"
+            " see why."
+        )
     match = profile.product.version.search(output)
     if match is None:
         raise UserError(
-            f"{said} printed no version that /{profile.product.version.pattern}/ matches: {output[:200]!r}. Give a pattern with"
-            " one group as [product].version."
+            f"{said} printed no version that /{profile.product.version.pattern}/ matches: {output[:200]!r}."
+            " Give a pattern with one group as [product].version."
         )
     return match[match.re.groups and 1]
 
@@ -334,7 +364,9 @@ class _Reader:
         table = dict(self.table(table, "server"))
         parts = {
             "ready": self.read(Ready, table.pop("ready", {}), "server.ready"),
-            "request": self.read(Request, table.pop("request"), "server.request") if "request" in table else None,
+            "request": self.read(Request, table.pop("request"), "server.request")
+            if "request" in table
+            else None,
         }
         server: Server = self.read(Server, table, "server", parts)
         self.check_server(server)
@@ -345,10 +377,18 @@ class _Reader:
 
     def check_server(self, server: Server) -> None:
         if not server.command:
-            self.fail("[server].command is empty", 'Give the program and its arguments: command = ["myserver", ...].')
+            self.fail(
+                "[server].command is empty",
+                'Give the program and its arguments: command = ["myserver", ...].',
+            )
         if server.stop not in signal.Signals.__members__:
-            self.fail(f"[server].stop = {server.stop!r} is no signal", "Use the name of one, such as SIGINT or SIGTERM.")
-        if not re.fullmatch(r"(groups|devices|\d+)([+*](groups|devices|\d+))*", server.ports.replace(" ", "")):
+            self.fail(
+                f"[server].stop = {server.stop!r} is no signal",
+                "Use the name of one, such as SIGINT or SIGTERM.",
+            )
+        if not re.fullmatch(
+            r"(groups|devices|\d+)([+*](groups|devices|\d+))*", server.ports.replace(" ", "")
+        ):
             self.fail(
                 f"[server].ports = {server.ports!r} is no sum or product of `groups`, `devices` and numbers",
                 'Write how many consecutive ports a launch uses, such as "groups+1".',
@@ -358,20 +398,30 @@ class _Reader:
                 self.fail(f"[server].env sets {name}, which belongs to the scenarios", "Remove it.")
         for name in server.values:
             if name in ("groups", "devices", "port", "host", "python", "here", "worker_port", "group"):
-                self.fail(f"[server].values sets {name}, which every launch sets itself", "Choose another name.")
+                self.fail(
+                    f"[server].values sets {name}, which every launch sets itself", "Choose another name."
+                )
 
     def check_ready(self, ready: Ready) -> None:
         self.check_choice(ready.kind, READY_KINDS, "server.ready.kind")
         if ready.kind == "http" and not ready.url:
-            self.fail("[server.ready].url is missing", 'ready = {kind = "http", url = "http://localhost:{port}/health"}.')
+            self.fail(
+                "[server.ready].url is missing",
+                'ready = {kind = "http", url = "http://localhost:{port}/health"}.',
+            )
         if ready.kind == "log" and not ready.expect.pattern:
-            self.fail("[server.ready].expect is missing", 'ready = {kind = "log", expect = "regular expression"}.')
+            self.fail(
+                "[server.ready].expect is missing", 'ready = {kind = "log", expect = "regular expression"}.'
+            )
 
     def check_request(self, request: Request) -> None:
         self.check_choice(request.kind, REQUEST_KINDS, "server.request.kind")
         if request.kind == "command":
             if not request.command:
-                self.fail("[server.request].command is missing", 'request = {kind = "command", command = ["..."], ...}.')
+                self.fail(
+                    "[server.request].command is missing",
+                    'request = {kind = "command", command = ["..."], ...}.',
+                )
         elif not re.match({"websocket": "ws://", "http": "http://"}[request.kind], request.url):
             scheme = {"websocket": "ws", "http": "http"}[request.kind]
             self.fail(
@@ -397,10 +447,15 @@ class _Reader:
         found = tuple(self.read(Unsupported, table, "unsupported") for table in tables)
         for entry in found:
             if not entry.reason.strip():
-                self.fail(f"[[unsupported]] for {entry.rule} gives no reason", "Say why the server does not do this.")
+                self.fail(
+                    f"[[unsupported]] for {entry.rule} gives no reason",
+                    "Say why the server does not do this.",
+                )
         return found
 
-    def read(self, kind: Callable[..., T], table: Any, where: str, given: Mapping[str, Any] | None = None) -> T:
+    def read(
+        self, kind: Callable[..., T], table: Any, where: str, given: Mapping[str, Any] | None = None
+    ) -> T:
         """An instance of ``kind`` from a table of the same keys; ``given`` are fields already read."""
         given = given or {}
         fields = {entry.name: entry for entry in dataclasses.fields(kind)}  # type: ignore[arg-type]
@@ -409,7 +464,10 @@ class _Reader:
             required = entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
             if required and name not in table and name not in given:
                 self.fail(f"[{where}].{name} is missing", "See the README for what each key means.")
-        values = {name: self.value(value, str(fields[name].type), f"{where}.{name}") for name, value in table.items()}
+        values = {
+            name: self.value(value, str(fields[name].type), f"{where}.{name}")
+            for name, value in table.items()
+        }
         return kind(**values, **given)
 
     def value(self, value: Any, kind: str, where: str) -> Any:
@@ -424,9 +482,17 @@ class _Reader:
             return float(value)
         if kind.startswith("re.Pattern") and isinstance(value, str):
             return self.pattern(value, where)
-        if kind == "tuple[str, ...]" and isinstance(value, list) and all(isinstance(word, str) for word in value):
+        if (
+            kind == "tuple[str, ...]"
+            and isinstance(value, list)
+            and all(isinstance(word, str) for word in value)
+        ):
             return tuple(value)
-        if kind == "Mapping[str, str]" and isinstance(value, dict) and all(isinstance(v, str) for v in value.values()):
+        if (
+            kind == "Mapping[str, str]"
+            and isinstance(value, dict)
+            and all(isinstance(v, str) for v in value.values())
+        ):
             return dict(value)
         wanted = {
             "str": "a string",
@@ -444,7 +510,9 @@ class _Reader:
         try:
             return re.compile(value)
         except re.error as error:
-            self.fail(f"{where} = {value!r} is not a regular expression: {error}", "Correct it; see Python's `re`.")
+            self.fail(
+                f"{where} = {value!r} is not a regular expression: {error}", "Correct it; see Python's `re`."
+            )
 
     def table(self, value: Any, where: str) -> dict[str, Any]:
         if not isinstance(value, dict):

@@ -1,7 +1,9 @@
-"""What every run of the harness leaves on record while it lives, so that a later one can clean up after a crash.
+"""What every run of the harness leaves on record while it lives, so that a later one can clean up after a
+crash.
 
-The record is a directory of locked files, one per user, under the directory for temporary files. The lock of a file says
-that its owner lives; the kernel lets go of it however the owner dies. Ports are reserved in the same way.
+The record is a directory of locked files, one per user, under the directory for temporary files. The lock of
+a file says that its owner lives; the kernel lets go of it however the owner dies. Ports are reserved in the
+same way.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from .supervisor import remove_tree
 MARK = "GPU_VISIBILITY_RUN"
 """Environment variable that every process of a server carries: the id of its run."""
 BLOCK = 16
-"""Ports are reserved in blocks of so many, aligned: one lock file each."""
+"""Ports are reserved in blocks of so many, aligned: one lock each."""
 KILL_LIMIT = 10.0
 FIRST_PORT = 12_288
 LAST_PORT = 32_768
@@ -48,7 +50,9 @@ def directory() -> Path:
 
 
 class LockFile:
-    """A file that exists and is locked from :meth:`acquire` to :meth:`release`, or until all that hold it have died."""
+    """A file that exists and is locked from :meth:`acquire` to :meth:`release`, or until all that hold it
+    have died.
+    """
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
@@ -68,7 +72,7 @@ class LockFile:
                 return None
             except FileNotFoundError:
                 pass
-            # Its last owner removed the file between our opening and locking it: what we hold is not the one at `path`.
+            # Its last owner removed the file between our opening and locking it: ours is not at `path`.
             os.close(descriptor)
 
     def read(self) -> str:
@@ -84,13 +88,15 @@ class LockFile:
 
 
 class Run:
-    """The record of one run: its ``id``, and the directories to remove should it end without removing them itself."""
+    """The record of one run: its ``id``, and the directories to remove should it end without removing them
+    itself.
+    """
 
     def __init__(self, directories: Sequence[Path]) -> None:
-        self.id = f"{os.getpid()}-{secrets.token_hex(8)}"
-        lock = LockFile.acquire(directory() / f"{self.id}.run")
-        if lock is None:
-            raise FileExistsError(errno.EEXIST, "another run has this id", self.id)
+        lock = None
+        while lock is None:  # a sweep may lock the file between its creation and our lock
+            self.id = f"{os.getpid()}-{secrets.token_hex(8)}"
+            lock = LockFile.acquire(directory() / f"{self.id}.run")
         self.lock = lock
         lock.write(json.dumps([str(path) for path in directories]))
 
@@ -99,10 +105,10 @@ class Run:
 
 
 def sweep() -> list[int]:
-    """Kill what crashed runs have left behind and remove their directories. Pids of the processes that were killed."""
-    runs = _abandoned("*.run")
-    for block in _abandoned("*.ports"):
-        block.release()
+    """Kill what crashed runs have left behind and remove their directories. Pids of the processes that were
+    killed.
+    """
+    runs = _abandoned()
     if not runs:
         return []
     try:
@@ -116,8 +122,8 @@ def sweep() -> list[int]:
     return killed
 
 
-def _abandoned(pattern: str) -> list[LockFile]:
-    locks = (LockFile.acquire(path) for path in directory().glob(pattern))
+def _abandoned() -> list[LockFile]:
+    locks = (LockFile.acquire(path) for path in directory().glob("*.run"))
     return [lock for lock in locks if lock is not None]
 
 
@@ -147,46 +153,60 @@ def _with_descendants(pids: Iterable[int]) -> list[int]:
 
 
 class Ports:
-    """Consecutive TCP ports that no other scenario of this user takes, and that were free when they were reserved."""
+    """Consecutive TCP ports that no other scenario takes, and that were free when they were reserved.
 
-    def __init__(self, first: int, count: int, locks: Sequence[LockFile]) -> None:
+    ``locks``: descriptors; the reservation holds until :meth:`release`, and until all that inherited them are
+    gone.
+    """
+
+    def __init__(self, first: int, count: int, locks: Sequence[socket.socket]) -> None:
         self.first = first
         self.count = count
-        self.locks = locks
+        self._locks = locks
 
     @classmethod
     def reserve(cls, count: int) -> Ports:
         """:raises OSError: no such range is free."""
         blocks = -(-count // BLOCK)
-        starts = list(range(FIRST_PORT, _end_of_range() - blocks * BLOCK, BLOCK))
+        starts = list(range(FIRST_PORT, _end_of_range() - blocks * BLOCK + 1, BLOCK))
         random.shuffle(starts)
         for start in starts:
-            locks = _lock_blocks(start, blocks)
-            if locks and all(_is_free(port) for port in range(start, start + count)):
-                return cls(start, count, locks)
-            for lock in locks:
-                lock.release()
-        raise OSError(errno.EADDRINUSE, f"no {count} consecutive ports are free from {FIRST_PORT} to {LAST_PORT}")
+            ports = cls(start, count, _lock_blocks(start, blocks))
+            if ports.locks and all(map(_is_free, ports)):
+                return ports
+            ports.release()
+        raise OSError(
+            errno.EADDRINUSE,
+            f"no {count} consecutive ports are free from {FIRST_PORT} to {_end_of_range() - 1}",
+        )
 
     def __iter__(self) -> Iterator[int]:
         return iter(range(self.first, self.first + self.count))
 
+    @property
+    def locks(self) -> list[int]:
+        return [lock.fileno() for lock in self._locks]
+
     def release(self) -> None:
-        for lock in self.locks:
-            lock.release()
-        self.locks = ()
+        for lock in self._locks:
+            lock.close()
+        self._locks = ()
 
 
-def _lock_blocks(start: int, blocks: int) -> list[LockFile]:
+def _lock_blocks(start: int, blocks: int) -> list[socket.socket]:
     """All of them or none."""
-    locks: list[LockFile] = []
+    locks = []
     for block in range(blocks):
-        lock = LockFile.acquire(directory() / f"{start + block * BLOCK}.ports")
-        if lock is None:
-            for taken in locks:
-                taken.release()
-            return []
+        # A name in Linux' abstract namespace: like a port, and unlike a file, it belongs to the machine or
+        # container, whatever the user and TMPDIR, and the kernel removes it.
+        lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         locks.append(lock)
+        try:
+            lock.bind(f"\0gpu-visibility/ports/{start + block * BLOCK}")
+        except OSError:
+            for taken in locks:
+                taken.close()
+            return []
     return locks
 
 

@@ -39,8 +39,9 @@ TAIL = 1 << 18
 class Outcome:
     """How waiting for a server ended.
 
-    ``kind``: ``ready`` (as the profile's ``ready`` says), ``exited`` (the launcher ended first) or ``timeout``. ``seconds``
-    count from the launch. ``exit_code`` is the launcher's, negative for a signal; None while it runs.
+    ``kind``: ``ready`` (as the profile's ``ready`` says), ``exited`` (the launcher ended first) or
+    ``timeout``. ``seconds`` count from the launch. ``exit_code`` is the launcher's, negative for a signal;
+    None while it runs.
     """
 
     kind: str
@@ -51,14 +52,17 @@ class Outcome:
 class ServerProcess:
     """A server under test, from :meth:`start` to :meth:`close`; a context manager.
 
-    ``directory`` is for the server's files: its own ones go at the end, and the directory with them if it was made here.
-    ``also_remove`` are directories to be removed should this process die before it closes the server.
+    ``directory`` is for the server's files: its own ones go at the end, and the directory with them if it was
+    made here. ``also_remove`` are directories to be removed should this process die before it closes the
+    server.
 
-    ``seen`` has everything that is known of every process that ever belonged to the server, by pid. A process that was
-    seen between fork and exec, and never after, keeps its parent's arguments.
+    ``seen`` has everything that is known of every process that ever belonged to the server, by pid. A process
+    that was seen between fork and exec, and never after, keeps its parent's arguments.
     """
 
-    def __init__(self, profile: Profile, *, directory: Path | None = None, also_remove: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, profile: Profile, *, directory: Path | None = None, also_remove: Sequence[Path] = ()
+    ) -> None:
         self.profile = profile
         self.directory = directory
         self.also_remove = tuple(also_remove)
@@ -96,9 +100,10 @@ class ServerProcess:
     ) -> None:
         """Launch the server with ``groups`` groups of ``devices`` devices.
 
-        ``environ`` is its environment, less what pytest, coverage and the harness' PYTHONPATH put there, plus the profile's,
-        with HOME, TMPDIR and XDG_CACHE_HOME in a directory of its own. ``layout``: see :meth:`Profile.command_line`.
-        ``ports``: reserved by the caller, who also releases them; by default they are chosen here.
+        ``environ`` is its environment, less what pytest, coverage and the harness' PYTHONPATH put there, plus
+        the profile's, with HOME, TMPDIR and XDG_CACHE_HOME in a directory of its own. ``layout``: see
+        :meth:`Profile.command_line`. ``ports``: reserved by the caller, who also releases them; by default
+        they are chosen here.
 
         :raises UserError: the program is not installed.
         :raises GuardError: it could not be started all the same.
@@ -130,7 +135,7 @@ class ServerProcess:
         self._stack.callback(self._stop_knocking, wait=True)
         self._environ = self._server_environ(environ, home, run.id)
         self._output = {"stdout": home / "stdout", "stderr": home / "stderr"}
-        locks = [run.lock.descriptor, *(lock.descriptor for lock in ports.locks)]
+        locks = [run.lock.descriptor, *ports.locks]
         self._guard = Guard([home, *self.also_remove], locks)
         self._stack.callback(_end, self._guard, run.id)
         self._launched = time.monotonic()
@@ -220,7 +225,9 @@ class ServerProcess:
 
     def _look(self, members: Callable[[int], list[int]]) -> list[ProcessFacts]:
         guard = self._pump(0)
-        stats = [found for pid in members(guard.pid) if (found := processes.stat(pid)) is not None and found.alive]
+        stats = [
+            found for pid in members(guard.pid) if (found := processes.stat(pid)) is not None and found.alive
+        ]
         for found in stats:
             self._note(found)
         self._note_ends({found.pid for found in stats}, guard.exits)
@@ -289,7 +296,9 @@ class ServerProcess:
         return next((group for group in range(self.groups) if group not in taken), None)
 
     def _lacks_workers(self) -> bool:
-        return self.profile.workers.worker is None and any(self._worker(group) is None for group in range(self.groups))
+        return self.profile.workers.worker is None and any(
+            self._worker(group) is None for group in range(self.groups)
+        )
 
     def _worker(self, group: int) -> ProcessFacts | None:
         """The living worker of a group, else the last one."""
@@ -297,7 +306,9 @@ class ServerProcess:
         return max(of_group, key=lambda facts: (facts.alive, facts.start_time), default=None)
 
     def _find_workers_by_port(self) -> None:
-        """Without a pattern, a worker is the first process that listens on a worker's port; the launcher only if alone."""
+        """Without a pattern, a worker is the first process that listens on a worker's port; the launcher only
+        if alone.
+        """
         self._ports_seen = time.monotonic()
         owners = self._listeners(self.worker_ports)
         for group, port in enumerate(self.worker_ports):
@@ -316,7 +327,8 @@ class ServerProcess:
     # Waiting.
 
     def wait_until_ready(self, deadline: float | None = None) -> Outcome:
-        """Wait up to ``deadline`` seconds (the profile's by default), until the server is ready or its launcher has ended.
+        """Wait up to ``deadline`` seconds (the profile's by default), until the server is ready or its
+        launcher has ended.
 
         A server without groups is ready when its front door is open.
         """
@@ -331,8 +343,9 @@ class ServerProcess:
                 if not signs:
                     self._ports_seen = 0.0
                     self.observe()
-                    self.startup_seconds = self._seconds()
-                    return self._outcome("ready")
+                    outcome = self._outcome("ready")
+                    self.startup_seconds = outcome.seconds
+                    return outcome
                 left = limit - time.monotonic()
                 if left <= 0:
                     return self._outcome("timeout")
@@ -348,14 +361,19 @@ class ServerProcess:
         if self.groups < 1:
             return [self.answers_front]
         if ready.kind == "tcp":
-            return [functools.partial(client.accepts, port, self.profile.server.host) for port in self.worker_ports]
+            return [
+                functools.partial(client.accepts, port, self.profile.server.host)
+                for port in self.worker_ports
+            ]
         if ready.kind == "http":
             return [self._knock(call, self.port) for call in self._health_calls()]
         return [self._knock(self._call(group), self.worker_ports[group]) for group in range(self.groups)]
 
     def _health_calls(self) -> list[Call]:
         ready = self.profile.server.ready
-        groups = ({"group": str(group), "worker_port": str(port)} for group, port in enumerate(self.worker_ports))
+        groups = (
+            {"group": str(group), "worker_port": str(port)} for group, port in enumerate(self.worker_ports)
+        )
         urls = dict.fromkeys(fill(ready.url, {**self._values, **group}) for group in groups)
         return [Call("http", ready.expect, ready.deadline, url) for url in urls]
 
@@ -382,7 +400,9 @@ class ServerProcess:
         return time.monotonic() - self._launched
 
     def wait_for_worker(self, group: int, deadline: float | None = None) -> ProcessFacts | None:
-        """The worker of a group as soon as it appears; None when the launcher ends first, or after ``deadline`` seconds."""
+        """The worker of a group as soon as it appears; None when the launcher ends first, or after
+        ``deadline`` seconds.
+        """
         limit = time.monotonic() + (self.profile.server.ready_deadline if deadline is None else deadline)
         while True:
             self.observe()
@@ -393,7 +413,8 @@ class ServerProcess:
             self._pump(min(FAST_POLL, left))
 
     def wait_exit(self, deadline: float | None = None) -> int | None:
-        """The launcher's exit code, negative for a signal; None when it still runs after ``deadline`` seconds.
+        """The launcher's exit code, negative for a signal; None when it still runs after ``deadline``
+        seconds.
 
         By default the profile's ``stop_deadline``.
         """
@@ -404,7 +425,8 @@ class ServerProcess:
         return self.exit_code
 
     def wait_all_gone(self, deadline: float | None = None) -> list[ProcessFacts]:
-        """Wait until no process of the server lives; after ``deadline`` seconds, those that do, with the ports they hold.
+        """Wait until no process of the server lives; after ``deadline`` seconds, those that do, with the
+        ports they hold.
 
         By default the profile's ``stop_deadline``.
         """
@@ -417,7 +439,9 @@ class ServerProcess:
         return []
 
     def _with_ports(self, survivors: list[ProcessFacts]) -> list[ProcessFacts]:
-        owners = self._listeners(range(self.port, self.port + self.profile.port_count(self.groups, self.devices)))
+        owners = self._listeners(
+            range(self.port, self.port + self.profile.port_count(self.groups, self.devices))
+        )
         for facts in survivors:
             held = tuple(port for port, pids in owners.items() if facts.pid in pids)
             self.seen[facts.pid] = dataclasses.replace(facts, ports=held)
@@ -445,7 +469,9 @@ class ServerProcess:
         return processes.send_signal(pid, self.seen[pid].start_time, number)
 
     def signal_group(self, number: signal.Signals) -> bool:
-        """Send a signal to the launcher's process group, as a terminal does at Ctrl-C; False when none is left in it."""
+        """Send a signal to the launcher's process group, as a terminal does at Ctrl-C; False when none is
+        left in it.
+        """
         if not any(processes.group(facts.pid) == self.pid for facts in self.observe()):
             return False
         os.killpg(self.pid, number)

@@ -1,19 +1,20 @@
 """The parent of a server under test: whatever becomes of the harness, nothing of the server stays behind.
 
-A program of its own, started as ``python -I -S supervisor.py CONTROL_FD HARNESS_PID``, standard library only. As a child
-subreaper it stays an ancestor of every process that the server starts, whatever that does to session, process group or
-parent. When the harness dies, however it dies, this program kills all of them and removes their directories.
+A program of its own, started as ``python -I -S supervisor.py CONTROL_FD HARNESS_PID``, standard library only.
+As a child subreaper it stays an ancestor of every process that the server starts, whatever that does to
+session, process group or parent. When the harness dies, however it dies, this program kills all of them and
+removes their directories.
 
 It reads commands from the control socket and writes events to it, one JSON object a line:
 
-- ``{"command": "guard", "directories": [...], "keep": [fd, ...]}``, first: what to remove if the harness dies, and which
-  inherited descriptors (locks) to hold until then. Answered by ``{"event": "guarding"}``.
+- ``{"command": "guard", "directories": [...], "keep": [fd, ...]}``, first: what to remove if the harness
+  dies, and which inherited descriptors (locks) to hold until then. Answered by ``{"event": "guarding"}``.
 - ``{"command": "launch", "executable", "argv", "environ", "cwd", "stdout", "stderr"}``: answered by
   ``{"event": "launched", "pid", "start_time"}`` or ``{"event": "failed", "error"}``.
-- ``{"command": "kill"}``: kill everything; answered by ``{"event": "killed"}`` when it is gone.
-- ``{"command": "quit"}``: the same, then exit without removing anything; answered by ``{"event": "bye"}``.
-- ``{"event": "exit", "pid", "code", "time"}`` for every child that was reaped: its exit code, negative for a signal, and
-  when (seconds since the epoch).
+- ``{"command": "quit"}``: kill everything, then exit without removing anything; answered by
+  ``{"event": "bye"}`` when all is gone.
+- ``{"event": "exit", "pid", "code", "time"}`` for every child that was reaped: its exit code, negative for a
+  signal, and when (seconds since the epoch).
 """
 
 from __future__ import annotations
@@ -146,10 +147,7 @@ class Supervisor:
         if not data:
             return False
         *lines, self.unread = (self.unread + data).split(b"\n")
-        for line in lines:
-            if not self._obey(json.loads(line)):
-                return False
-        return True
+        return all(self._obey(json.loads(line)) for line in lines)
 
     def _obey(self, message: dict[str, Any]) -> bool:
         command = message["command"]
@@ -160,9 +158,6 @@ class Supervisor:
             self.send(event="guarding")
         elif command == "launch":
             self.launch(message)
-        elif command == "kill":
-            self.kill_all()
-            self.send(event="killed")
         elif command == "quit":
             self.kill_all()
             self.directories = []
@@ -213,7 +208,7 @@ class Supervisor:
         try:
             signal.set_wakeup_fd(-1)
             os.setsid()
-            # A shell starts background jobs with SIGINT ignored, Python ignores SIGPIPE; a server must inherit neither.
+            # A shell starts background jobs with SIGINT ignored, Python ignores SIGPIPE: not for a server.
             for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
                 signal.signal(number, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
@@ -231,7 +226,7 @@ class Supervisor:
             os._exit(127)
 
     def kill_all(self) -> None:
-        """Kill every descendant until none is left. Those of a killed process come to us, and fall in the next round."""
+        """Kill every descendant until none is left: the children of a killed one fall in the next round."""
         poll = select.poll()
         poll.register(self.wake, select.POLLIN)
         while self.reap():

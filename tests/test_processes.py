@@ -1,0 +1,104 @@
+"""Facts about processes, against processes made for the purpose."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pytest_gpuvisibility import processes
+
+TALK = "import sys; print('up', flush=True); sys.stdin.read()"
+
+
+@contextmanager
+def child(code: str = TALK, *, environ: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+    """A Python that has printed one line, and lives until its standard input ends."""
+    with subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", code, "a word", ""],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environ,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield process
+        process.kill()
+
+
+def test_arguments_and_environment_at_exec() -> None:
+    code = f"import os; os.environ['LATER'] = '1'; {TALK}"
+    with child(code, environ={"NAME": "a=b", "EMPTY": "", "BYTES": os.fsdecode(b"\xff")}) as process:
+        assert processes.argv(process.pid)[-2:] == ("a word", "")
+        environ = processes.environ(process.pid)
+    assert environ["NAME"] == "a=b"
+    assert environ["EMPTY"] == ""
+    assert os.fsencode(environ["BYTES"]) == b"\xff"
+    assert "LATER" not in environ
+
+
+def test_a_zombie_is_not_alive() -> None:
+    process = subprocess.Popen([sys.executable, "-I", "-S", "-c", ""])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    found = processes.stat(process.pid)
+    assert found is not None
+    assert not found.alive
+    assert not processes.is_alive(process.pid, found.start_time)
+    process.wait()
+    assert processes.stat(process.pid) is None
+    assert processes.argv(process.pid) == ()
+    assert processes.environ(process.pid) == {}
+
+
+def test_a_name_with_brackets_does_not_confuse() -> None:
+    rename = "open('/proc/self/comm', 'w').write(') S 1 (')"
+    with child(f"{rename}; {TALK}") as process:
+        found = processes.stat(process.pid)
+    assert found is not None
+    assert found.ppid == os.getpid()
+
+
+def test_grandchildren_are_family() -> None:
+    nested = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', {TALK!r}]); p.wait()"
+    with child(nested) as process:
+        assert process.stdin is not None
+        quick = processes.family(os.getpid())
+        complete = processes.everyone_below(os.getpid())
+        grandchildren = processes.family(process.pid)
+        process.stdin.close()
+        process.wait()
+    assert len(grandchildren) == 1
+    for found in (quick, complete):
+        assert {process.pid, *grandchildren} <= set(found)
+        assert found.index(process.pid) < found.index(grandchildren[0])
+
+
+def test_a_signal_reaches_only_the_process_that_is_meant() -> None:
+    with child() as process:
+        found = processes.stat(process.pid)
+        assert found is not None
+        assert not processes.send_signal(process.pid, found.start_time + 1, signal.SIGTERM)
+        assert processes.is_alive(process.pid, found.start_time)
+        assert processes.send_signal(process.pid, found.start_time, signal.SIGTERM)
+        assert process.wait() == -signal.SIGTERM
+        assert not processes.send_signal(process.pid, found.start_time, signal.SIGTERM)
+
+
+def test_marked_processes_are_found_by_the_whole_value() -> None:
+    with child(environ={"A_MARK": "seven-1"}) as process:
+        assert processes.marked("A_MARK", ["seven-1", "other"]) == [process.pid]
+        assert processes.marked("A_MARK", ["seven"]) == []
+
+
+def test_listening_sockets_are_found_and_attributed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as idle:
+        port = server.getsockname()[1]
+        idle.bind(("127.0.0.1", 0))
+        found = processes.listening([port, idle.getsockname()[1]])
+        assert list(found) == [port]
+        assert found[port] <= processes.sockets(os.getpid())

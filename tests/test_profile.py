@@ -1,0 +1,202 @@
+"""Profiles: what they may say, what they turn into, and how mistakes in them are explained."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_gpuvisibility import profile as profiles
+from pytest_gpuvisibility.errors import UserError
+from pytest_gpuvisibility.profile import Profile
+
+MINIMAL = """
+[product]
+name = "toy"
+version_command = ["{python}", "-c", "print('toy v1.2.3rc1 (2024.1)')"]
+[server]
+command = ["toy", "--layout={groups}x{devices}", "{port}", '{"model": "{model}"}', "{unknown}"]
+values = {model = "tiny"}
+request = {kind = "http", url = "http://localhost:{worker_port}/{group}", expect = "ok"}
+"""
+
+
+def write(directory: Path, text: str) -> Path:
+    path = directory / "toy.toml"
+    path.write_text(text)
+    return path
+
+
+def read(directory: Path, text: str = MINIMAL) -> Profile:
+    return profiles.load(write(directory, text))
+
+
+def test_a_minimal_profile_has_the_defaults(tmp_path: Path) -> None:
+    profile = read(tmp_path)
+    assert (profile.server.stop, profile.server.stop_deadline, profile.server.ready_deadline) == (
+        "SIGINT",
+        30.0,
+        60.0,
+    )
+    assert profile.server.ready.kind == "request"
+    assert profile.supports.uuid
+    assert not profile.supports.sharing
+    assert profile.unsupported == ()
+
+
+def test_only_known_placeholders_are_replaced(tmp_path: Path) -> None:
+    command = read(tmp_path).command_line(2, 4, 9000)
+    assert command == ["toy", "--layout=2x4", "9000", '{"model": "tiny"}', "{unknown}"]
+
+
+def test_a_malformed_layout_replaces_groups_to_devices(tmp_path: Path) -> None:
+    profile = read(tmp_path)
+    assert profile.has_layout
+    assert profile.command_line(1, 1, 9000, layout=r"\1x")[1] == r"--layout=\1x"
+
+
+def test_a_malformed_layout_needs_one_argument_with_both_numbers(tmp_path: Path) -> None:
+    profile = read(tmp_path, MINIMAL.replace('"--layout={groups}x{devices}"', '"{groups}", "{devices}"'))
+    assert not profile.has_layout
+    with pytest.raises(UserError, match=r"holds both \{groups\} and \{devices\}"):
+        profile.command_line(1, 1, 9000, layout="x")
+
+
+def test_the_request_is_made_to_the_port_of_its_group(tmp_path: Path) -> None:
+    profile = read(tmp_path)
+    call = profile.call(2, profile.values(groups=3, devices=1, port=9000), 9000, {})
+    assert call.url == "http://localhost:9003/2"
+
+
+@pytest.mark.parametrize(
+    ("ports", "groups", "count"),
+    [("groups+1", 2, 3), ("groups + 1", 0, 1), ("2*groups+devices", 2, 7), ("4", 9, 4), ("groups", -1, 1)],
+)
+def test_ports_are_counted(tmp_path: Path, ports: str, groups: int, count: int) -> None:
+    profile = read(tmp_path, MINIMAL.replace("values =", f'ports = "{ports}"\nvalues ='))
+    assert profile.port_count(groups, 3) == count
+
+
+def test_every_shipped_profile_loads() -> None:
+    assert "lmql" in profiles.names()
+    for name in profiles.names():
+        assert profiles.load(name).product.name
+
+
+def test_lmql_workers_are_told_from_launcher_and_balancer() -> None:
+    profile = profiles.load("lmql")
+    worker, balancer = profile.workers.worker, profile.workers.balancer
+    assert worker is not None
+    assert balancer is not None
+    python = "venv/bin/python -m lmql.cli serve-model"
+    launcher = "venv/bin/python venv/bin/lmql serve-model random --layout 2x1 --port 19100"
+    match = worker.search(f"{python} random --port 19101")
+    assert match is not None
+    assert match["port"] == "19101"
+    assert balancer.search(f"{python} balance --port 19100 localhost:19101")
+    assert not worker.search(f"{python} balance --port 19100 localhost:19101")
+    assert not worker.search(launcher)
+    assert not balancer.search(launcher)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("[server]", "[sever]", r"key sever is unknown. Did you mean 'server'"),
+        ("values =", "valeus =", r"key server.valeus is unknown. Did you mean 'values'"),
+        ("values =", "zzz =", r"key server.zzz is unknown. Known here: command"),
+        ('name = "toy"', "", r"\[product\].name is missing"),
+        ('name = "toy"', "name = 3", r"product.name = 3 is not a string"),
+        (
+            "[server]",
+            '[server]\nready_deadline = "60"',
+            r"ready_deadline = '60' is not a number of seconds above 0",
+        ),
+        ("[server]", "[server]\nready_deadline = 0", r"is not a number of seconds above 0"),
+        ("[server]", '[server]\nstop = "TERM"', r"stop = 'TERM' is no signal"),
+        ("[server]", '[server]\nports = "groups-1"', r"ports = 'groups-1' is no sum"),
+        (
+            "[server]",
+            '[server]\nready = {kind = "open"}',
+            r"kind = 'open' is none of request, tcp, http, log",
+        ),
+        ("[server]", '[server]\nready = {kind = "log"}', r"expect is missing"),
+        ("[server]", '[server]\nready = {kind = "http"}', r"url is missing"),
+        (
+            "[server]",
+            '[server]\nenv = {CUDA_VISIBLE_DEVICES = "0"}',
+            r"CUDA_VISIBLE_DEVICES, which belongs to the scen",
+        ),
+        ("[server]", "[server]\nenv = {A = 1}", r"env = {'A': 1} is not a table of strings"),
+        ('{model = "tiny"}', '{port = "1"}', r"values sets port, which every launch sets itself"),
+        ('kind = "http"', 'kind = "https"', r"kind = 'https' is none of websocket, http, command"),
+        ('url = "http:', 'url = "ftp:', r"is not of the form http://"),
+        ('expect = "ok"', 'expect = "("', r"expect = '\(' is not a regular expression"),
+        ("request =", "#", r"\[server\].request is missing"),
+        ("[server]", "[workers]\nworker = 'x'\n[server]", r"workers.worker = 'x' is not a table"),
+        ("[server]", "[workers]\nworker = {}\n[server]", r"\[workers\].worker has no argv"),
+        (
+            "[server]",
+            "[workers]\nworker = {argv = '['}\n[server]",
+            r"workers.worker.argv = '\[' is not a regular",
+        ),
+        ("[server]", "[supports]\nuuid = 1\n[server]", r"supports.uuid = 1 is not true or false"),
+        ("[server]", "[supports]\nuid = true\n[server]", r"key supports.uid is unknown. Did you mean 'uuid'"),
+        ("[server]", "[[unsupported]]\nrule = 'VIS-001'\n[server]", r"\[unsupported\].reason is missing"),
+        ("[server]", "[[unsupported]]\nrule = 'A'\nreason = ' '\n[server]", r"for A gives no reason"),
+        ("[server]", "[server", r"is not valid TOML"),
+    ],
+)
+def test_a_mistake_is_named_with_its_file_and_its_fix(
+    tmp_path: Path, old: str, new: str, problem: str
+) -> None:
+    assert old in MINIMAL
+    path = write(tmp_path, MINIMAL.replace(old, new, 1))
+    with pytest.raises(UserError, match=problem) as caught:
+        profiles.load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_an_unknown_name_lists_what_ships() -> None:
+    with pytest.raises(UserError, match=r"no server profile 'lmqk'.*lmql.*Did you mean 'lmql'"):
+        profiles.load("lmqk")
+
+
+def test_the_version_is_found_in_what_the_command_prints(tmp_path: Path) -> None:
+    assert profiles.version(read(tmp_path)) == "1.2.3rc1"
+
+
+def test_a_profile_may_say_where_its_version_stands(tmp_path: Path) -> None:
+    pattern = r"version = '\((.*)\)'"
+    assert profiles.version(read(tmp_path, MINIMAL.replace("[server]", f"{pattern}\n[server]"))) == "2024.1"
+
+
+@pytest.mark.parametrize(
+    ("program", "problem"),
+    [
+        ("raise SystemExit('no licence')", "failed with exit code 1; it last wrote: no licence"),
+        ("print('toy')", "printed no version"),
+    ],
+)
+def test_a_version_command_that_does_not_say_it(tmp_path: Path, program: str, problem: str) -> None:
+    text = re.sub(r"print\('toy v.*\)'\)", program.replace("\\", r"\\"), MINIMAL)
+    with pytest.raises(UserError, match=problem):
+        profiles.version(read(tmp_path, text))
+
+
+def test_a_program_that_is_not_installed(tmp_path: Path) -> None:
+    profile = read(tmp_path, MINIMAL.replace('"{python}"', '"toy-that-is-nowhere"'))
+    with pytest.raises(UserError) as caught:
+        profiles.version(profile, {"PATH": "/nowhere"})
+    message = str(caught.value)
+    for part in (
+        "toy-that-is-nowhere",
+        "/nowhere",
+        os.path.dirname(sys.executable),
+        "Install toy",
+        str(profile.path),
+    ):
+        assert part in message
