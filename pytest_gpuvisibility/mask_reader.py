@@ -22,8 +22,7 @@ AnyUnit = TypeVar("AnyUnit", Device, MigDevice)
 _C_SPACE = " \t\n\v\f\r"
 _INT_MAX = (1 << 31) - 1
 _ORDINAL = re.compile(r"([+-]?)([0-9]+)")
-_OCTAL = re.compile(r"0[0-7]*")
-_HEXADECIMAL = re.compile(r"0[xX][0-9a-fA-F]{1,9}")
+_HEXADECIMAL = re.compile(r"0[xX]([0-9a-fA-F]+)")
 _BARE_UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}")
 _LEGACY_MIG = re.compile(r"MIG-(GPU-[^/]*)/([0-9]{1,9})/([0-9]{1,9})")
 
@@ -217,7 +216,7 @@ def _read_ordinal(text: str, machine: Machine, answers: Answers | None) -> Step:
         return Step(None, _row_of_no_number(token))
     sign, digits = match.groups()
     row = _row_of_number(text, token, match)
-    number = _number(token[len(sign) :], digits, row, answers)
+    number = _number(token[len(sign) :], digits, answers)
     negative = sign == "-" and number > 0
     if number > _INT_MAX:
         # Only the last 32 digits matter: 10**32 is a multiple of 2**32.
@@ -259,17 +258,26 @@ def _row_of_number(text: str, token: str, match: re.Match[str]) -> str:
     return "16" if re.fullmatch(r"-[0-9]+", rest) else "15"
 
 
-def _number(token: str, digits: str, row: str, answers: Answers | None) -> int:
-    """The number that an unsigned token begins with; one beyond 31 bits is some number beyond 31 bits."""
-    significant = digits.lstrip("0")
-    number = int(significant or "0") if len(significant) <= 10 else _INT_MAX + 1
-    base_0 = number
-    if match := _HEXADECIMAL.match(token):
-        base_0 = int(match[0], 16)
-    elif match := _OCTAL.match(token):
-        base_0 = int(match[0][-12:], 8)
-    question = "18" if base_0 and _HEXADECIMAL.match(token) else "17"
-    return base_0 if base_0 != number and _choose(answers, question) else number
+def _number(token: str, digits: str, answers: Answers | None) -> int:
+    """The number that an unsigned token begins with; any one beyond 31 bits stands for all of them."""
+    number = _bounded(digits, 10)
+    if digits[0] != "0":
+        return number
+    hexadecimal = _HEXADECIMAL.match(token)
+    base_0 = (
+        _bounded(hexadecimal[1], 16)
+        if hexadecimal
+        else _bounded(digits[: len(digits) - len(digits.lstrip("01234567"))], 8)
+    )
+    if base_0 != number and _choose(answers, "18" if hexadecimal else "17"):
+        return base_0
+    return number
+
+
+def _bounded(digits: str, base: int) -> int:
+    # Numbers of 11 octal digits may have 31 bits, longer ones have more; and int() refuses thousands of digits.
+    significant = digits.lstrip("0") or "0"
+    return int(significant, base) if len(significant) <= 11 else _INT_MAX + 1
 
 
 def _read_gpu(text: str, machine: Machine, answers: Answers | None) -> Step:

@@ -698,8 +698,6 @@ BY_ROW = {rule.row: rule for rule in RULES}
 REASONS = {
     "2": "empty: no device",
     "3": "blank: no device",
-    "4": "negative",
-    "6": "negative",
     "7": "out of range",
     "8": "out of range",
     "13": "space is skipped",
@@ -721,8 +719,8 @@ REASONS = {
     "28": "no MIG slice has this UUID",
     "28a": "no such MIG slice",
     "28b": "an abbreviated MIG UUID",
-    "29": "hidden beside a MIG slice",
-    "30": "hidden: an earlier slice is shown",
+    "29": "beside a MIG slice",
+    "30": "an earlier slice is shown",
     "31": "another of its GPU instance is shown",
     "32a": "in MIG mode, without slices",
 }

@@ -1,0 +1,276 @@
+"""What holds for every mask, whatever it is; and what narrowing a mask means."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_gpuvisibility import Inventory, UserError, Visibility, narrow, resolve
+from pytest_gpuvisibility.resolver import contained, positions_of
+
+NAMES = ("none", "a100x1", "a100x4", "a100x8", "mixed4", "mig", "container")
+INVENTORIES = {name: Inventory.load(name) for name in NAMES}
+ORDERS = (None, "FASTEST_FIRST", "PCI_BUS_ID", "pci_bus_id", "")
+DRIVERS = (None, "460.32", "550", "570", "580.95.05")
+ODD_TOKENS = (
+    *(
+        "",
+        " ",
+        "-1",
+        "-0",
+        "+0",
+        "+",
+        "--1",
+        "00",
+        "01",
+        "08",
+        "010",
+        "0x1",
+        "0X0",
+        "0-2",
+        "1gpu",
+        "0:1",
+        "1.5",
+    ),
+    *(
+        "9",
+        "4294967296",
+        "-4294967295",
+        "18446744073709551616",
+        "2147483648",
+        "9" * 50,
+        "٣",
+        "²",
+        "\0",
+        "\ud800",
+    ),
+    *("GPU-", "gpu-", "MIG-", "MIG-GPU-/1/0", "all", "none", "NoDevFiles", "\x1b[2J", "5f1ce952-d417", "é"),
+)
+
+
+def uuids_of(name: str) -> st.SearchStrategy[str]:
+    units = INVENTORIES[name].units
+    if not units:
+        return st.just("GPU-5f1c")
+    full = st.sampled_from([unit.uuid for unit in units])
+    legacy = [f"MIG-{u.uuid}/{i}/0" for u in INVENTORIES[name].devices for i in (1, 2)]
+    cut = st.builds(lambda uuid, length: uuid[:length], full, st.integers(4, 41))
+    return st.one_of(full, full, cut, full.map(str.upper), full.map(" {}".format), st.sampled_from(legacy))
+
+
+@st.composite
+def environments(draw: st.DrawFn) -> Visibility:
+    """Masks that are mostly valid, mostly odd, or any text, on any machine."""
+    name = draw(st.sampled_from(NAMES))
+    numbers = st.integers(0, len(INVENTORIES[name].devices)).map(str)
+    token = draw(
+        st.sampled_from(
+            [numbers, uuids_of(name), st.one_of(numbers, uuids_of(name), st.sampled_from(ODD_TOKENS))]
+        )
+    )
+    lists = st.lists(token, max_size=10).map(",".join)
+    value = draw(st.one_of(lists, lists, st.none(), st.text(max_size=30)))
+    order, driver = draw(st.sampled_from(ORDERS)), draw(st.sampled_from(DRIVERS))
+    return resolve(value, INVENTORIES[name], device_order=order, driver=driver)
+
+
+def like(visibility: Visibility, value: str | None) -> Visibility:
+    """Another mask in otherwise the same environment."""
+    return resolve(
+        value, visibility.inventory, device_order=visibility.device_order, driver=str(visibility.driver)
+    )
+
+
+@given(environments())
+def test_a_device_is_seen_once_and_belongs_to_the_machine(visibility: Visibility) -> None:
+    seen = [unit.uuid for unit in visibility.devices]
+    assert len(set(seen)) == len(seen)
+    for outcome in visibility.admissible:
+        assert {unit.uuid for unit in outcome} <= {unit.uuid for unit in visibility.inventory.units}
+
+
+@given(environments())
+def test_outcomes_are_distinct_and_begin_with_the_default(visibility: Visibility) -> None:
+    assert visibility.admissible[0] == visibility.devices
+    assert len(set(visibility.admissible)) == len(visibility.admissible)
+    assert visibility.settled == (not visibility.unsettled_rows)
+
+
+@given(environments())
+def test_the_canonical_value_gives_the_same_result(visibility: Visibility) -> None:
+    again = like(visibility, visibility.value)
+    assert again.devices == visibility.devices
+    assert again.value == visibility.value
+
+
+@given(environments())
+def test_devices_come_in_the_order_of_the_list(visibility: Visibility) -> None:
+    if visibility.requested is not None:
+        ordinals = [ordinal for token in visibility.tokens for ordinal in token.ordinals]
+        assert ordinals == list(range(len(visibility.devices)))
+        assert [token.text for token in visibility.tokens] == visibility.requested.partition("\0")[0].split(
+            ","
+        )
+
+
+@given(environments())
+def test_every_device_is_either_seen_or_hidden_for_a_reason(visibility: Visibility) -> None:
+    seen = {unit.uuid for unit in visibility.devices}
+    hidden = {entry.device.uuid for entry in visibility.hidden}
+    cut_up = {device.uuid for device in visibility.inventory.devices if device.mig}
+    assert seen | hidden | cut_up == {unit.uuid for unit in visibility.inventory.units}
+    assert not seen & hidden
+    assert all(entry.reason for entry in visibility.hidden)
+
+
+@given(environments())
+def test_what_does_not_show_a_device_says_why(visibility: Visibility) -> None:
+    for token in visibility.tokens:
+        assert bool(token.devices) == (token.status == "visible")
+        assert (token.device is None) == (not token.devices)
+        assert token.evidence
+    ended = [token.status for token in visibility.tokens if token.status in ("ends", "repeats")]
+    assert len(ended) <= 1
+
+
+@given(environments(), st.data())
+def test_narrowing_passes_on_just_the_chosen_devices(visibility: Visibility, data: st.DataObject) -> None:
+    positions = data.draw(st.permutations(range(len(visibility.devices))))
+    chosen = positions[: data.draw(st.integers(0, len(positions)))]
+    try:
+        child = like(visibility, narrow(visibility, chosen))
+    except UserError as error:
+        # Only GPUs beside slices are beyond what one value can say.
+        assert len({type(visibility.devices[position]) for position in chosen}) == 2
+        assert "cannot be passed on together" in str(error)
+    else:
+        assert child.devices == tuple(visibility.devices[position] for position in chosen)
+        assert contained(child, visibility)
+        assert positions_of(visibility, child) == tuple(chosen)
+
+
+@given(environments(), environments())
+def test_what_is_contained_has_positions_and_what_is_not_is_an_error(
+    parent: Visibility, child: Visibility
+) -> None:
+    if contained(child, parent):
+        assert len(positions_of(parent, child)) == len(child.devices)
+    else:
+        with pytest.raises(UserError, match="replaces its parent's"):
+            positions_of(parent, child)
+
+
+@given(st.sampled_from(NAMES), st.data())
+def test_a_mask_in_a_container_counts_within_it(name: str, data: st.DataObject) -> None:
+    host = INVENTORIES[name]
+    given_to_it = data.draw(st.sets(st.sampled_from(host.devices))) if host.devices else set()
+    inside = host.restricted_to(minors=[device.minor for device in given_to_it])
+    for ordinal, device in enumerate(inside.in_pci_order):
+        seen = resolve(str(ordinal), inside, device_order="PCI_BUS_ID").devices
+        assert {unit.index for unit in seen} <= {device.index}
+    everything = {unit.uuid for unit in resolve(None, inside).devices}
+    assert everything <= {unit.uuid for unit in host.units if unit.index in {d.index for d in given_to_it}}
+
+
+def test_a_lost_gpu_has_no_ordinal_and_no_uuid() -> None:
+    eight = Inventory.load("a100x4")
+    from dataclasses import replace
+
+    devices = (replace(eight.devices[0], faults=frozenset({"lost"})), *eight.devices[1:])
+    inventory = replace(eight, devices=devices)
+    assert [device.index for device in resolve(None, inventory).devices] == [1, 2, 3]
+    assert [device.index for device in resolve("0", inventory).devices] == [1]
+    assert resolve(devices[0].uuid, inventory).devices == ()
+    assert "lost" in resolve(None, inventory).hidden[0].reason
+
+
+def test_a_child_that_writes_its_own_ordinals_escapes() -> None:
+    inventory = INVENTORIES["a100x4"]
+    parent = resolve("2,3", inventory)
+    assert narrow(parent, [1]) == "3"
+    escaped = resolve("1", inventory)
+    assert not contained(escaped, parent)
+
+
+def test_narrowing_counts_in_cudas_order_and_keeps_uuids() -> None:
+    mixed = INVENTORIES["mixed4"]
+    assert narrow(resolve("1,2,3", mixed), [2, 0]) == "3,1"
+    assert narrow(resolve(None, mixed, device_order="PCI_BUS_ID"), [2]) == "2"
+    by_uuid = resolve(f"{mixed.devices[3].uuid},{mixed.devices[1].uuid[:10]}", mixed)
+    assert narrow(by_uuid, [1]) == mixed.devices[1].uuid
+    assert narrow(by_uuid, []) == ""
+
+
+@pytest.mark.parametrize(
+    ("positions", "part"), [([2], "only devices 0-1"), ([-1], "Device -1"), ([0, 0], "twice")]
+)
+def test_passing_on_what_the_caller_does_not_have_is_a_mistake(positions: list[int], part: str) -> None:
+    with pytest.raises(UserError, match=part):
+        narrow(resolve("1,2", INVENTORIES["a100x4"]), positions)
+
+
+@pytest.mark.parametrize("driver", ["", "new", "580-95", "５８０"])
+def test_a_driver_that_is_no_version_is_a_mistake(driver: str) -> None:
+    with pytest.raises(UserError, match="no driver version"):
+        resolve("0", INVENTORIES["a100x4"], driver=driver)
+
+
+def test_unknowns_combine() -> None:
+    visibility = resolve("+1,0x2,3", INVENTORIES["a100x4"])
+    outcomes = [tuple(unit.index for unit in outcome) for outcome in visibility.admissible]
+    assert outcomes == [(1, 0, 3), (), (1, 2, 3)]
+    assert visibility.unsettled_rows == ("14", "18")
+
+
+def test_octal_counts_where_there_are_enough_gpus() -> None:
+    from dataclasses import replace
+
+    eight = INVENTORIES["a100x8"]
+    more = tuple(
+        replace(
+            device,
+            index=8 + i,
+            minor=8 + i,
+            uuid=device.uuid[:-2] + "ee",
+            pci_bus_id=f"00000001:{i:02x}:00.0",
+        )
+        for i, device in enumerate(eight.devices)
+    )
+    visibility = resolve("010", replace(eight, devices=(*eight.devices, *more)))
+    assert [[unit.index for unit in outcome] for outcome in visibility.admissible] == [[10], [8]]
+
+
+HUGE: dict[str, str] = {
+    "digits": "9" * 100_000,
+    "zeros": "0" * 100_000,
+    "hexadecimal": "0x" + "f" * 100_000,
+    "commas": "," * 100_000,
+    "spaces": " " * 100_000,
+    "uuid": "GPU-" + "a" * 100_000,
+    "slashes": "MIG-GPU-/" * 10_000,
+    "ordinals": ",".join(map(str, range(100_000))),
+    "one ordinal": "0," * 100_000,
+    "uuids": ",".join(f"GPU-{number:x}" for number in range(100_000)),
+    "open questions": "0x1,+2,010,9," + ",".join(map(str, range(10, 50_000))) + ",10",
+}
+
+
+@pytest.mark.parametrize("what", HUGE)
+@pytest.mark.parametrize("name", ["a100x8", "mig"])
+def test_masks_without_measure_take_time_in_proportion(what: str, name: str) -> None:
+    start = time.process_time()
+    visibility = resolve(HUGE[what], INVENTORIES[name])
+    assert len(visibility.admissible) <= 10
+    assert len(visibility.tokens) == HUGE[what].count(",") + 1
+    assert time.process_time() - start < 10
+
+
+def test_equal_questions_have_equal_answers_and_the_answer_can_be_kept() -> None:
+    first, second = (resolve("0,2", Inventory.load("a100x4")) for _ in range(2))
+    assert first == second
+    kept: dict[Visibility, Any] = {first: 1}
+    assert kept[second] == 1
