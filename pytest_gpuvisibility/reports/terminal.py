@@ -47,7 +47,7 @@ def summary(trial: Judged, launches: Mapping[str, Launch], seconds: float, exit_
     for result in worst:
         lines += _in_words(result)
     lines += _rest(trial, [result for result in results if result not in worst])
-    return [*lines, "", _ending(trial, results, exit_code)]
+    return [*lines, *[""] * (lines[-1] != ""), _ending(trial, results, exit_code)]
 
 
 def _title(trial: Judged, launches: Mapping[str, Launch], seconds: float) -> str:
@@ -72,6 +72,8 @@ def _count(results: Sequence[RuleResult]) -> str:
     def of(verdict: Verdict) -> int:
         return sum(result.verdict is verdict for result in results)
 
+    if of(Verdict.PASS) == len(results):
+        return f"Conforms: all {_number(len(results), 'rule')} pass."
     parts = [f"{_number(of(Verdict.FAIL), 'MUST rule')} {'fails' if of(Verdict.FAIL) == 1 else 'fail'}"]
     parts += [f"{_number(of(Verdict.WARN), 'SHOULD rule')} warn{'s' if of(Verdict.WARN) == 1 else ''}"] * bool(of(Verdict.WARN))
     parts.append(f"{of(Verdict.PASS)} pass")
