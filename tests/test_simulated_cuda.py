@@ -1,0 +1,727 @@
+"""libcuda.so.1 as its clients see it: NVIDIA's own Python bindings and plain ctypes, each in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_gpuvisibility import Inventory
+from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.simulator.native import library_directory
+
+pytest.importorskip("cuda.bindings", reason="NVIDIA's CUDA bindings (the extra `test`) are not installed")
+
+CONTEXT_OVERHEAD = 450 << 20
+GIB = 1 << 30
+
+NO_DEVICE, NOT_INITIALIZED, NOT_SUPPORTED, OUT_OF_MEMORY = 100, 3, 801, 2
+
+# What every client begins with. `show` is the only way that a client tells its test something.
+PRELUDE = """
+import ctypes, json, os, sys
+from cuda.bindings import driver
+
+def call(function, *arguments):
+    result, *values = function(*arguments)
+    assert result == driver.CUresult.CUDA_SUCCESS, (function, result)
+    return values[0] if len(values) == 1 else values
+
+def code(function, *arguments):
+    return int(function(*arguments)[0])
+
+def show(value):
+    print(json.dumps(value), flush=True)
+
+def use(ordinal):
+    context = call(driver.cuDevicePrimaryCtxRetain, ordinal)
+    call(driver.cuCtxSetCurrent, context)
+
+def uuid(ordinal):
+    digits = call(driver.cuDeviceGetUuid, ordinal).bytes.hex()
+    return "GPU-" + "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+cuda = ctypes.CDLL("libcuda.so.1")
+"""
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def make_machine(tmp_path: Path) -> Iterator[Callable[..., Machine]]:
+    machines: list[Machine] = []
+
+    def make(name: str = "a100x4", **options: Any) -> Machine:
+        machines.append(Machine.create(Inventory.load(name), **options))
+        return machines[-1]
+
+    yield make
+    for machine in machines:
+        machine.close()
+
+
+@pytest.fixture
+def machine(make_machine: Callable[..., Machine]) -> Machine:
+    return make_machine()
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts a client on a machine; what is still running afterwards is killed."""
+    clients: list[subprocess.Popen[str]] = []
+
+    def start(machine: Machine, script: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        client = subprocess.Popen(
+            [sys.executable, "-c", PRELUDE + textwrap.dedent(script), *arguments],
+            env={**machine.environ(os.environ), **variables},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="surrogateescape",
+        )
+        clients.append(client)
+        return client
+
+    yield start
+    for client in clients:
+        client.kill()
+        client.communicate()
+
+
+@pytest.fixture
+def run(start: Start) -> Callable[..., Any]:
+    """Runs a client to its end and returns what it showed; anything else that it wrote is a failure."""
+
+    def run(machine: Machine, script: str, *arguments: str, **variables: str) -> Any:
+        client = start(machine, script, *arguments, **variables)
+        output, errors = client.communicate(timeout=60)
+        assert (client.returncode, errors) == (0, "")
+        shown = [json.loads(line) for line in output.splitlines()]
+        return shown[0] if len(shown) == 1 else shown
+
+    return run
+
+
+def next_shown(client: subprocess.Popen[str]) -> Any:
+    assert client.stdout is not None and client.stderr is not None
+    line = client.stdout.readline()
+    assert line, client.stderr.read()
+    return json.loads(line)
+
+
+def uuids(machine: Machine, *indices: int) -> list[str]:
+    return [machine.inventory.devices[index].uuid for index in indices]
+
+
+# ---- what a process sees ----
+
+SEES = """
+result = code(driver.cuInit, 0)
+count = call(driver.cuDeviceGetCount) if result == 0 else 0
+show([result, [uuid(i) for i in range(count)]])
+"""
+
+
+@pytest.mark.parametrize(
+    ("mask", "indices"),
+    [
+        (None, [0, 1, 2, 3]),
+        ("1,0", [1, 0]),
+        ("", []),
+        ("0,-1,1", [0]),
+        ("{3},{0}", [3, 0]),
+        ("{2:.8}", [2]),
+        ("0,0", []),
+    ],
+)
+def test_a_client_sees_what_its_mask_says(
+    machine: Machine, run: Callable[..., Any], mask: str | None, indices: list[int]
+) -> None:
+    variables = {} if mask is None else {"CUDA_VISIBLE_DEVICES": mask.format(*uuids(machine, 0, 1, 2, 3))}
+    result, seen = run(machine, SEES, **variables)
+    assert seen == uuids(machine, *indices)
+    assert result == (0 if indices else NO_DEVICE)
+
+
+def test_the_default_order_is_fastest_first(
+    make_machine: Callable[..., Machine], run: Callable[..., Any]
+) -> None:
+    machine = make_machine("mixed4")
+    assert run(machine, SEES)[1] == uuids(machine, 2, 0, 3, 1)
+    assert run(machine, SEES, CUDA_DEVICE_ORDER="PCI_BUS_ID")[1] == uuids(machine, 0, 1, 2, 3)
+
+
+def test_devices_are_described_as_the_inventory_has_them(
+    make_machine: Callable[..., Machine], run: Callable[..., Any]
+) -> None:
+    machine = make_machine("mixed4")
+    script = """
+    call(driver.cuInit, 0)
+    A = driver.CUdevice_attribute
+    for i in range(call(driver.cuDeviceGetCount)):
+        bus = call(driver.cuDeviceGetPCIBusId, 20, i).split(b"\\0")[0].decode()
+        show([
+            call(driver.cuDeviceGetName, 80, i).split(b"\\0")[0].decode(), call(driver.cuDeviceTotalMem, i), bus,
+            call(driver.cuDeviceGetAttribute, A.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, i),
+            call(driver.cuDeviceGetAttribute, A.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, i),
+            int(call(driver.cuDeviceGetByPCIBusId, bus.encode())),
+        ])
+    """
+    shown = run(machine, script, CUDA_DEVICE_ORDER="PCI_BUS_ID")
+    assert shown == [
+        [
+            device.name,
+            device.memory,
+            device.pci_bus_id[4:].lower(),
+            device.compute_capability[0],
+            device.multiprocessors,
+            device.index,
+        ]
+        for device in machine.inventory.devices
+    ]
+
+
+def test_slices_have_their_own_uuid_memory_and_name(
+    make_machine: Callable[..., Machine], run: Callable[..., Any]
+) -> None:
+    machine = make_machine("mig")
+    script = """
+    call(driver.cuInit, 0)
+    show([[uuid(i)[4:], call(driver.cuDeviceTotalMem, i), " MIG 3g.40gb" in str(call(driver.cuDeviceGetName, 80, i))]
+          for i in range(call(driver.cuDeviceGetCount))])
+    """
+    whole, cut = machine.inventory.devices
+    assert run(machine, script) == [
+        [whole.uuid[4:], whole.memory, False],
+        *([unit.uuid[4:], unit.memory, True] for unit in cut.mig),
+    ]
+    assert [device.uuid for device in machine.probe(machine.environ(os.environ)).devices] == [
+        whole.uuid,
+        *(unit.uuid for unit in cut.mig),
+    ]
+
+
+def test_the_mask_is_read_at_the_first_initialisation_and_never_again(
+    machine: Machine, run: Callable[..., Any]
+) -> None:
+    script = """
+    os.environ["CUDA_VISIBLE_DEVICES"] = "2,1"
+    call(driver.cuInit, 0)
+    os.environ["CUDA_VISIBLE_DEVICES"] = "0"
+    call(driver.cuInit, 0)
+    show([uuid(i) for i in range(call(driver.cuDeviceGetCount))])
+    """
+    assert run(machine, script, CUDA_VISIBLE_DEVICES="3") == uuids(machine, 2, 1)
+
+
+def test_a_failed_initialisation_stays_failed(machine: Machine, run: Callable[..., Any]) -> None:
+    script = """
+    first = code(driver.cuInit, 0)
+    os.environ["CUDA_VISIBLE_DEVICES"] = "0"
+    show([first, code(driver.cuInit, 0), code(driver.cuDeviceGetCount)])
+    """
+    assert run(machine, script, CUDA_VISIBLE_DEVICES="-1") == [NO_DEVICE, NO_DEVICE, NOT_INITIALIZED]
+
+
+def test_a_forked_child_cannot_use_what_its_parent_initialised(
+    machine: Machine, run: Callable[..., Any]
+) -> None:
+    script = """
+    call(driver.cuInit, 0)
+    use(0)
+    child = os.fork()
+    if child == 0:
+        show([code(driver.cuInit, 0), code(driver.cuDeviceGetCount), code(driver.cuMemAlloc, 1024)])
+        os._exit(0)
+    os.waitpid(child, 0)
+    show(code(driver.cuMemAlloc, 1024))
+    """
+    assert run(machine, script) == [[NOT_INITIALIZED] * 3, 0]
+
+
+@pytest.mark.parametrize("broken", ["unset", "nowhere", "empty", "other"])
+def test_without_a_machine_there_is_no_device_and_no_noise(
+    machine: Machine, run: Callable[..., Any], tmp_path: Path, broken: str
+) -> None:
+    directory = {"unset": "", "nowhere": str(tmp_path / "nowhere")}.get(broken, str(tmp_path))
+    if broken == "other":
+        (tmp_path / "state").write_bytes(b"\0" * (machine.directory / "state").stat().st_size)
+    script = """
+    version = ctypes.c_int()
+    show([cuda.cuInit(0), cuda.cuDeviceGetCount(ctypes.byref(version)), cuda.cuDriverGetVersion(ctypes.byref(version)),
+          cuda.cuCtxSynchronize(), cuda.cuMemCreate()])
+    """
+    shown = run(machine, script, GPU_VISIBILITY_MACHINE=directory)
+    assert shown == [NO_DEVICE, NOT_INITIALIZED, NO_DEVICE, NOT_INITIALIZED, NOT_SUPPORTED]
+
+
+# ---- memory ----
+
+
+def test_memory_keeps_what_is_written_to_it(machine: Machine, run: Callable[..., Any]) -> None:
+    script = """
+    call(driver.cuInit, 0)
+    use(1)
+    size = 3 << 20
+    data = os.urandom(size)
+    first, second = call(driver.cuMemAlloc, size), call(driver.cuMemAlloc, size)
+    call(driver.cuMemcpyHtoD, first, data, size)
+    call(driver.cuMemcpyDtoD, second, first, size)
+    back = bytearray(size)
+    call(driver.cuMemcpyDtoH, back, second, size)
+    call(driver.cuMemsetD8, second, 7, 100)
+    call(driver.cuMemsetD32, int(second) + 100, 0x01020304, 2)
+    call(driver.cuMemsetD8, int(second) + 108, 0, size - 108)
+    partly = bytearray(size)
+    call(driver.cuMemcpyDtoH, partly, second, size)
+    show([bytes(back) == data, bytes(partly) == b"\\7" * 100 + bytes([4, 3, 2, 1] * 2) + bytes(size - 108)])
+    """
+    assert run(machine, script) == [True, True]
+
+
+def test_rectangles_are_copied_between_pitches(machine: Machine, run: Callable[..., Any]) -> None:
+    script = """
+    call(driver.cuInit, 0)
+    use(0)
+    pointer, pitch = call(driver.cuMemAllocPitch, 10, 4, 4)
+    data = bytes(range(40))
+    to = driver.CUDA_MEMCPY2D()
+    to.srcMemoryType = driver.CUmemorytype.CU_MEMORYTYPE_HOST
+    buffer = ctypes.create_string_buffer(data, 40)
+    to.srcHost = ctypes.addressof(buffer)
+    to.srcPitch, to.WidthInBytes, to.Height = 10, 10, 4
+    to.dstMemoryType = driver.CUmemorytype.CU_MEMORYTYPE_DEVICE
+    to.dstDevice, to.dstPitch = pointer, pitch
+    call(driver.cuMemcpy2D, to)
+    back = bytearray(pitch * 4)
+    call(driver.cuMemcpyDtoH, back, pointer, len(back))
+    to.Height = 5
+    show([[back[row * pitch:row * pitch + 10] == data[10 * row:10 * row + 10] for row in range(4)],
+          code(driver.cuMemcpy2D, to)])
+    """
+    assert run(machine, script) == [[True] * 4, 1]
+
+
+def test_copies_stay_inside_the_allocation(machine: Machine, run: Callable[..., Any]) -> None:
+    script = """
+    call(driver.cuInit, 0)
+    use(0)
+    pointer = int(call(driver.cuMemAlloc, 1000))
+    show([code(driver.cuMemcpyHtoD, pointer, bytes(1001), 1001), code(driver.cuMemcpyHtoD, pointer + 1, bytes(1000), 1000),
+          code(driver.cuMemcpyHtoD, pointer + 1, bytes(999), 999), code(driver.cuMemcpyDtoD, pointer + 999, pointer, 2),
+          code(driver.cuMemFree, pointer + 1), code(driver.cuMemFree, pointer), code(driver.cuMemFree, pointer),
+          code(driver.cuMemcpyHtoD, pointer, bytes(1), 1), code(driver.cuMemAlloc, 0)])
+    """
+    assert run(machine, script) == [1, 1, 0, 1, 1, 0, 1, 1, 1]
+
+
+def test_a_gpu_gives_no_more_than_it_has_and_takes_it_back(machine: Machine, run: Callable[..., Any]) -> None:
+    script = """
+    call(driver.cuInit, 0)
+    use(0)
+    free, total = call(driver.cuMemGetInfo)
+    too_much = code(driver.cuMemAlloc, free + 1)
+    everything = call(driver.cuMemAlloc, free)
+    left = call(driver.cuMemGetInfo)[0]
+    one_more = code(driver.cuMemAlloc, 1)
+    call(driver.cuMemFree, everything)
+    show([free, total, too_much, left, one_more, call(driver.cuMemGetInfo)[0]])
+    """
+    total = machine.inventory.devices[0].memory
+    free = total - CONTEXT_OVERHEAD
+    assert run(machine, script) == [free, total, OUT_OF_MEMORY, 0, OUT_OF_MEMORY, free]
+
+
+HOLDS = """
+call(driver.cuInit, 0)
+use(0)
+call(driver.cuMemAlloc, int(sys.argv[1]))
+show(os.getpid())
+sys.stdin.readline()
+"""
+
+
+def test_memory_is_shared_by_all_processes_until_they_die(
+    machine: Machine, start: Start, run: Callable[..., Any]
+) -> None:
+    holder = start(machine, HOLDS, str(5 * GIB), CUDA_VISIBLE_DEVICES="2")
+    pid = next_shown(holder)
+    total = machine.inventory.devices[2].memory
+    ask = "call(driver.cuInit, 0); use(0); show(call(driver.cuMemGetInfo)[0])"
+    assert run(machine, ask, CUDA_VISIBLE_DEVICES="2") == total - 5 * GIB - 2 * CONTEXT_OVERHEAD
+    seen = machine.snapshot()
+    assert [(p["pid"], p["unit_uuid"], p["contexts"], p["bytes"]) for p in seen["processes"]] == [
+        (pid, *uuids(machine, 2), 1, 5 * GIB)
+    ]
+    assert [device["used"] for device in seen["devices"]] == [0, 0, 5 * GIB + CONTEXT_OVERHEAD, 0]
+    holder.kill()
+    # Dead, but its parent has not yet asked: the driver gives the memory back at once.
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert machine.snapshot()["processes"] == []
+    assert run(machine, ask, CUDA_VISIBLE_DEVICES="2") == total - CONTEXT_OVERHEAD
+
+
+def test_a_program_that_replaces_itself_gives_everything_back(machine: Machine, start: Start) -> None:
+    script = """
+    call(driver.cuInit, 0)
+    use(0)
+    call(driver.cuMemAlloc, 1 << 30)
+    show(0)
+    sys.stdin.readline()
+    os.execv("/bin/sh", ["sh", "-c", "echo 1; read line; exit"])
+    """
+    client = start(machine, script)
+    assert client.stdin is not None
+    assert next_shown(client) == 0
+    assert len(machine.snapshot()["processes"]) == 1
+    print(file=client.stdin, flush=True)
+    assert next_shown(client) == 1
+    assert machine.snapshot()["processes"] == []
+
+
+def test_processes_that_fight_for_memory_never_get_more_than_there_is(machine: Machine, start: Start) -> None:
+    script = """
+    call(driver.cuInit, 0)
+    use(0)
+    show(0)
+    sys.stdin.readline()
+    got = 0
+    while code(driver.cuMemAlloc, 1 << 28) == 0:
+        got += 1 << 28
+    show(got)
+    sys.stdin.readline()
+    """
+    clients = [start(machine, script) for _ in range(4)]
+    assert [next_shown(client) for client in clients] == [0] * 4
+    for client in clients:
+        assert client.stdin is not None
+        print(file=client.stdin, flush=True)
+    got = sum(next_shown(client) for client in clients)
+    left = machine.inventory.devices[0].memory - 4 * CONTEXT_OVERHEAD - got
+    assert 0 <= left < 1 << 28
+
+
+def test_threads_may_allocate_and_free_at_once(machine: Machine, run: Callable[..., Any]) -> None:
+    script = """
+    import threading
+    call(driver.cuInit, 0)
+    wrong = []
+    def work(number):
+        use(number % 2)
+        for i in range(200):
+            pointer = call(driver.cuMemAlloc, 4096)
+            call(driver.cuMemsetD8, pointer, number, 4096)
+            back = bytearray(4096)
+            call(driver.cuMemcpyDtoH, back, pointer, 4096)
+            if back != bytes([number]) * 4096:
+                wrong.append(number)
+            call(driver.cuMemFree, pointer)
+    threads = [threading.Thread(target=work, args=[i]) for i in range(8)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    use(0)
+    show([wrong, call(driver.cuMemGetInfo)[0]])
+    """
+    assert run(machine, script) == [[], machine.inventory.devices[0].memory - CONTEXT_OVERHEAD]
+
+
+# ---- contexts ----
+
+
+def test_an_exclusive_gpu_takes_one_process(
+    make_machine: Callable[..., Machine], start: Start, run: Callable[..., Any]
+) -> None:
+    machine = make_machine("exclusive4")
+    holder = start(machine, HOLDS, "1024", CUDA_VISIBLE_DEVICES="1")
+    next_shown(holder)
+    ask = "call(driver.cuInit, 0); show([code(driver.cuDevicePrimaryCtxRetain, i) for i in range(2)])"
+    assert run(machine, ask, CUDA_VISIBLE_DEVICES="0,1") == [0, 46]
+    holder.kill()
+    holder.wait()
+    assert run(machine, ask, CUDA_VISIBLE_DEVICES="0,1") == [0, 0]
+    machine.set_compute_mode(1, "prohibited")
+    assert run(machine, ask, CUDA_VISIBLE_DEVICES="0,1") == [0, 46]
+
+
+def test_contexts_are_made_stacked_and_destroyed(machine: Machine, run: Callable[..., Any]) -> None:
+    script = """
+    call(driver.cuInit, 0)
+    none = code(driver.cuCtxGetDevice)
+    first = call(driver.cuCtxCreate, None, 0, 0)
+    second = call(driver.cuCtxCreate, None, 0, 1)
+    on_second = int(call(driver.cuCtxGetDevice))
+    call(driver.cuMemAlloc, 1 << 20)
+    popped = int(call(driver.cuCtxPopCurrent)) == int(second)
+    on_first = int(call(driver.cuCtxGetDevice))
+    call(driver.cuCtxDestroy, second)
+    again = code(driver.cuCtxPushCurrent, second)
+    stray = code(driver.cuCtxSetCurrent, driver.CUcontext(0x1234))
+    call(driver.cuCtxDestroy, first)
+    show([none, on_second, popped, on_first, again, stray, code(driver.cuCtxGetDevice)])
+    sys.stdin.readline()
+    """
+    assert run(machine, script) == [201, 1, True, 0, 201, 201, 201]
+
+
+def test_releasing_the_primary_context_frees_its_memory(machine: Machine, run: Callable[..., Any]) -> None:
+    script = """
+    call(driver.cuInit, 0)
+    states = []
+    def state():
+        states.append([int(v) for v in call(driver.cuDevicePrimaryCtxGetState, 0)][1])
+    state()
+    use(0)
+    use(0)
+    pointer = call(driver.cuMemAlloc, 1 << 30)
+    call(driver.cuDevicePrimaryCtxRelease, 0)
+    state()
+    call(driver.cuDevicePrimaryCtxRelease, 0)
+    state()
+    use(0)
+    show([states, call(driver.cuMemGetInfo)[0], code(driver.cuMemFree, pointer)])
+    """
+    assert run(machine, script) == [[0, 1, 0], machine.inventory.devices[0].memory - CONTEXT_OVERHEAD, 1]
+
+
+def test_streams_events_and_callbacks(machine: Machine, run: Callable[..., Any]) -> None:
+    script = """
+    import threading
+    call(driver.cuInit, 0)
+    use(0)
+    stream = call(driver.cuStreamCreate, 0)
+    first, second = call(driver.cuEventCreate, 0), call(driver.cuEventCreate, 0)
+    called = []
+    lock = threading.Lock()
+    def callback(argument):
+        with lock:
+            called.append(argument)
+    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(callback)
+    call(driver.cuEventRecord, first, stream)
+    with lock:  # the callback runs in another thread, and may need what its caller holds
+        for number in (1, 2):
+            call(driver.cuLaunchHostFunc, stream, driver.CUhostFn(ctypes.cast(function, ctypes.c_void_p).value), number)
+    call(driver.cuStreamSynchronize, stream)
+    call(driver.cuEventRecord, second, stream)
+    elapsed = call(driver.cuEventElapsedTime, first, second)
+    call(driver.cuStreamDestroy, stream)
+    show([called, elapsed >= 0, code(driver.cuStreamSynchronize, stream), code(driver.cuStreamQuery, driver.CUstream(0))])
+    """
+    assert run(machine, script) == [[1, 2], True, 400, 0]
+
+
+# ---- entry points ----
+
+
+def test_every_function_of_the_header_is_there_and_survives_nulls(
+    machine: Machine, run: Callable[..., Any]
+) -> None:
+    script = """
+    # Those come from other headers, for graphics.
+    foreign = ("GL", "EGL", "Egl", "VDPAU", "ProfilerInitialize")
+    names = [name for name in dir(driver) if name.startswith("cu") and name[2].isupper()]
+    names = [name for name in names if callable(getattr(driver, name)) and not any(word in name for word in foreign)]
+    missing = [name for name in names if not hasattr(cuda, name)]
+    variants = [name + v for name in names for v in ("", "_v2", "_v3", "_v4", "_ptds", "_ptsz", "_v2_ptds", "_v2_ptsz")]
+    functions = [getattr(cuda, name) for name in variants if hasattr(cuda, name)]
+    def call_all():
+        for function in functions:
+            if function.__name__ not in ("cuInit",):
+                function(*[ctypes.c_void_p(0)] * 14)
+    call_all()
+    call(driver.cuInit, 0)
+    call_all()
+    use(0)
+    call_all()
+    show([missing, len(names) > 400, len(functions) > 600])
+    """
+    assert run(machine, script) == [[], True, True]
+
+
+def test_entry_points_are_found_by_name_and_version(machine: Machine, run: Callable[..., Any]) -> None:
+    script = """
+    def find(name, version, flags=0):
+        pointer, status = ctypes.c_void_p(), ctypes.c_int(-1)
+        result = cuda.cuGetProcAddress_v2(name, ctypes.byref(pointer), version, ctypes.c_uint64(flags), ctypes.byref(status))
+        names = [n for n in known if ctypes.cast(getattr(cuda, n), ctypes.c_void_p).value == pointer.value]
+        return [result, status.value, names[0] if names else pointer.value]
+    known = ["cuCtxCreate", "cuCtxCreate_v2", "cuCtxCreate_v3", "cuCtxCreate_v4", "cuMemAlloc", "cuMemAlloc_v2",
+             "cuMemcpyHtoD_v2", "cuGetProcAddress", "cuGetProcAddress_v2", "cuDeviceGetUuid", "cuDeviceGetUuid_v2"]
+    pointer = ctypes.c_void_p(1)
+    old = cuda.cuGetProcAddress(b"cuNothing", ctypes.byref(pointer), 13000, ctypes.c_uint64(0))
+    show([find(b"cuCtxCreate", version) for version in (2000, 3010, 3020, 11040, 12040, 12050, 13000)])
+    show([find(b"cuMemAlloc", 12000), find(b"cuMemAlloc", 3000), find(b"cuDeviceGetUuid", 9000),
+          find(b"cuDeviceGetUuid", 11030), find(b"cuGetProcAddress", 12000), find(b"cuGetProcAddress", 11030)])
+    show([find(b"cuNothing", 13000), find(b"cuMemAlloc_v2", 13000), find(b"cuInit", 99000), old, pointer.value])
+    show([find(b"cuMemcpyHtoD", 13000), find(b"cuMemcpyHtoD", 13000, 1), find(b"cuMemcpyHtoD", 13000, 2)[:2],
+          find(b"cuMemcpyHtoD", 13000, 2)[2] not in known and find(b"cuMemcpyHtoD", 13000, 2)[2] != None])
+    """
+    versions, bases, unknown, per_thread = run(machine, script)
+    assert versions == [
+        [0, 0, name]
+        for name in ["cuCtxCreate"] * 2
+        + ["cuCtxCreate_v2", "cuCtxCreate_v3", "cuCtxCreate_v3"]
+        + ["cuCtxCreate_v4"] * 2
+    ]
+    assert bases == [
+        [0, 0, "cuMemAlloc_v2"],
+        [0, 0, "cuMemAlloc"],
+        [0, 2, None],
+        [0, 0, "cuDeviceGetUuid"],
+        [0, 0, "cuGetProcAddress_v2"],
+        [0, 0, "cuGetProcAddress"],
+    ]
+    assert unknown == [[0, 1, None], [0, 1, None], [1, 1, None], 500, None]
+    assert per_thread[:2] == [[0, 0, "cuMemcpyHtoD_v2"]] * 2
+
+
+# ---- the ledger ----
+
+
+def test_the_ledger_says_who_touched_what_under_which_mask(machine: Machine, run: Callable[..., Any]) -> None:
+    pid = run(
+        machine,
+        "call(driver.cuInit, 0); use(1); call(driver.cuMemAlloc, 4096); show(os.getpid())",
+        CUDA_VISIBLE_DEVICES="3,1",
+    )
+    records = machine.ledger.records()
+    assert [(r.event, r.uuid, r.result, r.bytes) for r in records] == [
+        ("init", None, 0, None),
+        ("context", *uuids(machine, 1), 0, None),
+        ("alloc", *uuids(machine, 1), 0, 4096),
+    ]
+    assert records[0].visible == tuple(uuids(machine, 3, 1))
+    assert {r.touched for r in records} == {None, *uuids(machine, 1)}
+    for record in records:
+        assert (record.pid, record.ppid, record.argv0) == (pid, os.getpid(), sys.executable)
+        assert (record.cuda_visible_devices, record.cuda_device_order) == ("3,1", None)
+
+
+def test_what_the_simulation_does_not_offer_is_refused_and_recorded(
+    machine: Machine, run: Callable[..., Any]
+) -> None:
+    script = """
+    table, identity = ctypes.c_void_p(1), (ctypes.c_char * 16)()
+    early = cuda.cuGetExportTable(ctypes.byref(table), identity)
+    call(driver.cuInit, 0)
+    use(0)
+    codes = [cuda.cuModuleLoadData(None, b"code") for _ in range(100)]
+    show([early, table.value, set(codes) == {801}, code(driver.cuMemPoolCreate, driver.CUmemPoolProps())])
+    """
+    assert run(machine, script, CUDA_VISIBLE_DEVICES="0") == [NOT_SUPPORTED, None, True, NOT_SUPPORTED]
+    refused = [r for r in machine.ledger.records() if r.event == "refused"]
+    assert [(r.function, r.count) for r in refused] == [
+        ("cuGetExportTable", 1),
+        *(("cuModuleLoadData", 2**i) for i in range(7)),
+        ("cuMemPoolCreate", 1),
+    ]
+    assert refused[0].uuid is None
+    assert refused[0].cuda_visible_devices == "0"
+    assert refused[1].uuid == uuids(machine, 0)[0]
+
+
+def test_a_failed_attempt_does_not_hide_the_later_success(machine: Machine, run: Callable[..., Any]) -> None:
+    script = """
+    call(driver.cuInit, 0)
+    use(0)
+    for _ in range(3):
+        code(driver.cuMemAlloc, 1 << 50)
+    call(driver.cuMemAlloc, 1)
+    """
+    run(machine, script)
+    allocations = [r for r in machine.ledger.records() if r.event == "alloc"]
+    assert [(r.result, r.count) for r in allocations] == [(OUT_OF_MEMORY, 1), (OUT_OF_MEMORY, 2), (0, 1)]
+    assert [r.touched is None for r in allocations] == [True, True, False]
+
+
+@pytest.mark.parametrize("mask", ['0,"\\\t\x01', "0,\udcff\udc80é", "0," + "x" * 10_000])
+def test_the_ledger_keeps_any_mask(machine: Machine, run: Callable[..., Any], mask: str) -> None:
+    run(machine, "call(driver.cuInit, 0)", CUDA_VISIBLE_DEVICES=mask)
+    (record,) = machine.ledger.records()
+    assert record.cuda_visible_devices == mask[:4096]
+    assert record.truncated == (len(mask) > 4096)
+
+
+def test_launches_do_nothing_where_that_was_asked_for(
+    make_machine: Callable[..., Machine], run: Callable[..., Any]
+) -> None:
+    script = """
+    call(driver.cuInit, 0)
+    use(0)
+    module = code(driver.cuModuleLoadData, b"code")
+    if module == 0:
+        function = call(driver.cuModuleGetFunction, call(driver.cuModuleLoadData, b"code"), b"add")
+        show(code(driver.cuLaunchKernel, function, 1, 1, 1, 32, 1, 1, 0, 0, 0, 0))
+    else:
+        show(module)
+    """
+    assert run(make_machine(), script) == NOT_SUPPORTED
+    machine = make_machine(launch="noop")
+    assert run(machine, script) == 0
+    launch = machine.ledger.records()[-1]
+    assert (launch.event, launch.function, launch.result, launch.touched) == (
+        "launch",
+        "cuLaunchKernel",
+        0,
+        None,
+    )
+
+
+def test_the_probe_leaves_no_record_and_no_context(machine: Machine) -> None:
+    environ = {**machine.environ(os.environ), "CUDA_VISIBLE_DEVICES": "2,0"}
+    result = machine.probe(environ)
+    assert (result.result, [device.uuid for device in result.devices]) == (0, uuids(machine, 2, 0))
+    assert [device.pci_bus_id for device in result.devices] == [
+        machine.inventory.devices[i].pci_bus_id for i in (2, 0)
+    ]
+    assert machine.probe({**environ, "CUDA_VISIBLE_DEVICES": "9"}).result == NO_DEVICE
+    assert machine.ledger.records() == []
+    assert machine.snapshot()["processes"] == []
+
+
+def test_a_lost_gpu_is_not_enumerated(machine: Machine, run: Callable[..., Any]) -> None:
+    machine.set_faults(1, ["lost"])
+    assert run(machine, SEES)[1] == uuids(machine, 0, 2, 3)
+    machine.set_faults(1, [])
+    assert run(machine, SEES)[1] == uuids(machine, 0, 1, 2, 3)
+
+
+def test_a_process_killed_while_it_initialises_blocks_nobody(
+    machine: Machine, start: Start, run: Callable[..., Any]
+) -> None:
+    """Whatever a client was doing when it was killed, the next one can use all of the GPU."""
+    script = """
+    call(driver.cuInit, 0)
+    show(0)
+    while True:
+        use(0)
+        call(driver.cuMemAlloc, 1 << 20)
+        call(driver.cuDevicePrimaryCtxReset, 0)
+        call(driver.cuDevicePrimaryCtxRelease, 0)
+    """
+    clients = [start(machine, script) for _ in range(3)]
+    for client in clients:
+        next_shown(client)
+    for client in clients:
+        client.send_signal(signal.SIGKILL)
+        client.wait()
+    ask = "call(driver.cuInit, 0); use(0); show(call(driver.cuMemGetInfo)[0])"
+    assert run(machine, ask) == machine.inventory.devices[0].memory - CONTEXT_OVERHEAD
+
+
+def test_the_libraries_export_nothing_but_the_interface() -> None:
+    run = subprocess.run(
+        ["nm", "-D", "--defined-only", str(library_directory() / "libcuda.so.1")],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {line.split()[-1][:2] for line in run.stdout.splitlines()} == {"cu"}
