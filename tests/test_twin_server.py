@@ -351,6 +351,10 @@ def test_faults_that_confuse_the_order(
     assert fleet.groups_touched() == expected
 
 
+def test_the_fault_that_sorts_leaves_lists_alone_that_end_early(launch: Launching) -> None:
+    assert launch("2x1", "0,99,1", "idn-005").wait_until_gone()[0] == 1
+
+
 @pytest.mark.parametrize(
     ("fault", "layout", "visible", "words"),
     [
