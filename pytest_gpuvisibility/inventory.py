@@ -26,7 +26,7 @@ _SHORTEST_PREFIX = len("GPU-") + 4
 
 @dataclass(frozen=True, slots=True)
 class MigDevice:
-    """A compute instance of a GPU in MIG mode. ``memory`` is in bytes; ``index`` is the index of the GPU it is cut from."""
+    """A compute instance of a GPU in MIG mode. ``memory`` is in bytes; ``index`` is that of its GPU."""
 
     uuid: str
     gpu_instance: int
@@ -50,7 +50,8 @@ class MigDevice:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One GPU. ``index`` counts in PCI order; ``memory`` is in bytes; ``pci_bus_id`` looks like ``00000000:07:00.0``.
+    """One GPU. ``index`` counts in PCI order; ``memory`` is in bytes; ``pci_bus_id`` looks like
+    ``00000000:07:00.0``.
 
     ``relative_speed`` is what ``CUDA_DEVICE_ORDER=FASTEST_FIRST`` sorts by: only its order matters.
     """
@@ -87,9 +88,11 @@ AnyDevice: TypeAlias = Device | MigDevice
 class Inventory:
     """The GPUs of one machine, in PCI order, and its driver.
 
-    ``origin`` says where it came from: ``"shipped"``, the path of a file, ``"nvml"``, or what the caller wrote.
+    ``origin`` says where it came from: ``"shipped"``, the path of a file, ``"nvml"``, or what the caller
+    wrote.
 
-    :raises UserError: two devices share a UUID or a PCI bus id, indices or PCI order have gaps, or there are too many.
+    :raises UserError: two devices share a UUID or a PCI bus id, indices or PCI order have gaps, or there are
+        too many.
     """
 
     name: str
@@ -143,7 +146,7 @@ class Inventory:
 
     @cached_property
     def in_pci_order(self) -> tuple[Device, ...]:
-        """The GPUs that CUDA has under ``CUDA_DEVICE_ORDER=PCI_BUS_ID``, before any mask. Lost ones are not among them."""
+        """The GPUs that CUDA has under CUDA_DEVICE_ORDER=PCI_BUS_ID, before any mask: all but lost ones."""
         return tuple(device for device in self.devices if not device.lost)
 
     @cached_property
@@ -165,7 +168,8 @@ class Inventory:
         return unit
 
     def unique_prefix(self, unit: AnyDevice) -> str:
-        """The shortest start of a GPU's UUID, of four hexadecimal digits or more, that CUDA accepts for it here.
+        """The shortest start of a GPU's UUID, of four hexadecimal digits or more, that CUDA accepts for it
+        here.
 
         CUDA documents abbreviation for GPUs only, so a MIG slice's is its whole UUID.
         """
@@ -182,8 +186,8 @@ class Inventory:
     ) -> Inventory:
         """What a container sees that was given only some of these GPUs, by device node (minor) or by index.
 
-        Indices start at 0 inside and keep PCI order, whatever the order of the argument; UUIDs, PCI bus ids and minor
-        numbers stay the host's. CUDA_VISIBLE_DEVICES inside counts within the result.
+        Indices start at 0 inside and keep PCI order, whatever the order of the argument; UUIDs, PCI bus ids
+        and minor numbers stay the host's. CUDA_VISIBLE_DEVICES inside counts within the result.
 
         :raises UserError: a number that no GPU has; neither or both of the arguments.
         """
@@ -214,7 +218,8 @@ class Inventory:
 
     @cached_property
     def _hash(self) -> int:
-        # Hashing every field of every device takes longer than resolving a mask, which looks machines up by inventory.
+        # Hashing every field of every device takes longer than resolving a mask, which looks machines up by
+        # inventory.
         return hash((self.name, self.origin, tuple(device.uuid for device in self.devices)))
 
     @cached_property
@@ -259,8 +264,8 @@ def _check_counts(inventory: Inventory) -> None:
     for count, what in ((gpus, "GPUs"), (visible, "GPUs and MIG slices that a process can see")):
         if count > MAX_DEVICES:
             raise UserError(
-                f"Inventory {inventory.name} ({inventory.origin}) has {count} {what}; at most {MAX_DEVICES} are supported."
-                " Leave some out."
+                f"Inventory {inventory.name} ({inventory.origin}) has {count} {what}; at most {MAX_DEVICES}"
+                " are supported. Leave some out."
             )
 
 
@@ -269,8 +274,8 @@ def _check_unique(inventory: Inventory, what: str, values: Iterable[tuple[str, s
     for value, place in values:
         if value in places:
             raise UserError(
-                f"Inventory {inventory.name} ({inventory.origin}): {places[value]} and {place} both have the {what} {value}."
-                f" Each device needs a {what} of its own; change one of them."
+                f"Inventory {inventory.name} ({inventory.origin}): {places[value]} and {place} both have the"
+                f" {what} {value}. Each device needs a {what} of its own; change one of them."
             )
         places[value] = place
 
@@ -279,12 +284,12 @@ def _check_order(inventory: Inventory) -> None:
     for index, device in enumerate(inventory.devices):
         if device.index != index:
             raise UserError(
-                f"Inventory {inventory.name} ({inventory.origin}): the device at position {index} has the index"
-                f" {device.index}. Indices count from 0 in PCI order; give it the index {index}."
+                f"Inventory {inventory.name} ({inventory.origin}): the device at position {index} has the"
+                f" index {device.index}. Indices count from 0 in PCI order; give it the index {index}."
             )
     for (before, first), (after, second) in pairwise(_bus_ids(inventory)):
         if after.lower() < before.lower():
             raise UserError(
-                f"Inventory {inventory.name} ({inventory.origin}): {second} at {after} comes after {first} at {before}."
-                " Indices are in PCI order; list the devices by ascending PCI bus id."
+                f"Inventory {inventory.name} ({inventory.origin}): {second} at {after} comes after {first} at"
+                f" {before}. Indices are in PCI order; list the devices by ascending PCI bus id."
             )

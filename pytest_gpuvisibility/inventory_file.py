@@ -49,7 +49,8 @@ Check = tuple[Callable[[Any], bool], str]
 
 
 def load(name_or_path: str | os.PathLike[str]) -> Inventory:
-    """The shipped inventory of that name, or the one in a TOML file; a shipped name wins over a file of that name.
+    """The shipped inventory of that name, or the one in a TOML file; a shipped name wins over a file of that
+    name.
 
     :raises UserError: there is no such inventory or file, or the file has a mistake in it.
     """
@@ -71,7 +72,9 @@ def _unknown(text: str) -> str:
     names = Inventory.names()
     close = difflib.get_close_matches(text, names, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
-    return f"There is no inventory and no file {text!r}.{hint} Give a TOML file, or one that ships: {', '.join(names)}."
+    return (
+        f"There is no inventory and no file {text!r}.{hint} Give a TOML file, or one of: {', '.join(names)}."
+    )
 
 
 def _text(pattern: str, allowed: str) -> Check:
@@ -137,7 +140,8 @@ class _Table:
                 close = difflib.get_close_matches(key, allowed, n=1)
                 hint = f" Did you mean {close[0]}?" if close else ""
                 raise UserError(
-                    f"{self.file}: {self.where} has an unknown key {key!r}.{hint} Known: {', '.join(allowed)}."
+                    f"{self.file}: {self.where} has an unknown key {key!r}.{hint} Known:"
+                    f" {', '.join(allowed)}."
                 )
 
     def get(self, key: str, check: Check, default: Any = _REQUIRED) -> Any:
@@ -173,8 +177,8 @@ def _device(table: _Table, index: int) -> Device:
     enabled = table.get("mig_enabled", _FLAG, bool(slices))
     if slices and not enabled:
         raise UserError(
-            f"{table.file}: {table.where} has MIG slices but mig_enabled = false. Slices exist only in MIG mode: remove them,"
-            " or set mig_enabled = true."
+            f"{table.file}: {table.where} has MIG slices but mig_enabled = false. Slices exist only in MIG"
+            " mode: remove them, or set mig_enabled = true."
         )
     major, minor = table.get("compute_capability", _CAPABILITY).split(".")
     mig = tuple(_slice(item, index, uuid, name) for item in slices)
@@ -218,7 +222,8 @@ def _check_instances(table: _Table, mig: Iterable[MigDevice]) -> None:
         instance = unit.gpu_instance, unit.compute_instance
         if instance in seen:
             raise UserError(
-                f"{table.file}: {table.where} has two MIG slices with gpu_instance = {instance[0]} and compute_instance ="
-                f" {instance[1]}. Each slice is another compute instance; change one of the numbers."
+                f"{table.file}: {table.where} has two MIG slices with gpu_instance = {instance[0]} and"
+                f" compute_instance = {instance[1]}. Each slice is another compute instance; change one of"
+                " the numbers."
             )
         seen.add(instance)

@@ -32,8 +32,8 @@ def read() -> Inventory:
         nvml.nvmlInit()
     except nvml.NVMLError as error:
         raise UserError(
-            f"No NVIDIA driver answers on this machine ({error}). Use a machine with a GPU and its driver, or name a"
-            " simulated inventory such as a100x8."
+            f"No NVIDIA driver answers on this machine ({error}). Use a machine with a GPU and its driver, or"
+            " name a simulated inventory such as a100x8."
         ) from None
     try:
         return _Reader(nvml).inventory()
@@ -93,7 +93,8 @@ class _Reader:
             memory=memory,
             compute_capability=(major, minor),
             multiprocessors=cores // _CORES.get((major, minor), _USUAL_CORES),
-            # CUDA publishes no formula for FASTEST_FIRST; cores times clock is what it is said to come down to.
+            # CUDA publishes no formula for FASTEST_FIRST; cores times clock is what it is said to come down
+            # to.
             relative_speed=float(cores * clock) or 1.0,
             compute_mode=self._compute_mode(handle),
             mig_enabled=enabled,

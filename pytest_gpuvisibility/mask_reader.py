@@ -1,7 +1,7 @@
 """Reading CUDA_VISIBLE_DEVICES token by token, as the table in ``mask_rules`` has it.
 
-Where the evidence leaves a question open, the reader asks :class:`Answers`; without one it takes the default, which is also
-what the simulated driver does.
+Where the evidence leaves a question open, the reader asks :class:`Answers`; without one it takes the default,
+which is also what the simulated driver does.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Step(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What a mask shows, the steps up to its end, and whether the last of them names a unit again (which hides all)."""
+    """What a mask shows, the steps up to its end, and whether the last one names a unit again."""
 
     devices: Units
     steps: list[Step]
@@ -46,7 +46,7 @@ class Reading(NamedTuple):
 
 
 class Answers:
-    """How an exploring reader answers open questions: a question is its row's number, 0 the default answer."""
+    """How an exploring reader answers open questions: by the number of the row; 0 is the default."""
 
     def __init__(self, given: Mapping[str, int]) -> None:
         self.given = given
@@ -65,7 +65,7 @@ class Answers:
 
 
 class Machine:
-    """The GPUs that CUDA has under one CUDA_DEVICE_ORDER, before any mask, and what the driver does with MIG."""
+    """The GPUs that CUDA has in one order, before any mask, and what the driver does with MIG."""
 
     def __init__(self, inventory: Inventory, order: str | None, driver: int) -> None:
         self.gpus = inventory.in_pci_order if order == "PCI_BUS_ID" else inventory.fastest_first
@@ -153,7 +153,7 @@ def _repeats_a_number(tokens: Sequence[str]) -> bool:
 
 
 def _repetition(text: str, earlier: str, ordinals: bool, answers: Answers | None) -> str:
-    """The row under which naming a unit again hides all; empty where an admissible reader lists it twice instead."""
+    """The row under which naming a unit again hides all; empty where it is listed twice instead."""
     if not ordinals:
         return "25d"
     if text.strip(_C_SPACE) == earlier.strip(_C_SPACE):
@@ -169,7 +169,7 @@ def _ending(step: Step, position: int, tokens: Sequence[str]) -> Step:
 
 
 def _limited(units: Units, machine: Machine, answers: Answers | None) -> Units:
-    """What a driver shows of all that is named: before R570 a single MIG device, then one of each GPU instance."""
+    """What a driver shows of all that is named: before R570 one MIG device, then one of each instance."""
     slices = tuple(unit for unit in units if isinstance(unit, MigDevice)) if machine.slices else ()
     if not slices:
         return units
@@ -275,7 +275,8 @@ def _number(token: str, digits: str, answers: Answers | None) -> int:
 
 
 def _bounded(digits: str, base: int) -> int:
-    # Numbers of 11 octal digits may have 31 bits, longer ones have more; and int() refuses thousands of digits.
+    # Numbers of 11 octal digits may have 31 bits, longer ones have more; and int() refuses thousands of
+    # digits.
     significant = digits.lstrip("0") or "0"
     return int(significant, base) if len(significant) <= 11 else _INT_MAX + 1
 
@@ -326,7 +327,7 @@ def _legacy_slice(match: re.Match[str], machine: Machine) -> Step:
 
 
 def _without_space(text: str, answers: Answers | None) -> str | None:
-    """Row 25h: leading space is skipped (0), or skipping stops nowhere (2), or there is none and this is no UUID (1)."""
+    """Row 25h: leading space is skipped (0), or none is and this is no UUID (1), or all is skipped (2)."""
     token = text.lstrip(_C_SPACE)
     stripped = token.rstrip(_C_SPACE)
     if token != text and stripped and _choose(answers, "25h", 3) == 1:

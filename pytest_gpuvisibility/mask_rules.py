@@ -1,7 +1,8 @@
 """What CUDA_VISIBLE_DEVICES means, row by row, as data: how sure each row is, who says so, and examples.
 
-The resolver names a row for every decision it takes; ``docs/cuda-visible-devices.md`` is generated from this table; the
-tests walk its examples. Nothing here was run on a real driver for this project: each row rests on the sources it names.
+The resolver names a row for every decision it takes; ``docs/cuda-visible-devices.md`` is generated from this
+table; the tests walk its examples. Nothing here was run on a real driver for this project: each row rests on
+the sources it names.
 """
 
 from __future__ import annotations
@@ -25,15 +26,16 @@ DOC, HW, SRC = Evidence.DOCUMENTED, Evidence.HARDWARE, Evidence.SOURCE
 IMPL, INF, UNK = Evidence.REIMPLEMENTED, Evidence.INFERRED, Evidence.UNKNOWN
 
 Units = tuple[str, ...]
-"""Devices by label: ``"2"`` is GPU 2, ``"1/2/0"`` the slice with GPU instance 2 and compute instance 0 of GPU 1."""
+"""Labels: ``"2"`` is GPU 2, ``"1/2/0"`` the slice of GPU 1 with GPU instance 2, compute instance 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A mask on a shipped inventory, what CUDA shows by default, and the other outcomes that the evidence allows.
+    """A mask on a shipped inventory, what CUDA shows by default, and the other outcomes that the evidence
+    allows.
 
-    In ``mask``, ``{0}`` stands for the UUID of the inventory's first unit (GPUs by index, then MIG slices), ``{0:.12}`` for
-    the first 12 characters of it. None means that the variable is not set.
+    In ``mask``, ``{0}`` stands for the UUID of the inventory's first unit (GPUs by index, then MIG slices),
+    ``{0:.12}`` for the first 12 characters of it. None means that the variable is not set.
     """
 
     mask: str | None
@@ -68,11 +70,13 @@ SOURCES = {
         " https://docs.nvidia.com/cuda/cuda-programming-guide/05-appendices/environment-variables.html"
     ),
     "mig-guide": (
-        "MIG User Guide, device names, https://docs.nvidia.com/datacenter/tesla/mig-user-guide/mig-device-names.html"
+        "MIG User Guide, device names,"
+        " https://docs.nvidia.com/datacenter/tesla/mig-user-guide/mig-device-names.html"
     ),
     "mps": "Multi-Process Service, https://docs.nvidia.com/deploy/topics/topic_5_2_1.html",
     "pytorch-92315": (
-        "https://github.com/pytorch/pytorch/pull/92315: a parser meant to match driver 525.60.13, with posted runs"
+        "https://github.com/pytorch/pytorch/pull/92315: a parser meant to match driver 525.60.13, with"
+        " posted runs"
     ),
     "pytorch-tests": "PyTorch, test/test_cuda*.py, TestVisibleDeviceParses",
     "pytorch": "PyTorch 2.13.0, torch/cuda/__init__.py",
@@ -186,7 +190,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "9",
         "the same ordinal twice",
-        "No device at all: neither the repetition alone is dropped, nor what follows it. Error 100 is assumed.",
+        (
+            "No device at all: neither the repetition alone is dropped, nor what follows it. Error 100 is"
+            " assumed."
+        ),
         (IMPL,),
         ("pytorch-tests", "nvitop"),
         examples=(Example("0,1,0", "a100x4", ()), Example("0,0", "a100x4", ())),
@@ -202,8 +209,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "11",
         "the same ordinal again, after one out of range",
-        "Either the list ended before (nvitop; the default here), or repetitions are looked for first and there is no device"
-        " (PyTorch).",
+        "Either the list ended before (nvitop; the default here), or repetitions are looked for first and"
+        " there is no device (PyTorch).",
         (UNK,),
         ("pytorch", "nvitop"),
         settled=False,
@@ -215,7 +222,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "12",
         "the same ordinal in other words, `0,00`",
-        "Probably as row 9, numbers being compared (PyTorch): no device. nvitop compares texts and lists the GPU twice.",
+        (
+            "Probably as row 9, numbers being compared (PyTorch): no device. nvitop compares texts and lists"
+            " the GPU twice."
+        ),
         (INF,),
         ("pytorch", "nvitop"),
         settled=False,
@@ -270,7 +280,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "17",
         "leading zeros, `01`",
-        "Decimal in every re-implementation. Were the number base 0, as C's strtoul offers, `010` would be octal.",
+        (
+            "Decimal in every re-implementation. Were the number base 0, as C's strtoul offers, `010` would"
+            " be octal."
+        ),
         (IMPL, UNK),
         ("pytorch", "nvitop"),
         settled=False,
@@ -286,7 +299,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "18",
         "hexadecimal, `0x1`",
-        "GPU 0 where numbers are decimal and the rest is ignored (PyTorch, nvitop); GPU 1 were the number base 0.",
+        (
+            "GPU 0 where numbers are decimal and the rest is ignored (PyTorch, nvitop); GPU 1 were the"
+            " number base 0."
+        ),
         (UNK,),
         ("pytorch", "nvitop"),
         settled=False,
@@ -295,7 +311,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "19",
         "not a number, `gpu1`",
-        "Ends the list, as every invalid token: it and everything after it are hidden, what came before stays.",
+        (
+            "Ends the list, as every invalid token: it and everything after it are hidden, what came before"
+            " stays."
+        ),
         (IMPL,),
         ("pytorch-tests",),
         examples=(
@@ -332,7 +351,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "22",
         "`NoDevFiles`",
-        "No meaning to CUDA: as row 19, no device. Older versions of Slurm write it when a job was given no GPU.",
+        (
+            "No meaning to CUDA: as row 19, no device. Older versions of Slurm write it when a job was given"
+            " no GPU."
+        ),
         (SRC, IMPL),
         ("slurm", "ray"),
         examples=(Example("NoDevFiles", "a100x4", ()),),
@@ -352,8 +374,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "24",
         "a very long list",
-        "No limit is documented, and none matters: beyond as many entries as there are GPUs comes one that is invalid or"
-        " listed twice.",
+        "No limit is documented, and none matters: beyond as many entries as there are GPUs comes one that"
+        " is invalid or listed twice.",
         (UNK,),
         ("mig-guide",),
         examples=(Example("0,1,2,3" + ",-1" * 1000, "a100x4", _ALL_FOUR),),
@@ -415,7 +437,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "25e",
         "`GPU-` alone",
-        "With one GPU it is a unique beginning (PyTorch), or no UUID at all; with several it is ambiguous (row 25b).",
+        (
+            "With one GPU it is a unique beginning (PyTorch), or no UUID at all; with several it is"
+            " ambiguous (row 25b)."
+        ),
         (UNK,),
         ("pytorch",),
         settled=False,
@@ -424,7 +449,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "25f",
         "a UUID without `GPU-`",
-        "Not a UUID to CUDA. Its leading digits make an ordinal (PyTorch), or it is no number at all (nvitop).",
+        (
+            "Not a UUID to CUDA. Its leading digits make an ordinal (PyTorch), or it is no number at all"
+            " (nvitop)."
+        ),
         (INF,),
         ("mps", "pytorch", "nvitop"),
         settled=False,
@@ -437,7 +465,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "25g",
         "a UUID in upper case, or `gpu-`",
-        "Vendors print lower case, and PyTorch and nvitop compare letter by letter; other tools of NVIDIA's do not.",
+        (
+            "Vendors print lower case, and PyTorch and nvitop compare letter by letter; other tools of"
+            " NVIDIA's do not."
+        ),
         (UNK,),
         ("pytorch", "nvitop", "toolkit"),
         settled=False,
@@ -449,8 +480,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "25h",
         "space around UUIDs",
-        "Leading space is skipped as it is before ordinals, trailing space matches nothing (the default here); PyTorch skips"
-        " neither, nvitop both.",
+        "Leading space is skipped as it is before ordinals, trailing space matches nothing (the default"
+        " here); PyTorch skips neither, nvitop both.",
         (UNK,),
         ("pytorch", "nvitop"),
         settled=False,
@@ -496,7 +527,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "28a",
         "`MIG-GPU-<uuid>/<gpu instance>/<compute instance>`",
-        "That MIG slice. It is the form before R470; later drivers take it too, with the GPU's UUID abbreviated or not.",
+        (
+            "That MIG slice. It is the form before R470; later drivers take it too, with the GPU's UUID"
+            " abbreviated or not."
+        ),
         (IMPL,),
         ("nvitop", "mig-guide"),
         examples=(
@@ -546,8 +580,9 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "31",
         "MIG from R570 on",
-        "A compute instance of each GPU instance, beside GPUs outside MIG mode; of several listed in one GPU instance, one."
-        " The same pages still say that a process gets a single MIG device, and no run that shows two was published.",
+        "A compute instance of each GPU instance, beside GPUs outside MIG mode; of several listed in one GPU"
+        " instance, one. The same pages still say that a process gets a single MIG device, and no run that"
+        " shows two was published.",
         (DOC, UNK),
         ("mig-guide", "guide"),
         settled=False,
@@ -559,8 +594,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "32",
         "a GPU in MIG mode by ordinal",
-        "Its first slice, seen before R570. From then on what it would contribute when nothing is masked (row 31; the default"
-        " here), or still the first.",
+        "Its first slice, seen before R570. From then on what it would contribute when nothing is masked"
+        " (row 31; the default here), or still the first.",
         (HW, UNK),
         ("pytorch-92315",),
         settled=False,
@@ -605,8 +640,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "35",
         "what an ordinal counts",
-        "CUDA's own enumeration, after CUDA_DEVICE_ORDER: unless that is PCI_BUS_ID, 0 is the fastest GPU and not"
-        " nvidia-smi's GPU 0. The Programming Guide says otherwise; published runs refute it.",
+        "CUDA's own enumeration, after CUDA_DEVICE_ORDER: unless that is PCI_BUS_ID, 0 is the fastest GPU"
+        " and not nvidia-smi's GPU 0. The Programming Guide says otherwise; published runs refute it.",
         (HW,),
         ("nvidia-docker-262", "digits-1358", "coursia-14751", "unsloth-6352"),
         examples=(
@@ -618,7 +653,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "36",
         "which GPU is the fastest",
-        "Unpublished. An inventory says it (relative_speed); that equally fast GPUs come in PCI order is an assumption.",
+        (
+            "Unpublished. An inventory says it (relative_speed); that equally fast GPUs come in PCI order is"
+            " an assumption."
+        ),
         (INF,),
         ("onnxruntime-28066",),
         examples=(Example(None, "h100x8", tuple("01234567")),),
@@ -652,22 +690,28 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "40",
         "child processes",
-        "Inherit the variable as any other, and read it afresh after exec. After cuInit and a bare fork CUDA is unusable.",
+        (
+            "Inherit the variable as any other, and read it afresh after exec. After cuInit and a bare fork"
+            " CUDA is unusable."
+        ),
         (DOC,),
         ("pytorch-docs",),
     ),
     Rule(
         "41",
         "a mask within a mask",
-        "Replaces, never stacks: a child's value counts in the driver's whole list. Under `2,3` the second GPU is `3`; `1`"
-        " escapes.",
+        "Replaces, never stacks: a child's value counts in the driver's whole list. Under `2,3` the second"
+        " GPU is `3`; `1` escapes.",
         (INF,),
         ("guide", "ray", "zea-554"),
     ),
     Rule(
         "42",
         "what does stack",
-        "Device nodes of a container or a cgroup; an MPS server's mask, whose clients count from 0 or use UUIDs.",
+        (
+            "Device nodes of a container or a cgroup; an MPS server's mask, whose clients count from 0 or"
+            " use UUIDs."
+        ),
         (DOC, SRC),
         ("mps", "rocm"),
     ),
@@ -686,8 +730,8 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "44",
         "Slurm",
-        "With ConstrainDevices the mask is local to the job, from 0 on; otherwise minor numbers. Two jobs on one node may both"
-        " hold `0` and mean different GPUs.",
+        "With ConstrainDevices the mask is local to the job, from 0 on; otherwise minor numbers. Two jobs on"
+        " one node may both hold `0` and mean different GPUs.",
         (SRC, HW),
         ("slurm", "determined-7648"),
     ),

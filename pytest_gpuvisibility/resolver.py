@@ -1,8 +1,8 @@
 """What CUDA_VISIBLE_DEVICES means: the reference implementation of the table in ``mask_rules``.
 
-Reading follows the table from top to bottom. Where the evidence leaves a question open, the reader asks: the default answer
-gives ``Visibility.devices`` (and is what the simulated driver does), all answers together give ``Visibility.admissible``.
-Nothing that a variable can hold makes it raise.
+Reading follows the table from top to bottom. Where the evidence leaves a question open, the reader asks: the
+default answer gives ``Visibility.devices`` (and is what the simulated driver does), all answers together give
+``Visibility.admissible``. Nothing that a variable can hold makes it raise.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ Status = Literal["visible", "skipped", "ends", "repeats", "hidden"]
 
 _ORDERS = (None, "FASTEST_FIRST", "PCI_BUS_ID")
 
-# A mask that raises n open questions has up to 2**n readings. Real ones raise one or two; whoever writes ten into one mask
-# gets those readings that differ least from the default.
+# A mask that raises n open questions has up to 2**n readings. Real ones raise one or two; whoever writes ten
+# into one mask gets those readings that differ least from the default.
 _MOST_READINGS = 128
 
 
@@ -42,8 +42,9 @@ _MOST_READINGS = 128
 class Token:
     """One element of the list, what became of it, and the row of the table that says so.
 
-    ``status`` is ``visible`` (it shows ``devices``, as CUDA's ``ordinals``), ``skipped`` (valid, shows nothing), ``ends``
-    (the list ends here), ``repeats`` (names a device again, which hides them all) or ``hidden`` (by another token).
+    ``status`` is ``visible`` (it shows ``devices``, as CUDA's ``ordinals``), ``skipped`` (valid, shows
+    nothing), ``ends`` (the list ends here), ``repeats`` (names a device again, which hides them all) or
+    ``hidden`` (by another token).
     """
 
     text: str
@@ -77,8 +78,9 @@ class Hidden:
 class Visibility:
     """What a CUDA process sees on an inventory under one environment.
 
-    ``devices`` are in CUDA's order: ``devices[i]`` is what the process calls ``cuda:i``. ``requested`` is the value of
-    CUDA_VISIBLE_DEVICES (None: not set), ``device_order`` that of CUDA_DEVICE_ORDER, ``driver`` the driver's major number.
+    ``devices`` are in CUDA's order: ``devices[i]`` is what the process calls ``cuda:i``. ``requested`` is the
+    value of CUDA_VISIBLE_DEVICES (None: not set), ``device_order`` that of CUDA_DEVICE_ORDER, ``driver`` the
+    driver's major number.
     """
 
     requested: str | None
@@ -118,7 +120,7 @@ class Visibility:
 
     @cached_property
     def value(self) -> str:
-        """The mask that gives this result without any doubt about its form: ``"0,2"`` for ``" 0, 2gpu,x,1"``."""
+        """The plainest mask that gives the same result: ``"0,2"`` for ``" 0, 2gpu,x,1"``."""
         return narrow(self, range(len(self.devices)))
 
     @cached_property
@@ -157,8 +159,9 @@ def resolve(
 ) -> Visibility:
     """What a CUDA process sees on ``inventory`` when CUDA_VISIBLE_DEVICES is ``value`` (None: not set).
 
-    ``device_order`` is the value of CUDA_DEVICE_ORDER (None: not set, which is FASTEST_FIRST). ``driver`` is a driver's
-    version such as ``"570"`` or ``"580.95.05"``, by default the inventory's: MIG changed with R470 and R570.
+    ``device_order`` is the value of CUDA_DEVICE_ORDER (None: not set, which is FASTEST_FIRST). ``driver`` is
+    a driver's version such as ``"570"`` or ``"580.95.05"``, by default the inventory's: MIG changed with R470
+    and R570.
 
     :raises UserError: ``driver`` is no version. No value of the variable raises.
     """
@@ -168,13 +171,14 @@ def resolve(
 
 
 def narrow(visibility: Visibility, positions: Iterable[int]) -> str:
-    """The CUDA_VISIBLE_DEVICES that passes on to a child those devices which the caller knows as ``cuda:position``.
+    """The CUDA_VISIBLE_DEVICES that passes on to a child those devices which the caller knows as
+    ``cuda:position``.
 
-    A child's value replaces its parent's (row 41), so it counts in the driver's list, or names UUIDs: those where the
-    caller's own value did, and for MIG slices. The child must inherit CUDA_DEVICE_ORDER too.
+    A child's value replaces its parent's (row 41), so it counts in the driver's list, or names UUIDs: those
+    where the caller's own value did, and for MIG slices. The child must inherit CUDA_DEVICE_ORDER too.
 
-    :raises UserError: a position that the caller does not have, or one given twice; GPUs together with only some slices of
-        another GPU, which no single value can express.
+    :raises UserError: a position that the caller does not have, or one given twice; GPUs together with only
+        some slices of another GPU, which no single value can express.
     """
     chosen = _at_positions(visibility, list(positions))
     if all(isinstance(unit, MigDevice) for unit in chosen):
@@ -185,9 +189,10 @@ def narrow(visibility: Visibility, positions: Iterable[int]) -> str:
     # Where slices are among them, a GPU in MIG mode must stand for exactly those.
     if any(gpu.mig_enabled for gpu in gpus) and read(split(value), visibility._machine).devices != chosen:
         raise UserError(
-            f"GPUs and MIG slices under {_shown(visibility)} cannot be passed on together in this choice and order: one"
-            " CUDA_VISIBLE_DEVICES names either GPUs or slices, and a GPU in MIG mode stands for all its slices. Pass on"
-            " GPUs and slices to different children, or every slice of the GPU in its order."
+            f"GPUs and MIG slices under {_shown(visibility)} cannot be passed on together in this choice and"
+            " order: one CUDA_VISIBLE_DEVICES names either GPUs or slices, and a GPU in MIG mode stands for"
+            " all its slices. Pass on GPUs and slices to different children, or every slice of the GPU in"
+            " its order."
         )
     return value
 
@@ -201,8 +206,9 @@ def positions_of(visibility: Visibility, child: Visibility) -> tuple[int, ...]:
     escaped = [unit.uuid for unit in child.devices if unit.uuid not in place]
     if escaped:
         raise UserError(
-            f"Under {_shown(child)} a child sees {', '.join(escaped)}, which its parent under {_shown(visibility)} does not:"
-            " a child's value replaces its parent's and counts in the driver's list. Write what narrow() returns."
+            f"Under {_shown(child)} a child sees {', '.join(escaped)}, which its parent under"
+            f" {_shown(visibility)} does not: a child's value replaces its parent's and counts in the"
+            " driver's list. Write what narrow() returns."
         )
     return tuple(place[unit.uuid] for unit in child.devices)
 
@@ -223,8 +229,8 @@ def _at_positions(visibility: Visibility, positions: list[int]) -> Units:
             )
         if position in positions[:place]:
             raise UserError(
-                f"Device {position} is passed on twice. CUDA shows no device at all under a mask that names one twice;"
-                " name each once."
+                f"Device {position} is passed on twice. CUDA shows no device at all under a mask that names"
+                " one twice; name each once."
             )
     return tuple(visibility.devices[position] for position in positions)
 
@@ -252,7 +258,7 @@ def _major(driver: str) -> int:
 
 
 def _explore(visibility: Visibility) -> tuple[tuple[Units, ...], tuple[str, ...]]:
-    """The distinct outcomes, those that differ least from the default first, and the rows that lead to them."""
+    """The distinct outcomes, those nearest to the default first, and the rows that lead to them."""
     tokens = split(visibility.requested)
     outcomes: dict[tuple[str, ...], Units] = {}
     rows: dict[str, None] = {}

@@ -242,7 +242,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch, inventory: Inventory) -> FakeNvml:
         nvmlDeviceGetComputeInstanceId=lambda unit: unit.compute_instance,
         nvmlDeviceGetAttributes_v2=lambda unit: SimpleNamespace(multiprocessorCount=unit.multiprocessors),
     )
-    monkeypatch.setitem(sys.modules, "pynvml", nvml)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)
     return nvml
 
 

@@ -1,4 +1,4 @@
-"""MIG layouts that no shipped inventory has: several compute instances in one GPU instance, and a GPU without any."""
+"""MIG layouts that no shipped inventory has: two compute instances in one GPU instance, a GPU without any."""
 
 from __future__ import annotations
 

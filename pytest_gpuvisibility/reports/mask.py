@@ -29,7 +29,8 @@ def explain(visibility: Visibility) -> str:
 
 
 def as_json(visibility: Visibility) -> dict[str, Any]:
-    """The same for programs. ``index`` is the GPU's in PCI order (a MIG slice has its GPU's), ``ordinal`` is CUDA's.
+    """The same for programs. ``index`` is the GPU's in PCI order (a MIG slice has its GPU's), ``ordinal`` is
+    CUDA's.
 
     ``admissible`` lists indices; where MIG slices are visible ``admissible_uuids`` tells them apart.
     """
@@ -136,7 +137,7 @@ def _label(unit: AnyDevice) -> str:
 
 
 def _printable(text: str) -> str:
-    """A token on one line: what a terminal cannot show is escaped, and it is quoted where spaces would be lost."""
+    """A token on one line: escaped where a terminal cannot show it, quoted where spaces would be lost."""
     shown = _clipped(text, _TOKEN_WIDTH)
     plain = shown.isprintable() and shown == shown.strip() and shown
     return shown if plain else _clipped(ascii(shown), _TOKEN_WIDTH)
@@ -156,12 +157,13 @@ _SECTIONS = (
 
 _INTRODUCTION = """# What CUDA_VISIBLE_DEVICES means
 
-<!-- Generated from pytest_gpuvisibility/mask_rules.py by `python -m pytest_gpuvisibility.reports.mask`. Do not edit. -->
+<!-- Generated from pytest_gpuvisibility/mask_rules.py by `python -m pytest_gpuvisibility.reports.mask`.
+     Do not edit. -->
 
-`gpu-visibility resolve VALUE` explains a value by these rows, and `pytest_gpuvisibility.resolve` does it in Python.
-No row was run on a real driver for this project: each rests on the sources it names. Where a row is not settled, the
-resolver gives every outcome that the evidence allows, and no server fails for choosing one of them; the first outcome
-in each list below is the one that the simulated driver shows.
+`gpu-visibility resolve VALUE` explains a value by these rows, and `pytest_gpuvisibility.resolve` does it in
+Python. No row was run on a real driver for this project: each rests on the sources it names. Where a row is
+not settled, the resolver gives every outcome that the evidence allows, and no server fails for choosing one
+of them; the first outcome in each list below is the one that the simulated driver shows.
 
 How sure a row is, from the surest to a guess:
 
