@@ -1,0 +1,64 @@
+"""Programs that tests run on simulated machines, and how they are run there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pytest_gpuvisibility.simulator.machine import Machine
+
+MEBIBYTE = 1 << 20
+CONTEXT = 450  # MiB that a context takes of its device: GV_CONTEXT_OVERHEAD of native/state.h
+
+# Opens a context on CUDA device argv[1], allocates argv[2] MiB, says so, and waits for its stdin to end.
+HOLDER = """
+import ctypes, sys
+cuda = ctypes.CDLL("libcuda.so.1")
+device, context, address = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_uint64()
+assert cuda.cuInit(0) == 0
+assert cuda.cuDeviceGet(ctypes.byref(device), int(sys.argv[1])) == 0
+assert cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device) == 0
+assert cuda.cuCtxSetCurrent(context) == 0
+assert cuda.cuMemAlloc_v2(ctypes.byref(address), ctypes.c_size_t(int(sys.argv[2]) << 20)) == 0
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def environ(machine: Machine, **extra: str) -> dict[str, str]:
+    """The environment of a program on the machine."""
+    return {**machine.environ(os.environ), **extra}
+
+
+def run(machine: Machine, *command: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command on the machine to its end; `extra` is added to its environment."""
+    return subprocess.run(
+        command, env=environ(machine, **extra), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def ask(machine: Machine, code: str, *arguments: str, **extra: str) -> Any:
+    """What a Python program prints as JSON when it runs on the machine."""
+    result = run(machine, sys.executable, "-c", code, *arguments, **extra)
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+@contextmanager
+def holding(machine: Machine, device: int, mebibytes: int, **extra: str) -> Iterator[subprocess.Popen[str]]:
+    """A living process with a context and so much memory on a CUDA device."""
+    command = [sys.executable, "-c", HOLDER, str(device), str(mebibytes)]
+    with subprocess.Popen(
+        command, env=environ(machine, **extra), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
