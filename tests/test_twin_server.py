@@ -18,6 +18,7 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 
 from pytest_gpuvisibility.inventory import Inventory
@@ -111,6 +112,13 @@ class Fleet:
     def groups_touched(self) -> list[list[int]]:
         """For each worker in turn, `touched`."""
         return [self.touched(pid) for pid in self.worker_pids()]
+
+    def kill(self, pids: list[int]) -> None:
+        """Kills processes so that the launcher learns of all at once: a pending SIGCHLD is pending once."""
+        self.process.send_signal(signal.SIGSTOP)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        self.process.send_signal(signal.SIGCONT)
 
     def wait_until_gone(self) -> tuple[int, str]:
         """The launcher's exit code and the rest of stderr, once every process that holds it has ended."""
@@ -296,6 +304,12 @@ def test_a_worker_that_dies_ends_all(launch: Launching) -> None:
     assert "worker 1 ended with exit code -9" in errors
 
 
+def test_the_end_of_all_children_at_once_ends_the_launcher(launch: Launching) -> None:
+    fleet = launch("2x1", "6,7").wait_until_ready()
+    fleet.kill([child.pid for child in psutil.Process(fleet.process.pid).children()])
+    assert fleet.wait_until_gone()[0] == 1
+
+
 def test_a_device_that_cannot_be_opened_ends_all(launch: Launching) -> None:
     first = launch("2x1", "0,1", inventory=Inventory.load("exclusive4")).wait_until_ready()
     code, errors = launch("2x1", "1,2", beside=first).wait_until_gone()
@@ -426,8 +440,7 @@ def test_the_fault_that_overlooks_a_dead_worker(launch: Launching) -> None:
 
 def test_the_fault_that_ends_well_without_workers(launch: Launching) -> None:
     fleet = launch("2x1", "6,7", "lif-010").wait_until_ready()
-    for pid in fleet.worker_pids():
-        os.kill(pid, signal.SIGKILL)
+    fleet.kill(fleet.worker_pids())
     assert fleet.wait_until_gone()[0] == 0
     one = launch("2x1", "6,7", "lif-010").wait_until_ready()
     os.kill(one.worker_pids()[0], signal.SIGKILL)
