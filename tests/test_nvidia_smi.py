@@ -64,9 +64,10 @@ SETTINGS = {
 # What must be the same to the letter; of other fields the kind of value must be.
 EXACT = """
 driver_version count name uuid pci.bus_id pci.domain pci.bus pci.device pci.baseClass pci.subClass
-pci.device_id pcie.link.gen.max pcie.link.gen.gpumax pcie.link.width.max index pstate memory.total compute_mode
-compute_cap ecc.mode.current ecc.mode.pending power.limit enforced.power.limit power.default_limit power.min_limit
-clocks.max.graphics clocks.max.sm clocks.max.memory mig.mode.current mig.mode.pending gsp.mode.current
+pci.device_id pcie.link.gen.max pcie.link.gen.gpumax pcie.link.width.max index pstate memory.total
+compute_mode compute_cap ecc.mode.current ecc.mode.pending power.limit enforced.power.limit
+power.default_limit power.min_limit clocks.max.graphics clocks.max.sm clocks.max.memory mig.mode.current
+mig.mode.pending gsp.mode.current
 """
 
 
