@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -117,7 +118,10 @@ class Fleet:
         """Kills processes so that the launcher learns of all at once: a pending SIGCHLD is pending once."""
         self.process.send_signal(signal.SIGSTOP)
         for pid in pids:
+            ended = os.pidfd_open(pid)
             os.kill(pid, signal.SIGKILL)
+            select.select([ended], [], [], DEADLINE)
+            os.close(ended)
         self.process.send_signal(signal.SIGCONT)
 
     def wait_until_gone(self) -> tuple[int, str]:
