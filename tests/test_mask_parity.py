@@ -14,9 +14,42 @@ from pytest_gpuvisibility.simulator.machine import Machine
 
 MASKS = 100_000
 DRIVERS = ("450.80.02", "525.60.13", "580.95.05")
-NUMBERS = ["0", "1", "2", "3", "7", "8", "00", "01", "+1", "-0", "-1", "- 1", "0x1", "1.5", "0-2", "2147483648", "4294967296"]
+NUMBERS = [
+    "0",
+    "1",
+    "2",
+    "3",
+    "7",
+    "8",
+    "00",
+    "01",
+    "+1",
+    "-0",
+    "-1",
+    "- 1",
+    "0x1",
+    "1.5",
+    "0-2",
+    "2147483648",
+    "4294967296",
+]
 NUMBERS += ["9" * 40, "1gpu", "0:1", "\N{ARABIC-INDIC DIGIT THREE}", "\udcff"]
-WORDS = ["", " ", "\t", "\v1", "1 ", "NoDevFiles", "all", "gpu-", "GPU-", "MIG-", "MIG-GPU-", "GP", "MIG-GPU-/1/0", "G"]
+WORDS = [
+    "",
+    " ",
+    "\t",
+    "\v1",
+    "1 ",
+    "NoDevFiles",
+    "all",
+    "gpu-",
+    "GPU-",
+    "MIG-",
+    "MIG-GPU-",
+    "GP",
+    "MIG-GPU-/1/0",
+    "G",
+]
 
 
 def inventories() -> Iterator[Inventory]:
@@ -27,7 +60,10 @@ def inventories() -> Iterator[Inventory]:
         yield replace(mig, name=f"mig-{driver}", driver_version=driver)
     whole, cut = mig.devices
     # Two compute instances in one GPU instance, a GPU in MIG mode with no slice, and a lost one that is cut.
-    slices = (replace(cut.mig[0], compute_instance=1, uuid="MIG-0c9e4c3e-a4a5-5ea8-8a01-16b74d4fa4a3"), *cut.mig)
+    slices = (
+        replace(cut.mig[0], compute_instance=1, uuid="MIG-0c9e4c3e-a4a5-5ea8-8a01-16b74d4fa4a3"),
+        *cut.mig,
+    )
     yield replace(mig, name="two-in-one", devices=(whole, replace(cut, mig=slices)))
     yield replace(mig, name="uncut", devices=(replace(whole, mig_enabled=True), cut))
     yield replace(mig, name="lost", devices=(whole, replace(cut, faults=frozenset({"lost"}))))
@@ -41,7 +77,12 @@ INVENTORIES = {inventory.name: inventory for inventory in inventories()}
 def vocabulary(inventory: Inventory) -> list[str]:
     uuids = [unit.uuid for unit in inventory.units]
     parts = [uuid[:length] for uuid in uuids for length in (8, 9, 13, len(uuid) - 1)]
-    legacy = [f"MIG-{gpu.uuid[:cut]}/{place}" for gpu in inventory.devices for cut in (9, 40) for place in ("1/0", "2/0", "9")]
+    legacy = [
+        f"MIG-{gpu.uuid[:cut]}/{place}"
+        for gpu in inventory.devices
+        for cut in (9, 40)
+        for place in ("1/0", "2/0", "9")
+    ]
     return NUMBERS + WORDS + uuids * 3 + parts + legacy + [uuid.upper() for uuid in uuids]
 
 

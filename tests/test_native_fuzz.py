@@ -21,7 +21,17 @@ def fuzz_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if compiler is None:
         pytest.skip("no C compiler")
     program = tmp_path_factory.mktemp("fuzz") / "native_fuzz"
-    options = ["-std=c11", "-D_GNU_SOURCE", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-pthread", f"-I{NATIVE}"]
+    options = [
+        "-std=c11",
+        "-D_GNU_SOURCE",
+        "-g",
+        "-O1",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-pthread",
+        f"-I{NATIVE}",
+    ]
     sources = [str(HERE / "native_fuzz.c"), *(str(NATIVE / name) for name in SOURCES)]
     run = subprocess.run(
         [compiler, *options, *SANITIZERS, *sources, "-o", str(program)], capture_output=True, text=True
@@ -32,8 +42,12 @@ def fuzz_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
-def test_masks_state_and_ledger_survive_random_input_and_sudden_death(fuzz_program: Path, tmp_path: Path) -> None:
-    run = subprocess.run([str(fuzz_program), str(tmp_path), "20000"], capture_output=True, text=True, timeout=300)
+def test_masks_state_and_ledger_survive_random_input_and_sudden_death(
+    fuzz_program: Path, tmp_path: Path
+) -> None:
+    run = subprocess.run(
+        [str(fuzz_program), str(tmp_path), "20000"], capture_output=True, text=True, timeout=300
+    )
     assert (run.returncode, run.stderr) == (0, "")
     # The killed children's slots were used again: there was never more than one child.
     assert int(run.stdout.split()[0]) <= 2

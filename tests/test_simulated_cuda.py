@@ -1,4 +1,6 @@
-"""libcuda.so.1 as its clients see it: NVIDIA's own Python bindings and plain ctypes, each in a process of its own."""
+"""libcuda.so.1 as its clients see it: NVIDIA's own Python bindings and plain ctypes, each in a process of its
+own.
+"""
 
 from __future__ import annotations
 
@@ -112,7 +114,8 @@ def run(start: Start) -> Callable[..., Any]:
 
 
 def next_shown(client: subprocess.Popen[str]) -> Any:
-    assert client.stdout is not None and client.stderr is not None
+    assert client.stdout is not None
+    assert client.stderr is not None
     line = client.stdout.readline()
     assert line, client.stderr.read()
     return json.loads(line)
@@ -170,7 +173,9 @@ def test_devices_are_described_as_the_inventory_has_them(
     for i in range(call(driver.cuDeviceGetCount)):
         bus = call(driver.cuDeviceGetPCIBusId, 20, i).split(b"\\0")[0].decode()
         show([
-            call(driver.cuDeviceGetName, 80, i).split(b"\\0")[0].decode(), call(driver.cuDeviceTotalMem, i), bus,
+            call(driver.cuDeviceGetName, 80, i).split(b"\\0")[0].decode(),
+            call(driver.cuDeviceTotalMem, i),
+            bus,
             call(driver.cuDeviceGetAttribute, A.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, i),
             call(driver.cuDeviceGetAttribute, A.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, i),
             int(call(driver.cuDeviceGetByPCIBusId, bus.encode())),
@@ -196,8 +201,10 @@ def test_slices_have_their_own_uuid_memory_and_name(
     machine = make_machine("mig")
     script = """
     call(driver.cuInit, 0)
-    show([[uuid(i)[4:], call(driver.cuDeviceTotalMem, i), " MIG 3g.40gb" in str(call(driver.cuDeviceGetName, 80, i))]
-          for i in range(call(driver.cuDeviceGetCount))])
+    def is_slice(i):
+        return b" MIG 3g.40gb" in call(driver.cuDeviceGetName, 80, i)
+    count = call(driver.cuDeviceGetCount)
+    show([[uuid(i)[4:], call(driver.cuDeviceTotalMem, i), is_slice(i)] for i in range(count)])
     """
     whole, cut = machine.inventory.devices
     assert run(machine, script) == [
@@ -256,8 +263,8 @@ def test_without_a_machine_there_is_no_device_and_no_noise(
     if broken == "other":
         (tmp_path / "state").write_bytes(b"\0" * (machine.directory / "state").stat().st_size)
     script = """
-    version = ctypes.c_int()
-    show([cuda.cuInit(0), cuda.cuDeviceGetCount(ctypes.byref(version)), cuda.cuDriverGetVersion(ctypes.byref(version)),
+    number = ctypes.byref(ctypes.c_int())
+    show([cuda.cuInit(0), cuda.cuDeviceGetCount(number), cuda.cuDriverGetVersion(number),
           cuda.cuCtxSynchronize(), cuda.cuMemCreate()])
     """
     shown = run(machine, script, GPU_VISIBILITY_MACHINE=directory)
@@ -316,12 +323,14 @@ def test_copies_stay_inside_the_allocation(machine: Machine, run: Callable[..., 
     call(driver.cuInit, 0)
     use(0)
     pointer = int(call(driver.cuMemAlloc, 1000))
-    show([code(driver.cuMemcpyHtoD, pointer, bytes(1001), 1001), code(driver.cuMemcpyHtoD, pointer + 1, bytes(1000), 1000),
-          code(driver.cuMemcpyHtoD, pointer + 1, bytes(999), 999), code(driver.cuMemcpyDtoD, pointer + 999, pointer, 2),
-          code(driver.cuMemFree, pointer + 1), code(driver.cuMemFree, pointer), code(driver.cuMemFree, pointer),
-          code(driver.cuMemcpyHtoD, pointer, bytes(1), 1), code(driver.cuMemAlloc, 0)])
+    def fill(start, size):
+        return code(driver.cuMemcpyHtoD, start, bytes(size), size)
+    show([fill(pointer, 1001), fill(pointer + 1, 1000), fill(pointer + 1, 999)])
+    show([code(driver.cuMemcpyDtoD, pointer + 999, pointer, 2), code(driver.cuMemFree, pointer + 1)])
+    show([code(driver.cuMemFree, pointer), code(driver.cuMemFree, pointer), fill(pointer, 1)])
+    show(code(driver.cuMemAlloc, 0))
     """
-    assert run(machine, script) == [1, 1, 0, 1, 1, 0, 1, 1, 1]
+    assert run(machine, script) == [[1, 1, 0], [1, 1], [0, 1, 1], 1]
 
 
 def test_a_gpu_gives_no_more_than_it_has_and_takes_it_back(machine: Machine, run: Callable[..., Any]) -> None:
@@ -505,15 +514,17 @@ def test_streams_events_and_callbacks(machine: Machine, run: Callable[..., Any])
         with lock:
             called.append(argument)
     function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(callback)
+    address = driver.CUhostFn(ctypes.cast(function, ctypes.c_void_p).value)
     call(driver.cuEventRecord, first, stream)
     with lock:  # the callback runs in another thread, and may need what its caller holds
         for number in (1, 2):
-            call(driver.cuLaunchHostFunc, stream, driver.CUhostFn(ctypes.cast(function, ctypes.c_void_p).value), number)
+            call(driver.cuLaunchHostFunc, stream, address, number)
     call(driver.cuStreamSynchronize, stream)
     call(driver.cuEventRecord, second, stream)
     elapsed = call(driver.cuEventElapsedTime, first, second)
     call(driver.cuStreamDestroy, stream)
-    show([called, elapsed >= 0, code(driver.cuStreamSynchronize, stream), code(driver.cuStreamQuery, driver.CUstream(0))])
+    gone, default = (code(driver.cuStreamQuery, s) for s in (stream, driver.CUstream(0)))
+    show([called, elapsed >= 0, gone, default])
     """
     assert run(machine, script) == [[1, 2], True, 400, 0]
 
@@ -528,9 +539,10 @@ def test_every_function_of_the_header_is_there_and_survives_nulls(
     # Those come from other headers, for graphics.
     foreign = ("GL", "EGL", "Egl", "VDPAU", "ProfilerInitialize")
     names = [name for name in dir(driver) if name.startswith("cu") and name[2].isupper()]
-    names = [name for name in names if callable(getattr(driver, name)) and not any(word in name for word in foreign)]
+    names = [name for name in names if not any(word in name for word in foreign)]
     missing = [name for name in names if not hasattr(cuda, name)]
-    variants = [name + v for name in names for v in ("", "_v2", "_v3", "_v4", "_ptds", "_ptsz", "_v2_ptds", "_v2_ptsz")]
+    abis = [version + thread for version in ("", "_v2", "_v3", "_v4") for thread in ("", "_ptds", "_ptsz")]
+    variants = [name + abi for name in names for abi in abis]
     functions = [getattr(cuda, name) for name in variants if hasattr(cuda, name)]
     def call_all():
         for function in functions:
@@ -549,38 +561,39 @@ def test_every_function_of_the_header_is_there_and_survives_nulls(
 def test_entry_points_are_found_by_name_and_version(machine: Machine, run: Callable[..., Any]) -> None:
     script = """
     def find(name, version, flags=0):
-        pointer, status = ctypes.c_void_p(), ctypes.c_int(-1)
-        result = cuda.cuGetProcAddress_v2(name, ctypes.byref(pointer), version, ctypes.c_uint64(flags), ctypes.byref(status))
-        names = [n for n in known if ctypes.cast(getattr(cuda, n), ctypes.c_void_p).value == pointer.value]
-        return [result, status.value, names[0] if names else pointer.value]
-    known = ["cuCtxCreate", "cuCtxCreate_v2", "cuCtxCreate_v3", "cuCtxCreate_v4", "cuMemAlloc", "cuMemAlloc_v2",
-             "cuMemcpyHtoD_v2", "cuGetProcAddress", "cuGetProcAddress_v2", "cuDeviceGetUuid", "cuDeviceGetUuid_v2"]
+        pointer, status, flags = ctypes.c_void_p(), ctypes.c_int(-1), ctypes.c_uint64(flags)
+        search = (name, ctypes.byref(pointer), version, flags, ctypes.byref(status))
+        return [cuda.cuGetProcAddress_v2(*search), status.value, known.get(pointer.value, pointer.value)]
+    bases = ("cuCtxCreate", "cuMemAlloc", "cuGetProcAddress", "cuDeviceGetUuid", "cuGraphLaunch")
+    symbols = [base + abi for base in bases for abi in ("", "_v2", "_v3", "_v4", "_ptsz")]
+    symbols = [symbol for symbol in symbols if hasattr(cuda, symbol)]
+    known = {ctypes.cast(getattr(cuda, symbol), ctypes.c_void_p).value: symbol for symbol in symbols}
     pointer = ctypes.c_void_p(1)
     old = cuda.cuGetProcAddress(b"cuNothing", ctypes.byref(pointer), 13000, ctypes.c_uint64(0))
     show([find(b"cuCtxCreate", version) for version in (2000, 3010, 3020, 11040, 12040, 12050, 13000)])
-    show([find(b"cuMemAlloc", 12000), find(b"cuMemAlloc", 3000), find(b"cuDeviceGetUuid", 9000),
-          find(b"cuDeviceGetUuid", 11030), find(b"cuGetProcAddress", 12000), find(b"cuGetProcAddress", 11030)])
-    show([find(b"cuNothing", 13000), find(b"cuMemAlloc_v2", 13000), find(b"cuInit", 99000), old, pointer.value])
-    show([find(b"cuMemcpyHtoD", 13000), find(b"cuMemcpyHtoD", 13000, 1), find(b"cuMemcpyHtoD", 13000, 2)[:2],
-          find(b"cuMemcpyHtoD", 13000, 2)[2] not in known and find(b"cuMemcpyHtoD", 13000, 2)[2] != None])
+    show([find(b"cuMemAlloc", version) for version in (12000, 3000)])
+    show([find(b"cuDeviceGetUuid", version) for version in (9000, 11030)])
+    show([find(b"cuGetProcAddress", version) for version in (12000, 11030)])
+    show([find(b"cuNothing", 13000), find(b"cuMemAlloc_v2", 13000), find(b"cuInit", 99000)])
+    show([old, pointer.value])
+    show([find(b"cuGraphLaunch", 13000, flags) for flags in (0, 1, 2)])
     """
-    versions, bases, unknown, per_thread = run(machine, script)
-    assert versions == [
-        [0, 0, name]
-        for name in ["cuCtxCreate"] * 2
-        + ["cuCtxCreate_v2", "cuCtxCreate_v3", "cuCtxCreate_v3"]
-        + ["cuCtxCreate_v4"] * 2
+    contexts, allocations, uuids, itself, unknown, older, per_thread = run(machine, script)
+    assert [name for _, _, name in contexts] == [
+        "cuCtxCreate",
+        "cuCtxCreate",
+        "cuCtxCreate_v2",
+        "cuCtxCreate_v3",
+        "cuCtxCreate_v3",
+        "cuCtxCreate_v4",
+        "cuCtxCreate_v4",
     ]
-    assert bases == [
-        [0, 0, "cuMemAlloc_v2"],
-        [0, 0, "cuMemAlloc"],
-        [0, 2, None],
-        [0, 0, "cuDeviceGetUuid"],
-        [0, 0, "cuGetProcAddress_v2"],
-        [0, 0, "cuGetProcAddress"],
-    ]
-    assert unknown == [[0, 1, None], [0, 1, None], [1, 1, None], 500, None]
-    assert per_thread[:2] == [[0, 0, "cuMemcpyHtoD_v2"]] * 2
+    assert allocations == [[0, 0, "cuMemAlloc_v2"], [0, 0, "cuMemAlloc"]]
+    assert uuids == [[0, 2, None], [0, 0, "cuDeviceGetUuid"]]
+    assert itself == [[0, 0, "cuGetProcAddress_v2"], [0, 0, "cuGetProcAddress"]]
+    assert unknown == [[0, 1, None], [0, 1, None], [1, 1, None]]
+    assert older == [500, None]
+    assert [name for _, _, name in per_thread] == ["cuGraphLaunch", "cuGraphLaunch", "cuGraphLaunch_ptsz"]
 
 
 # ---- the ledger ----

@@ -5,9 +5,10 @@
     generate_stubs.py cuda-errors     --compiler gcc --header .../cuda.h --output cuda_errors.c
     generate_stubs.py nvml            --compiler gcc --header .../nvml.h --output nvml_stubs.c
 
-`cuda` and `nvml` write one weak function for every function that the header declares in any of its configurations. It
-calls `int gv_cuda_refuse(const char *function)` or `int gv_nvml_refuse(const char *function)` of the library's own
-sources and returns what that returns. A function that the sources define replaces its weak namesake when linked.
+`cuda` and `nvml` write one weak function for every function that the header declares in any of its
+configurations. It calls `int gv_cuda_refuse(const char *function)` or `int gv_nvml_refuse(const char
+*function)` of the library's own sources and returns what that returns. A function that the sources define
+replaces its weak namesake when linked.
 
 `cuda-addresses` writes the table that cuGetProcAddress answers from: every (base name, CUDA version) of
 cudaTypedefs.h with the function of that ABI. The compiler checks each against the type that NVIDIA gives it.
@@ -31,7 +32,9 @@ class Interface(NamedTuple):
 
     result: str  # every function's return type
     prefix: str
-    configurations: tuple[tuple[str, ...], ...]  # compiler options under which the header shows other functions
+    configurations: tuple[
+        tuple[str, ...], ...
+    ]  # compiler options under which the header shows other functions
     refuse: str  # the function of our own that every stub calls
 
 
@@ -116,8 +119,8 @@ MEANINGS = {
     "CUDA_ERROR_INVALID_HANDLE": "invalid resource handle",
     "CUDA_ERROR_NOT_FOUND": "named symbol not found",
     "CUDA_ERROR_NOT_READY": "device not ready",
-    "CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED": "part or all of the requested memory range is already mapped",
-    "CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED": "pointer does not correspond to a registered memory region",
+    "CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED": "the memory range is already registered",
+    "CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED": "the memory range is not registered",
     "CUDA_ERROR_NOT_SUPPORTED": "operation not supported",
     "CUDA_ERROR_UNKNOWN": "unknown error",
 }
@@ -157,11 +160,15 @@ def addresses(compiler: str, header: Path) -> Iterator[Address]:
     for base, version, thread in re.findall(r"\(\s*\*PFN_(cu\w+?)_v(\d+)(_ptds|_ptsz)?\)", typedefs):
         versions[base, thread].append(int(version))
     for (base, thread), found in sorted(versions.items()):
-        candidates = [match for symbol in symbols if (match := re.fullmatch(rf"{base}(?:_v(\d+))?{thread}", symbol))]
+        candidates = [
+            match for symbol in symbols if (match := re.fullmatch(rf"{base}(?:_v(\d+))?{thread}", symbol))
+        ]
         candidates.sort(key=lambda match: int(match[1] or 1))
         if len(candidates) != len(found):
             names = [match[0] for match in candidates]
-            raise SystemExit(f"{base}{thread}: versions {sorted(found)}, but functions {names}; which is which?")
+            raise SystemExit(
+                f"{base}{thread}: versions {sorted(found)}, but functions {names}; which is which?"
+            )
         for version, match in zip(sorted(found), candidates, strict=True):
             yield Address(base, version, thread, match[0])
 
@@ -174,7 +181,8 @@ def write_stubs(compiler: str, header: Path, interface: Interface) -> str:
 def write_addresses(compiler: str, header: Path) -> str:
     found = list(addresses(compiler, header))
     checks = "\n".join(
-        f"    (void)(const PFN_{base}_v{version}{thread}[]){{{symbol}}};" for base, version, thread, symbol in found
+        f"    (void)(const PFN_{base}_v{version}{thread}[]){{{symbol}}};"
+        for base, version, thread, symbol in found
     )
     rows = "\n".join(
         f'    {{"{base}", {version}, {"true" if thread else "false"}, (void *){symbol}}},'
@@ -183,12 +191,13 @@ def write_addresses(compiler: str, header: Path) -> str:
     return ADDRESSES.format(header=header.name, checks=checks, rows=rows)
 
 
+def meaning(name: str) -> str:
+    return MEANINGS.get(name, name.removeprefix("CUDA_ERROR_").replace("_", " ").lower())
+
+
 def write_errors(compiler: str, header: Path) -> str:
     codes = re.findall(r"\b(CUDA_(?:SUCCESS|ERROR_\w+))\s*=\s*(\d+)", preprocess(compiler, header, ()))
-    rows = "\n".join(
-        f'    {{{code}, "{name}", "{MEANINGS.get(name, name.removeprefix("CUDA_ERROR_").replace("_", " ").lower())}"}},'
-        for name, code in codes
-    )
+    rows = "\n".join(f'    {{{code}, "{name}", "{meaning(name)}"}},' for name, code in codes)
     return ERRORS.format(header=header.name, rows=rows)
 
 
@@ -199,7 +208,9 @@ def main() -> None:
         "cuda-errors": write_errors,
         "nvml": lambda compiler, header: write_stubs(compiler, header, INTERFACES["nvml"]),
     }
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=sorted(writers))
     parser.add_argument("--compiler", required=True, help="a C compiler, to preprocess the header with")
     parser.add_argument("--header", required=True, type=Path)

@@ -18,14 +18,17 @@ class LedgerDamaged(UserError):
 class LedgerRecord:
     """One thing that a process did to the simulated driver, or had refused.
 
-    event: "init" (cuInit), "context" (a context was opened), "alloc" (device memory was allocated), "refused" (a function
-    that the simulation does not offer) or "launch" (a kernel launch that did nothing, on a machine with launch="noop").
-    result: the CUresult that the program was given, 0 for success. Only an event with result 0 touched a device.
-    uuid: the GPU or MIG slice concerned. visible: UUIDs in CUDA's order, on "init" alone. bytes: on "alloc" alone.
-    cuda_visible_devices, cuda_device_order: what cuInit read, None where the variable was not set, bytes that are no
-    UTF-8 as surrogate escapes; truncated: one of them was longer than is kept.
-    count: of the same event, device, function and result in this process, it was the count-th; only the 1st, 2nd, 4th,
-    8th ... are recorded. start: the process's start in clock ticks after boot; (pid, start) names a process for good.
+    event: "init" (cuInit), "context" (a context was opened), "alloc" (device memory was allocated), "refused"
+    (a function that the simulation does not offer) or "launch" (a kernel launch that did nothing, on a
+    machine with launch="noop").
+    result: the CUresult that the program was given, 0 for success. Only an event with result 0 touched a
+    device.
+    uuid: the GPU or MIG slice concerned. visible: UUIDs in CUDA's order, on "init" alone. bytes: on "alloc"
+    alone. cuda_visible_devices, cuda_device_order: what cuInit read, None where the variable was not set,
+    bytes that are no UTF-8 as surrogate escapes; truncated: one of them was longer than is kept.
+    count: of the same event, device, function and result in this process, it was the count-th; only the 1st,
+    2nd, 4th, 8th ... are recorded. start: the process's start in clock ticks after boot; (pid, start) names a
+    process for good.
     """
 
     time: float
@@ -79,6 +82,6 @@ class Ledger:
             return LedgerRecord(**{key: value for key, value in values.items() if key in _FIELDS})
         except (ValueError, TypeError, AttributeError) as error:
             raise LedgerDamaged(
-                f"Line {number} of {self.path} is not a ledger record ({error}): {line[:200]!r}. Was the disk full, or did"
-                " another program write to it?"
+                f"Line {number} of {self.path} is not a ledger record ({error}): {line[:200]!r}."
+                " Was the disk full, or did another program write to it?"
             ) from error

@@ -1,4 +1,4 @@
-"""A simulated machine: an inventory, the driver in front of it, and the environment that puts programs on it."""
+"""A simulated machine: an inventory, the driver in front of it, and the environment that leads there."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ class ProbeFailed(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class ProbedDevice:
-    """A device that CUDA shows: its ordinal there, UUID ("GPU-..." or "MIG-..."), name, and bus id ("00000000:07:00.0")."""
+    """A device that CUDA shows: its ordinal there, UUID ("GPU-..." or "MIG-..."), name, and bus id
+    ("00000000:07:00.0").
+    """
 
     ordinal: int
     uuid: str
@@ -75,9 +77,9 @@ class Machine:
         """Makes a machine of the inventory.
 
         directory: made where it does not exist, and removed by close(); by default a new temporary one.
-        launch: "error", every kernel launch fails with CUDA_ERROR_NOT_SUPPORTED; "noop", it does nothing, successfully.
-        Raises NativeLibraryMissing where the simulated driver is not installed, and MachineError for an inventory that a
-        machine cannot hold.
+        launch: "error", every kernel launch fails with CUDA_ERROR_NOT_SUPPORTED; "noop", it does nothing,
+        successfully. Raises NativeLibraryMissing where the simulated driver is not installed, and
+        MachineError for an inventory that a machine cannot hold.
         """
         library_directory()
         directory = _new_directory(directory)
@@ -112,8 +114,8 @@ class Machine:
     def environ(self, base: Mapping[str, str], *, nvidia_smi: bool = True) -> dict[str, str]:
         """`base` with what a program needs to find this machine's driver instead of any other.
 
-        nvidia_smi: whether it finds `nvidia-smi` too. If not, it finds none: a directory of its PATH that has one is
-        replaced by a directory of links to everything else in it.
+        nvidia_smi: whether it finds `nvidia-smi` too. If not, it finds none: a directory of its PATH that has
+        one is replaced by a directory of links to everything else in it.
         """
         environ = dict(base)
         environ[MACHINE_VARIABLE] = str(self.directory)
@@ -121,23 +123,28 @@ class Machine:
         path = environ.get("PATH", os.defpath)
         if outer := base.get(MACHINE_VARIABLE):
             path = _without(Path(outer) / "bin", path)
-        environ["PATH"] = _prepend(self.directory / "bin", path) if nvidia_smi else self._path_without_nvidia_smi(path)
+        environ["PATH"] = (
+            _prepend(self.directory / "bin", path) if nvidia_smi else self._path_without_nvidia_smi(path)
+        )
         return environ
 
     def attach(self) -> None:
         """Puts this very process on the machine, and every child that inherits its environment.
 
-        Call it before anything loads a CUDA or NVML library. Raises DriverAlreadyLoaded where that is too late.
+        Call it before anything loads a CUDA or NVML library. Raises DriverAlreadyLoaded where that is too
+        late.
         """
         if self._replaced is not None:
             return
         _load_driver()
         changed = self.environ(os.environ)
-        self._replaced = {name: os.environ.get(name) for name, value in changed.items() if os.environ.get(name) != value}
+        self._replaced = {
+            name: os.environ.get(name) for name, value in changed.items() if os.environ.get(name) != value
+        }
         os.environ.update(changed)
 
     def detach(self) -> None:
-        """Undoes attach()'s changes of the environment; the libraries stay loaded, as they must in a process."""
+        """Undoes attach()'s changes of the environment; the libraries stay loaded."""
         for name, value in (self._replaced or {}).items():
             if value is None:
                 os.environ.pop(name, None)
@@ -146,7 +153,7 @@ class Machine:
         self._replaced = None
 
     def snapshot(self) -> dict[str, Any]:
-        """The machine's devices and living processes as they are now; the shape is that of state.snapshot()."""
+        """The devices and living processes as they are now, in the shape that state.snapshot() describes."""
         return state.snapshot(self.directory)
 
     def set_compute_mode(self, index: int, mode: str) -> None:
@@ -164,12 +171,16 @@ class Machine:
         """
         result = probe(environ, timeout=timeout)
         slices = {slice_.uuid for device in self.inventory.devices for slice_ in device.mig}
-        devices = (_as_slice(device) if _as_slice(device).uuid in slices else device for device in result.devices)
+        devices = (
+            _as_slice(device) if _as_slice(device).uuid in slices else device for device in result.devices
+        )
         return replace(result, devices=tuple(devices))
 
     def _path_without_nvidia_smi(self, path: str) -> str:
         return os.pathsep.join(
-            str(self._links_to(Path(entry))) if entry and os.path.lexists(os.path.join(entry, "nvidia-smi")) else entry
+            str(self._links_to(Path(entry)))
+            if entry and os.path.lexists(os.path.join(entry, "nvidia-smi"))
+            else entry
             for entry in path.split(os.pathsep)
         )
 
@@ -191,8 +202,8 @@ class Machine:
 def probe(environ: Mapping[str, str], *, timeout: float = 60.0) -> ProbeResult:
     """What CUDA, real or simulated, shows to a process with exactly this environment; it opens no context.
 
-    Raises NativeLibraryMissing where the probe program is not installed, and ProbeFailed where it does not answer within
-    `timeout` seconds.
+    Raises NativeLibraryMissing where the probe program is not installed, and ProbeFailed where it does not
+    answer within `timeout` seconds.
     """
     command = [str(probe_program())]
     try:
@@ -236,18 +247,20 @@ def _without(directory: Path, path: str) -> str:
 
 
 def _write_nvidia_smi(directory: Path) -> None:
-    """<directory>/bin/nvidia-smi: this Python, with nothing of the caller's environment, on simulator/nvidia_smi.py.
+    """<directory>/bin/nvidia-smi: this Python, with nothing of the caller's environment, on
+    simulator/nvidia_smi.py.
 
-    It names the machine itself, so that it also works where the caller's environment was cleared. The script finds
-    libgpuvisibility.so in GPU_VISIBILITY_LIBRARIES.
+    It names the machine itself, so that it also works where the caller's environment was cleared. The script
+    finds libgpuvisibility.so in GPU_VISIBILITY_LIBRARIES.
     """
     script = directory / "bin" / "nvidia-smi"
     script.parent.mkdir()
+    program = Path(__file__).with_name("nvidia_smi.py")
     script.write_text(
         "#!/bin/sh\n"
         f"export {MACHINE_VARIABLE}={shlex.quote(str(directory))}\n"
         f"export GPU_VISIBILITY_LIBRARIES={shlex.quote(str(library_directory()))}\n"
-        f"exec {shlex.quote(sys.executable)} -I -S {shlex.quote(str(Path(__file__).with_name('nvidia_smi.py')))} \"$@\"\n"
+        f'exec {shlex.quote(sys.executable)} -I -S {shlex.quote(str(program))} "$@"\n'
     )
     script.chmod(0o755)
 
@@ -279,15 +292,18 @@ _loaded: list[ctypes.CDLL] = []
 
 
 def _load_driver() -> None:
-    """Loads the simulated libraries under the names by which programs ask for them, before anything else does."""
+    """Loads the simulated libraries under the names by which programs ask for them, before anything else
+    does.
+    """
     if _loaded:
         return
     directory = library_directory()
     for name in _DRIVER_LIBRARIES:
         if foreign := _loaded_from_elsewhere(name, directory):
             raise DriverAlreadyLoaded(
-                f"This process has already loaded {foreign}, so it cannot go onto a simulated machine any more. Choose the"
-                " machine before anything loads CUDA or NVML (--gpu-inventory does), or run the program as a child."
+                f"This process has already loaded {foreign}, so it cannot go onto a simulated machine."
+                " Choose the machine before anything loads CUDA or NVML (--gpu-inventory does), or run the"
+                " program as a child."
             )
     _loaded.extend(ctypes.CDLL(str(directory / name), mode=ctypes.RTLD_GLOBAL) for name in _DRIVER_LIBRARIES)
 
@@ -296,6 +312,10 @@ def _loaded_from_elsewhere(name: str, directory: Path) -> str | None:
     """The file of a library of this name that the process has mapped and that is not ours."""
     for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape").splitlines():
         path = line.split(maxsplit=5)[5:]
-        if path and Path(path[0]).name.startswith(name.removesuffix("1")) and Path(path[0]).parent != directory:
+        if (
+            path
+            and Path(path[0]).name.startswith(name.removesuffix("1"))
+            and Path(path[0]).parent != directory
+        ):
             return path[0]
     return None

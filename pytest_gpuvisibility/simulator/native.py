@@ -50,19 +50,20 @@ def native_directory() -> Path:
     if (reason := installed / "NOT_BUILT").is_file():
         raise NativeLibraryMissing(
             f"The simulated driver is not part of this installation of {DISTRIBUTION}:"
-            f" {reason.read_text(encoding='utf-8').strip()}. Everything that needs no simulated machine works without it."
+            f" {reason.read_text(encoding='utf-8').strip()}. Everything that needs no simulated machine works"
+            " without it."
         )
     if not _is_complete(installed):
         raise NativeLibraryMissing(
-            f"The simulated driver is not complete: {installed / 'lib'} lacks one of {', '.join(LIBRARIES)}. Reinstall"
-            f" {DISTRIBUTION}: `pip install --force-reinstall {DISTRIBUTION}`."
+            f"The simulated driver is not complete: {installed / 'lib'} lacks one of {', '.join(LIBRARIES)}."
+            f" Reinstall {DISTRIBUTION}: `pip install --force-reinstall {DISTRIBUTION}`."
         )
     if not _is_editable() and installed != _SOURCE:
         raise NativeLibraryMissing(
-            f"The package was imported from {_SOURCE.parent}, a source folder without the simulated driver, although"
-            f" {DISTRIBUTION} is installed in {installed.parent}: Python looks into the current directory first. Run from"
-            " another directory, use plain `pytest` instead of `python -m pytest`, or install the source folder with"
-            " `pip install -e .`."
+            f"The package was imported from {_SOURCE.parent}, a source folder without the simulated driver,"
+            f" although {DISTRIBUTION} is installed in {installed.parent}: Python looks into the current"
+            " directory first. Run from another directory, use plain `pytest` instead of `python -m pytest`,"
+            " or install the source folder with `pip install -e .`."
         )
     return installed
 

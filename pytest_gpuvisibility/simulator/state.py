@@ -1,4 +1,4 @@
-"""The state of a simulated machine, through libgpuvisibility.so: the only module that knows its C functions."""
+"""The state of a simulated machine, through libgpuvisibility.so; no other module knows its C functions."""
 
 from __future__ import annotations
 
@@ -63,8 +63,9 @@ def create(directory: Path, inventory: Inventory, launch: str = "error") -> None
     error = _library().gv_create(os.fsencode(directory), "\n".join(lines).encode())
     if error:
         raise MachineError(
-            f"Inventory {inventory.name!r} cannot be made a simulated machine in {directory}: {os.strerror(-error)}. A"
-            f" machine holds at most 64 GPUs, {_MAX_UNITS} GPUs and MIG slices together, and names of up to 95 bytes."
+            f"Inventory {inventory.name!r} cannot be made a simulated machine in {directory}:"
+            f" {os.strerror(-error)}. A machine holds at most 64 GPUs, {_MAX_UNITS} GPUs and MIG slices"
+            " together, and names of up to 95 bytes."
         )
 
 
@@ -140,13 +141,15 @@ def _check(directory: Path, result: int) -> int:
 
 
 def snapshot(directory: Path) -> dict[str, Any]:
-    """The machine as it is: {"inventory", "driver_version", "cuda_version", "launch", "devices": [...], "processes": [...]}.
+    """The machine as it is: {"inventory", "driver_version", "cuda_version", "launch", "devices": [...],
+    "processes": [...]}.
 
-    A device has "index", "uuid", "name", "pci_bus_id", "minor", "memory" and "used" (bytes, contexts' overhead and all
-    slices included), "compute_mode", "faults", "compute_capability", "multiprocessors", "mig_enabled", and "mig": a list of
-    slices with their own "memory" and "used". A process is listed once for each unit (GPU or slice) that it holds anything
-    of: "pid", "start" (ticks after boot), "unit_uuid", "contexts", "bytes" (what it allocated). Only living processes are.
-    Raises MachineError where there is no machine.
+    A device has "index", "uuid", "name", "pci_bus_id", "minor", "memory" and "used" (bytes, contexts'
+    overhead and all slices included), "compute_mode", "faults", "compute_capability", "multiprocessors",
+    "mig_enabled", and "mig": a list of slices with their own "memory" and "used". A process is listed once
+    for each unit (GPU or slice) that it holds anything
+    of: "pid", "start" (ticks after boot), "unit_uuid", "contexts", "bytes" (what it allocated). Only living
+    processes are. Raises MachineError where there is no machine.
     """
     path, size = os.fsencode(directory), 64 * 1024
     while True:
@@ -160,26 +163,35 @@ def snapshot(directory: Path) -> dict[str, Any]:
 
 
 def set_compute_mode(directory: Path, index: int, mode: str) -> None:
-    """Changes a GPU's compute mode ("default", "exclusive-process", "prohibited"); contexts that exist stay."""
+    """Makes GPU `index` "default", "exclusive-process" or "prohibited"; contexts that exist stay."""
     if mode not in COMPUTE_MODES:
-        raise MachineError(f"The compute mode {mode!r} is not known; it is one of {', '.join(COMPUTE_MODES)}.")
+        raise MachineError(
+            f"The compute mode {mode!r} is not known; it is one of {', '.join(COMPUTE_MODES)}."
+        )
     _check(directory, _library().gv_set_compute_mode(os.fsencode(directory), index, COMPUTE_MODES[mode]))
 
 
 def set_faults(directory: Path, index: int, faults: Iterable[str]) -> None:
-    """Replaces a GPU's injected faults, for NVML at once and for CUDA in processes that initialise it from now on."""
+    """Replaces a GPU's injected faults, for NVML at once and for CUDA in processes that initialise it from
+    now on.
+    """
     _check(directory, _library().gv_set_faults(os.fsencode(directory), index, _fault_bits(faults)))
 
 
 def resolve(directory: Path, masks: Sequence[str | None], order: str | None = None) -> list[tuple[int, ...]]:
-    """For each value of CUDA_VISIBLE_DEVICES (None: not set), the units that the simulated CUDA shows, in its order.
+    """For each value of CUDA_VISIBLE_DEVICES (None: not set), the units that the simulated CUDA shows, in its
+    order.
 
-    Units count the GPUs in index order, then the MIG slices grouped by GPU. order: the value of CUDA_DEVICE_ORDER.
+    Units count the GPUs in index order, then the MIG slices grouped by GPU. order: the value of
+    CUDA_DEVICE_ORDER.
     """
     encoded = [None if mask is None else os.fsencode(mask) for mask in masks]
     count = len(encoded)
     counts, units = (ctypes.c_int * count)(), (ctypes.c_int * (count * _MAX_UNITS))()
     order_bytes = None if order is None else os.fsencode(order)
     mask_array = (ctypes.c_char_p * count)(*encoded)
-    _check(directory, _library().gv_resolve(os.fsencode(directory), mask_array, count, order_bytes, counts, units))
+    _check(
+        directory,
+        _library().gv_resolve(os.fsencode(directory), mask_array, count, order_bytes, counts, units),
+    )
     return [tuple(units[i * _MAX_UNITS : i * _MAX_UNITS + counts[i]]) for i in range(count)]
