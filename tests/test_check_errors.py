@@ -55,6 +55,7 @@ stop = "SIGTERM"
 [server.request]
 kind = "http"
 url = "http://localhost:{{worker_port}}/"
+expect = "."
 [workers]
 worker = {{ argv = "never" }}
 """

@@ -53,5 +53,5 @@ def test_the_environ_is_for_a_child_alone(pytester: pytest.Pytester) -> None:
 
 
 def test_the_fixtures_explain_themselves(pytester: pytest.Pytester) -> None:
-    result = pytester.runpytest_subprocess("--fixtures")
+    result = pytester.runpytest_subprocess("--fixtures", "-v")
     result.stdout.fnmatch_lines(["gpu_inventory*", "*Example::*", "gpu_visibility*", "*Example::*"])
