@@ -9,7 +9,9 @@
 #include "state.h"
 #include "text.h"
 
+/* Their only callers are Python's: no header declares them. */
 #define GV_API __attribute__((visibility("default")))
+#pragma GCC diagnostic ignored "-Wmissing-prototypes"
 
 /* ---- gv_create ---- */
 

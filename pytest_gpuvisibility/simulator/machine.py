@@ -95,6 +95,7 @@ class Machine:
     @classmethod
     def open(cls, directory: Path) -> Machine:
         """The machine that another process made in `directory`. Raises MachineError where there is none."""
+        directory = directory.absolute()
         state.snapshot(directory)
         return cls(directory, _read_inventory(directory))
 
