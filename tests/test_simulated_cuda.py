@@ -20,7 +20,7 @@ from pytest_gpuvisibility import Inventory
 from pytest_gpuvisibility.simulator.machine import Machine
 from pytest_gpuvisibility.simulator.native import library_directory
 
-pytest.importorskip("cuda.bindings", reason="NVIDIA's CUDA bindings (the extra `test`) are not installed")
+pytest.importorskip("cuda.bindings", reason="NVIDIA's CUDA bindings (dependency group `test`) are not installed")
 
 CONTEXT_OVERHEAD = 450 << 20
 GIB = 1 << 30
