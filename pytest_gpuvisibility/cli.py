@@ -130,7 +130,9 @@ def _check(arguments: argparse.Namespace) -> int:
     parallel = [] if any(option.startswith(("-n", "--numprocesses")) for option in options) else [f"-n{_workers()}"]
     suite = ["--pyargs", "pytest_gpuvisibility.conformance", f"--gpu-server={arguments.server}"]
     settings = ["-c", str(shipped_directory("conformance") / "pytest.ini"), "--rootdir=.", "-p", "no:cacheprovider"]
-    return int(pytest.main([*suite, *settings, *parallel, *options]))
+    # This command has imported the package before pytest could rewrite its asserts; the rules use none.
+    quiet = "-Wignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning"
+    return int(pytest.main([*suite, *settings, quiet, *parallel, *options]))
 
 
 def _workers() -> int:
