@@ -126,7 +126,8 @@ class Inventory:
     def from_nvml(cls) -> Inventory:
         """The GPUs of this machine, asked of NVIDIA's management library through ``nvidia-ml-py``.
 
-        A GPU that NVML has, but answers nothing about, is listed with the fault and with a UUID of zeros.
+        Of unequal GPUs, and of one that NVML counts but says nothing about, CUDA is asked in a child process.
+        What nobody says is zero: such a GPU has its fault, and a UUID of zeros and its index.
 
         :raises UserError: ``nvidia-ml-py`` is not installed, or no driver answers.
         """
@@ -162,9 +163,7 @@ class Inventory:
         unit = self._by_uuid.get(uuid)
         if unit is None:
             known = ", ".join(self._by_uuid) or "none at all"
-            raise UserError(
-                f"Inventory {self.name} ({self.origin}) has no device {uuid!r}. Its UUIDs are: {known}."
-            )
+            raise UserError(f"Inventory {self.name} ({self.origin}) has no device {uuid!r}. Its UUIDs are: {known}.")
         return unit
 
     def unique_prefix(self, unit: AnyDevice) -> str:
@@ -181,9 +180,7 @@ class Inventory:
                 return unit.uuid[:length]
         return unit.uuid
 
-    def restricted_to(
-        self, *, minors: Iterable[int] | None = None, indices: Iterable[int] | None = None
-    ) -> Inventory:
+    def restricted_to(self, *, minors: Iterable[int] | None = None, indices: Iterable[int] | None = None) -> Inventory:
         """What a container sees that was given only some of these GPUs, by device node (minor) or by index.
 
         Indices start at 0 inside and keep PCI order, whatever the order of the argument; UUIDs, PCI bus ids
@@ -192,18 +189,14 @@ class Inventory:
         :raises UserError: a number that no GPU has; neither or both of the arguments.
         """
         if (minors is None) == (indices is None):
-            raise UserError(
-                "Inventory.restricted_to takes either minors= or indices=, and one of them must be given."
-            )
+            raise UserError("Inventory.restricted_to takes either minors= or indices=, and one of them must be given.")
         if minors is not None:
             kept = self._chosen(minors, "minor", lambda device: device.minor)
         else:
             kept = self._chosen(indices or (), "index", lambda device: device.index)
         inside = tuple(_renumbered(device, index) for index, device in enumerate(kept))
         label = ",".join(str(device.index) for device in kept) or "none"
-        return replace(
-            self, name=f"{self.name}[{label}]", devices=inside, description=f"GPUs {label} of {self.name}"
-        )
+        return replace(self, name=f"{self.name}[{label}]", devices=inside, description=f"GPUs {label} of {self.name}")
 
     def _chosen(self, numbers: Iterable[int], what: str, number_of: Callable[[Device], int]) -> list[Device]:
         wanted = set(numbers)
@@ -211,9 +204,7 @@ class Inventory:
         if unknown:
             there = ", ".join(str(number_of(device)) for device in self.devices) or "no GPU"
             asked = ", ".join(map(str, sorted(unknown)))
-            raise UserError(
-                f"Inventory {self.name} ({self.origin}) has no GPU with {what} {asked}; it has {there}."
-            )
+            raise UserError(f"Inventory {self.name} ({self.origin}) has no GPU with {what} {asked}; it has {there}.")
         return [device for device in self.devices if number_of(device) in wanted]
 
     @cached_property

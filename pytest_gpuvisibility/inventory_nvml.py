@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, TypeVar, cast
 
+from .cuda_enumeration import CudaDevice, enumerated
 from .errors import UserError
 from .inventory import ComputeMode, Device, Inventory, MigDevice
 
@@ -56,7 +58,7 @@ class _Reader:
             ) from None
         return Inventory(
             name="real",
-            devices=tuple(self._device(index) for index in range(count)),
+            devices=_completed([self._device(index) for index in range(count)]),
             driver_version=_text(self._ask(nvml.nvmlSystemGetDriverVersion, "0")),
             cuda_version=f"{cuda // 1000}.{cuda % 1000 // 10}",
             origin="nvml",
@@ -93,8 +95,6 @@ class _Reader:
             memory=memory,
             compute_capability=(major, minor),
             multiprocessors=cores // _CORES.get((major, minor), _USUAL_CORES),
-            # CUDA publishes no formula for FASTEST_FIRST; cores times clock is what it is said to come down
-            # to.
             relative_speed=float(cores * clock) or 1.0,
             compute_mode=self._compute_mode(handle),
             mig_enabled=enabled,
@@ -118,17 +118,11 @@ class _Reader:
         }
         return cast(ComputeMode, modes.get(mode, "default"))
 
-    def _slices(
-        self, handle: object, index: int, parent_uuid: str, parent_name: str
-    ) -> tuple[MigDevice, ...]:
+    def _slices(self, handle: object, index: int, parent_uuid: str, parent_name: str) -> tuple[MigDevice, ...]:
         nvml = self.nvml
         places = range(self._ask(nvml.nvmlDeviceGetMaxMigDeviceCount, 0, handle))
-        handles = (
-            self._ask(nvml.nvmlDeviceGetMigDeviceHandleByIndex, None, handle, place) for place in places
-        )
-        return tuple(
-            self._slice(unit, index, parent_uuid, parent_name) for unit in handles if unit is not None
-        )
+        handles = (self._ask(nvml.nvmlDeviceGetMigDeviceHandleByIndex, None, handle, place) for place in places)
+        return tuple(self._slice(unit, index, parent_uuid, parent_name) for unit in handles if unit is not None)
 
     def _slice(self, handle: object, index: int, parent_uuid: str, parent_name: str) -> MigDevice:
         nvml = self.nvml
@@ -145,6 +139,40 @@ class _Reader:
             parent_index=index,
             parent_uuid=parent_uuid,
         )
+
+
+def _completed(devices: Sequence[Device]) -> tuple[Device, ...]:
+    """The same devices with CUDA's word on which is the fastest, and on those that NVML says nothing about."""
+    silent = [device for device in devices if not device.pci_bus_id and not device.lost]
+    if len({device.name for device in devices}) <= 1 and not silent:
+        return tuple(replace(device, relative_speed=1.0) for device in devices)
+    # Of a GPU in MIG mode CUDA shows slices only, before R570 a single one: the whole order is not to be had.
+    known = None if any(device.mig_enabled for device in devices) else enumerated()
+    if not known:
+        return tuple(devices)
+    named = {device.uuid for device in devices}
+    # Both lists are in PCI order, so the GPUs that only CUDA describes are the silent ones, one by one.
+    unmatched = sorted((gpu for gpu in known if gpu.uuid not in named), key=lambda gpu: gpu.pci_bus_id)
+    described = {device.index: gpu for device, gpu in zip(silent, unmatched, strict=False)}
+    if len(unmatched) != len(silent):
+        described = {}
+    complete = [_described(device, described.get(device.index)) for device in devices]
+    place = {gpu.uuid: len(known) - ordinal for ordinal, gpu in enumerate(known)}
+    return tuple(replace(device, relative_speed=float(place.get(device.uuid, 0))) for device in complete)
+
+
+def _described(device: Device, gpu: CudaDevice | None) -> Device:
+    if gpu is None:
+        return device
+    return replace(
+        device,
+        uuid=gpu.uuid,
+        pci_bus_id=gpu.pci_bus_id,
+        name=gpu.name,
+        memory=gpu.memory,
+        compute_capability=gpu.compute_capability,
+        multiprocessors=gpu.multiprocessors,
+    )
 
 
 def _silent(index: int, fault: str) -> Device:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,8 +11,11 @@ from typing import Any
 
 import pytest
 
-from pytest_gpuvisibility import Inventory, UserError
+from pytest_gpuvisibility import Inventory, UserError, inventory_nvml
+from pytest_gpuvisibility.cuda_enumeration import CudaDevice
 from pytest_gpuvisibility.resources import shipped_directory
+from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.simulator.native import NativeLibraryMissing
 
 DEVICE = """
 [[device]]
@@ -73,9 +78,7 @@ def test_a_restricted_mig_gpu_keeps_its_slices_under_its_new_index() -> None:
     assert [unit.index for unit in inside.units] == [0, 0, 0]
 
 
-@pytest.mark.parametrize(
-    "arguments", [{}, {"minors": [0], "indices": [0]}, {"minors": [9]}, {"indices": [0, 4]}]
-)
+@pytest.mark.parametrize("arguments", [{}, {"minors": [0], "indices": [0]}, {"minors": [9]}, {"indices": [0, 4]}])
 def test_restricting_to_gpus_that_are_not_there_is_a_mistake(arguments: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"minor|index|indices"):
         Inventory.load("a100x4").restricted_to(**arguments)
@@ -162,8 +165,7 @@ def test_a_mistake_in_a_file_is_named_with_its_place_and_what_is_allowed(tmp_pat
 
 def test_more_gpus_than_there_is_room_for_are_refused(tmp_path: Path) -> None:
     many = (
-        DEVICE.replace("5f1ce952", f"{number:08x}").replace("00000000:07", f"{number:08x}:07")
-        for number in range(65)
+        DEVICE.replace("5f1ce952", f"{number:08x}").replace("00000000:07", f"{number:08x}:07") for number in range(65)
     )
     with pytest.raises(UserError, match="65 GPUs; at most 64"):
         load(tmp_path, "".join(many))
@@ -207,7 +209,10 @@ class FakeNvml(SimpleNamespace):
         return unsupported
 
 
-def pretend(monkeypatch: pytest.MonkeyPatch, inventory: Inventory) -> FakeNvml:
+def pretend(
+    monkeypatch: pytest.MonkeyPatch, inventory: Inventory, cuda: tuple[CudaDevice, ...] | None = None
+) -> FakeNvml:
+    """Put the inventory behind NVML; ``cuda`` is what CUDA enumerates, None where it does not answer."""
     devices = inventory.devices
 
     def handle(index: int) -> Any:
@@ -228,21 +233,18 @@ def pretend(monkeypatch: pytest.MonkeyPatch, inventory: Inventory) -> FakeNvml:
         nvmlDeviceGetMemoryInfo=lambda unit: SimpleNamespace(total=unit.memory),
         nvmlDeviceGetMinorNumber=lambda unit: unit.minor,
         nvmlDeviceGetCudaComputeCapability=lambda unit: unit.compute_capability,
-        nvmlDeviceGetNumGpuCores=lambda unit: (
-            unit.multiprocessors * (64 if unit.compute_capability == (8, 0) else 128)
-        ),
+        nvmlDeviceGetNumGpuCores=lambda unit: unit.multiprocessors * (64 if unit.compute_capability == (8, 0) else 128),
         nvmlDeviceGetMaxClockInfo=lambda unit, kind: 1000,
         nvmlDeviceGetComputeMode=lambda unit: 3 if unit.compute_mode == "exclusive-process" else 0,
         nvmlDeviceGetMigMode=lambda unit: (int(unit.mig_enabled), 0),
         nvmlDeviceGetMaxMigDeviceCount=lambda unit: 7,
-        nvmlDeviceGetMigDeviceHandleByIndex=lambda unit, index: (
-            unit.mig[index] if index < len(unit.mig) else None
-        ),
+        nvmlDeviceGetMigDeviceHandleByIndex=lambda unit, index: unit.mig[index] if index < len(unit.mig) else None,
         nvmlDeviceGetGpuInstanceId=lambda unit: unit.gpu_instance,
         nvmlDeviceGetComputeInstanceId=lambda unit: unit.compute_instance,
         nvmlDeviceGetAttributes_v2=lambda unit: SimpleNamespace(multiprocessorCount=unit.multiprocessors),
     )
     monkeypatch.setitem(sys.modules, "pynvml", nvml)
+    monkeypatch.setattr(inventory_nvml, "enumerated", lambda: cuda)
     return nvml
 
 
@@ -263,6 +265,24 @@ def test_the_real_machine_is_described_as_nvml_has_it(monkeypatch: pytest.Monkey
         assert (device.compute_mode, device.mig) == (expected.compute_mode, expected.mig)
 
 
+def as_cuda_has(inventory: Inventory) -> tuple[CudaDevice, ...]:
+    return tuple(
+        CudaDevice(gpu.uuid, gpu.pci_bus_id, gpu.name, gpu.memory, gpu.compute_capability, gpu.multiprocessors)
+        for gpu in inventory.fastest_first
+    )
+
+
+@pytest.mark.parametrize("name", ["mixed4", "sick8"])
+def test_cuda_is_asked_for_what_nvml_does_not_say(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    inventory = Inventory.load(name)
+    pretend(monkeypatch, inventory, as_cuda_has(inventory))
+    real = Inventory.from_nvml()
+    assert [gpu.uuid for gpu in real.fastest_first] == [gpu.uuid for gpu in inventory.fastest_first]
+    for device, expected in zip(real.devices, inventory.devices, strict=True):
+        assert (device.uuid, device.name, device.memory) == (expected.uuid, expected.name, expected.memory)
+        assert device.faults == expected.faults
+
+
 def test_a_gpu_that_nvml_says_nothing_about_keeps_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, Inventory.load("sick8"))
     devices = Inventory.from_nvml().devices
@@ -279,3 +299,24 @@ def test_no_driver_and_no_package_are_explained(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "pynvml", None)
     with pytest.raises(UserError, match="Install nvidia-ml-py"):
         Inventory.from_nvml()
+
+
+ORDER_OF_THE_REAL_MACHINE = """
+from pytest_gpuvisibility import Inventory
+print([gpu.uuid for gpu in Inventory.from_nvml().fastest_first])
+"""
+
+
+@pytest.mark.parametrize("name", ["none", "mixed4", "mig", "sick8", "container"])
+def test_a_program_on_a_simulated_machine_takes_it_for_the_real_one(name: str) -> None:
+    inventory = Inventory.load(name)
+    try:
+        machine = Machine.create(inventory)
+    except NativeLibraryMissing as error:
+        pytest.skip(str(error))
+    with machine:
+        environ = machine.environ({**os.environ, "CUDA_VISIBLE_DEVICES": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"})
+        command = [sys.executable, "-c", ORDER_OF_THE_REAL_MACHINE]
+        asked = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=True)
+        assert asked.stdout == f"{[gpu.uuid for gpu in inventory.fastest_first]}\n"
+        assert list(machine.ledger.records()) == [], "asking is no use of a GPU"
