@@ -231,8 +231,9 @@ class ServerProcess:
         for found in stats:
             self._note(found)
         self._note_ends({found.pid for found in stats}, guard.exits)
-        if self._lacks_workers() and time.monotonic() - self._ports_seen >= PORT_POLL:
-            self._find_workers_by_port()
+        lacking = [group for group in range(self.groups) if not self._has_worker(group)]
+        if lacking and time.monotonic() - self._ports_seen >= PORT_POLL:
+            self._find_workers_by_port(lacking)
         return [self.seen[found.pid] for found in stats]
 
     def _pump(self, timeout: float) -> Guard:
@@ -295,26 +296,27 @@ class ServerProcess:
         taken = {facts.group for facts in self.seen.values() if facts.role == "worker"}
         return next((group for group in range(self.groups) if group not in taken), None)
 
-    def _lacks_workers(self) -> bool:
-        return self.profile.workers.worker is None and any(
-            self._worker(group) is None for group in range(self.groups)
-        )
+    def _has_worker(self, group: int) -> bool:
+        worker = self._worker(group)
+        return worker is not None and worker.alive
 
     def _worker(self, group: int) -> ProcessFacts | None:
         """The living worker of a group, else the last one."""
         of_group = [facts for facts in self.seen.values() if facts.role == "worker" and facts.group == group]
         return max(of_group, key=lambda facts: (facts.alive, facts.start_time), default=None)
 
-    def _find_workers_by_port(self) -> None:
-        """Without a pattern, a worker is the first process that listens on a worker's port; the launcher only
-        if alone.
+    def _find_workers_by_port(self, groups: Sequence[int]) -> None:
+        """Whoever listens on a worker's port is the worker, whatever its arguments say.
+
+        A daemon has its worker's arguments by fork; some servers set none. The launcher counts only if alone.
         """
         self._ports_seen = time.monotonic()
-        owners = self._listeners(self.worker_ports)
-        for group, port in enumerate(self.worker_ports):
-            pids = sorted(owners.get(port, ()), key=lambda pid: (pid == self.pid, self.seen[pid].start_time))
-            if pids:
-                self.seen[pids[0]] = dataclasses.replace(self.seen[pids[0]], role="worker", group=group)
+        owners = self._listeners([self.worker_ports[group] for group in groups])
+        for group in groups:
+            facts = [self.seen[pid] for pid in owners.get(self.worker_ports[group], ())]
+            free = [found for found in facts if found.role != "worker"]
+            for worker in sorted(free, key=lambda found: (found.pid == self.pid, found.start_time))[:1]:
+                self.seen[worker.pid] = dataclasses.replace(worker, role="worker", group=group)
 
     def _listeners(self, ports: Sequence[int]) -> dict[int, list[int]]:
         """Port -> pids of the server's processes that listen there."""

