@@ -67,7 +67,9 @@ def assert_each(fleets: Iterable[Fleet], *assertions: Callable[[Fleet], None]) -
                 found.append(broken)
                 break
     if found:
-        facts = [f"{launch}: {broken.headline}; {'; '.join(rest)}" for broken in found for launch, *rest in [broken.facts]]
+        facts = [
+            f"{launch}: {broken.headline}; {'; '.join(rest)}" for broken in found for launch, *rest in [broken.facts]
+        ]
         raise Violation(found[0].headline, facts)
 
 
@@ -136,7 +138,9 @@ def assert_total_used(fleet: Fleet, gpus: Gpus, count: int) -> None:
     used_by_workers(fleet)
     used = {uuid for process in _suspects(fleet) for uuid in process.uses(fleet.scenario.devices) or ()}
     if len(used) != count:
-        raise violation(fleet, f"uses {len(used)} GPUs where {count} were asked for", _compare(fleet, gpus, fleet.permitted))
+        raise violation(
+            fleet, f"uses {len(used)} GPUs where {count} were asked for", _compare(fleet, gpus, fleet.permitted)
+        )
 
 
 def assert_masks_only_narrow(fleet: Fleet, gpus: Gpus) -> None:
@@ -150,7 +154,8 @@ def assert_masks_only_narrow(fleet: Fleet, gpus: Gpus) -> None:
                 fleet,
                 "gives a process GPUs that its parent does not have",
                 f"{process.role} {process.group if process.group is not None else ''}".rstrip()
-                + f" is shown {gpus.indices(process.shown)} ({process.evidence.value}), its parent {gpus.indices(allowed)}",
+                + f" is shown {gpus.indices(process.shown)} ({process.evidence.value}),"
+                + f" its parent {gpus.indices(allowed)}",
             )
 
 
@@ -164,7 +169,9 @@ def assert_all_gone(fleet: Fleet) -> None:
     """The ending left nothing."""
     if fleet.survivors:
         count = len(fleet.survivors)
-        fact = f"{count} left after {fleet.farewell_seconds:.0f} s: " + "; ".join(name.split(":")[0] for name in fleet.survivors)
+        fact = f"{count} left after {fleet.farewell_seconds:.0f} s: " + "; ".join(
+            name.split(":")[0] for name in fleet.survivors
+        )
         raise violation(fleet, "leaves processes behind", fact)
 
 
@@ -248,7 +255,9 @@ def _all_forbidden(shown: Sequence[str] | None, permitted: set[str]) -> tuple[st
 
 
 def _compare(fleet: Fleet, gpus: Gpus, expected: Iterable[str]) -> str:
-    used = {uuid for process in _suspects(fleet) for uuid in process.uses(fleet.scenario.devices) or process.shown or ()}
+    used = {
+        uuid for process in _suspects(fleet) for uuid in process.uses(fleet.scenario.devices) or process.shown or ()
+    }
     verb = "used" if evidence(fleet) == Evidence.TOUCHED.value else "workers would use"
     return f"permitted {gpus.indices(expected)}, {verb} {gpus.indices(used)} ({evidence(fleet)})"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pytest_gpuvisibility.scenario import Fleet
 from pytest_gpuvisibility.verdicts import MUST, SHOULD, rule
 
@@ -9,7 +11,7 @@ from .expect import assert_admits_a_dead_worker, assert_all_gone, assert_fails_w
 from .launch import Gpus, Launch, mask
 
 
-def masked_pair(launch: Launch, gpus: Gpus, **what: object) -> Fleet:
+def masked_pair(launch: Launch, gpus: Gpus, **what: Any) -> Fleet:
     """Two groups of one on the last two devices."""
     gpus.need(2)
     return launch(visible=mask(gpus.devices[-2:], gpus), groups=2, **what)
@@ -17,7 +19,7 @@ def masked_pair(launch: Launch, gpus: Gpus, **what: object) -> Fleet:
 
 @rule("LIF-001", MUST, sources=["Lightning-AI/LitServe#347", "vllm-project/vllm#57650"])
 def test_a_worker_that_dies_in_setup_is_noticed(launch: Launch, gpus: Gpus) -> None:
-    """When a worker dies while it starts, the server ends with a non-zero exit code or is not ready; it never reports ready.
+    """When a worker dies while it starts, the server ends with a non-zero exit code, or does not report ready.
 
     An orchestrator sends requests to whatever says it is ready. Wait for the children, and hand on their failure.
     """

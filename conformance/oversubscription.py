@@ -68,7 +68,9 @@ def test_oversubscription_does_not_hang(launch: Launch, gpus: Gpus) -> None:
 @rule("OVR-006", SHOULD, sources=["huggingface/trl#3363", "gpustack/gpustack#2501", "vllm-project/vllm-ascend#14628"])
 def test_a_refusal_is_not_a_bare_exception(launch: Launch, gpus: Gpus) -> None:
     """The last line of a refusal is for a person: not IndexError, not "invalid device ordinal"."""
-    refusals = [fleet for fleet in (oversubscribed(launch, gpus), launch(visible="0,99,1", groups=2)) if not fleet.ready]
+    refusals = [
+        fleet for fleet in (oversubscribed(launch, gpus), launch(visible="0,99,1", groups=2)) if not fleet.ready
+    ]
     if not refusals:
         raise NotApplicable("the server refused neither of the two launches, so there is no refusal to read")
     for fleet in refusals:
@@ -77,7 +79,7 @@ def test_a_refusal_is_not_a_bare_exception(launch: Launch, gpus: Gpus) -> None:
 
 @rule("OVR-008", MUST, sources=["eth-sri/lmql#333"])
 def test_a_layout_that_makes_no_sense_is_refused(launch: Launch, gpus: Gpus) -> None:
-    """No groups, no devices, negative groups, no number, half a layout: each ends with a non-zero exit code and says why.
+    """No groups, no devices, negative groups, no number, half a layout: each is refused with a non-zero exit code.
 
     A launcher that starts nothing and reports success is restarted for ever.
     """

@@ -19,8 +19,8 @@ from .launch import Gpus, Launch, mask, uuids
 def test_a_mask_that_does_not_begin_at_0_is_obeyed(launch: Launch, gpus: Gpus) -> None:
     """The workers use the devices of an offset mask, all of them and no other.
 
-    nvidia-smi, NVML and /proc ignore CUDA_VISIBLE_DEVICES: whoever counts devices there and hands out 0, 1, 2 takes other
-    people's GPUs. Start from what CUDA shows to the launcher.
+    nvidia-smi, NVML and /proc ignore CUDA_VISIBLE_DEVICES: whoever counts devices there and hands out 0, 1, 2 takes
+    other people's GPUs. Start from what CUDA shows to the launcher.
     """
     given = gpus.last_half(at_least=2)
     fleet = launch(visible=mask(given, gpus), groups=len(given))
@@ -88,8 +88,8 @@ def test_minus_one_ends_the_list(launch: Launch, gpus: Gpus) -> None:
 def test_a_device_that_is_not_there_ends_the_list(launch: Launch, gpus: Gpus) -> None:
     """In 0,99,1 the list ends at 99: asked for two devices, the server refuses, and touches at most device 0.
 
-    CUDA drops 99 and all that follows without a word. Compare what was asked for with what CUDA shows before planning, and
-    name the entry that CUDA did not take.
+    CUDA drops 99 and all that follows without a word. Compare what was asked for with what CUDA shows before
+    planning, and name the entry that CUDA did not take.
     """
     fleet = launch(visible="0,99,1", groups=2)
     assert_within(fleet, gpus)
@@ -108,8 +108,8 @@ def test_a_mask_of_nothing_but_unknown_devices_hides_every_gpu(launch: Launch, g
 def test_no_process_is_given_more_than_its_parent_has(launch: Launch, gpus: Gpus) -> None:
     """Every process of the server is shown a subset of the devices that its parent is shown.
 
-    A mask replaces its parent's, it does not stack: whoever has 4,5,6,7 and writes 1 for "my second" writes physical 1. Write
-    the parent's own entries, or UUIDs.
+    A mask replaces its parent's, it does not stack: whoever has 4,5,6,7 and writes 1 for "my second" writes physical
+    1. Write the parent's own entries, or UUIDs.
     """
     given = gpus.last_half(at_least=2)
     fleet = launch(visible=mask(given, gpus), groups=len(given))

@@ -75,9 +75,7 @@ class Call:
 
         with (
             _connect(self.url) as plain,
-            connect(
-                self.url, sock=plain, open_timeout=_left(deadline), close_timeout=0.5, compression=None
-            ) as server,
+            connect(self.url, sock=plain, open_timeout=_left(deadline), close_timeout=0.5, compression=None) as server,
         ):
             server.send(self.send)
             text = ""
@@ -91,18 +89,14 @@ class Call:
 
     def _http(self, deadline: float) -> str:
         parts = urllib.parse.urlsplit(self.url)
-        with contextlib.closing(
-            http.client.HTTPConnection(parts.hostname or "localhost", parts.port)
-        ) as server:
+        with contextlib.closing(http.client.HTTPConnection(parts.hostname or "localhost", parts.port)) as server:
             server.sock = _connect(self.url)
             # A read's own time limit starts anew with every byte; this one does not.
             guard = threading.Timer(_left(deadline), _shut, [server.sock])
             guard.daemon = True
             guard.start()
             try:
-                server.request(
-                    self.method, parts._replace(scheme="", netloc="").geturl() or "/", self.body or None
-                )
+                server.request(self.method, parts._replace(scheme="", netloc="").geturl() or "/", self.body or None)
                 answer = server.getresponse()
                 text = answer.read().decode(errors="replace")
             except (OSError, http.client.HTTPException):

@@ -37,8 +37,8 @@ def shipped(name: str, version: str) -> Path | None:
 def load(path: Path, rules: Iterable[str]) -> Mapping[str, Expectation]:
     """The known violations in ``path`` by rule id.
 
-    :raises UserError: the file cannot be read, has a key or a rule (not in ``rules``) that does not exist, or names a rule
-        twice.
+    :raises UserError: the file cannot be read, has a key or a rule (not in ``rules``) that does not exist, or names a
+        rule twice.
     """
     known = set(rules)
     expected: dict[str, Expectation] = {}
@@ -46,7 +46,8 @@ def load(path: Path, rules: Iterable[str]) -> Mapping[str, Expectation]:
         expectation = _expectation(path, entry)
         if expectation.rule not in known:
             raise UserError(
-                f"{path}: there is no rule {expectation.rule!r}. `gpu-visibility rules` lists them; remove or correct the entry."
+                f"{path}: there is no rule {expectation.rule!r}. `gpu-visibility rules` lists them; remove or"
+                " correct the entry."
             )
         if expectation.rule in expected:
             raise UserError(f"{path}: rule {expectation.rule} is listed twice. Keep one entry for each rule.")
@@ -67,8 +68,8 @@ def _entries(path: Path) -> list[Any]:
     unknown = set(data) - {"server", "version", "violation"}
     if unknown or not isinstance(data.get("violation", []), list):
         raise UserError(
-            f"{path}: unknown key {', '.join(sorted(unknown)) or 'violation'}. An expectations file has `server`, `version` and"
-            " any number of [[violation]] tables."
+            f"{path}: unknown key {', '.join(sorted(unknown)) or 'violation'}. An expectations file has `server`,"
+            " `version` and any number of [[violation]] tables."
         )
     entries: list[Any] = data.get("violation", [])
     return entries
@@ -81,6 +82,7 @@ def _expectation(path: Path, entry: Any) -> Expectation:
         or not all(isinstance(value, str) for value in entry.values())
     ):
         raise UserError(
-            f"{path}: [[violation]] has {entry!r}. It needs `rule` and `seen` (what was seen), and may have `issue_url`, all text."
+            f"{path}: [[violation]] has {entry!r}. It needs `rule` and `seen` (what was seen), and may have"
+            " `issue_url`, all text."
         )
     return Expectation(**entry)

@@ -62,9 +62,7 @@ def load(name_or_path: str | os.PathLike[str]) -> Inventory:
     except FileNotFoundError:
         raise UserError(_unknown(text)) from None
     except (OSError, ValueError) as error:  # ValueError: not TOML, not UTF-8, or a NUL in the path
-        raise UserError(
-            f"{text!r} cannot be read as an inventory: {error}. It must be a TOML file."
-        ) from None
+        raise UserError(f"{text!r} cannot be read as an inventory: {error}. It must be a TOML file.") from None
     return _inventory(_Table(data, text, "the file"), "shipped" if shipped else text)
 
 
@@ -72,9 +70,7 @@ def _unknown(text: str) -> str:
     names = Inventory.names()
     close = difflib.get_close_matches(text, names, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
-    return (
-        f"There is no inventory and no file {text!r}.{hint} Give a TOML file, or one of: {', '.join(names)}."
-    )
+    return f"There is no inventory and no file {text!r}.{hint} Give a TOML file, or one of: {', '.join(names)}."
 
 
 def _text(pattern: str, allowed: str) -> Check:
@@ -140,8 +136,7 @@ class _Table:
                 close = difflib.get_close_matches(key, allowed, n=1)
                 hint = f" Did you mean {close[0]}?" if close else ""
                 raise UserError(
-                    f"{self.file}: {self.where} has an unknown key {key!r}.{hint} Known:"
-                    f" {', '.join(allowed)}."
+                    f"{self.file}: {self.where} has an unknown key {key!r}.{hint} Known: {', '.join(allowed)}."
                 )
 
     def get(self, key: str, check: Check, default: Any = _REQUIRED) -> Any:

@@ -121,9 +121,7 @@ def read(tokens: Sequence[str] | None, machine: Machine, answers: Answers | None
             break
         for unit in step.units:
             before = named_at.setdefault(unit.uuid, position)
-            row = before != position and _repetition(
-                text, tokens[before], read_token is _read_ordinal, answers
-            )
+            row = before != position and _repetition(text, tokens[before], read_token is _read_ordinal, answers)
             if row:
                 steps[-1] = Step(step.units, row)
                 return Reading((), steps, True)
@@ -131,9 +129,7 @@ def read(tokens: Sequence[str] | None, machine: Machine, answers: Answers | None
     return Reading(_limited(tuple(shown), machine, answers), steps, False)
 
 
-def _ask_whether_repetitions_come_first(
-    tokens: Sequence[str], shown: list[AnyDevice], answers: Answers
-) -> None:
+def _ask_whether_repetitions_come_first(tokens: Sequence[str], shown: list[AnyDevice], answers: Answers) -> None:
     """Row 11: a reader may look for repeated numbers before it looks whether there are so many devices."""
     if shown and _repeats_a_number(tokens) and answers.choose("11"):
         shown.clear()

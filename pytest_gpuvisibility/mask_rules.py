@@ -70,13 +70,11 @@ SOURCES = {
         " https://docs.nvidia.com/cuda/cuda-programming-guide/05-appendices/environment-variables.html"
     ),
     "mig-guide": (
-        "MIG User Guide, device names,"
-        " https://docs.nvidia.com/datacenter/tesla/mig-user-guide/mig-device-names.html"
+        "MIG User Guide, device names, https://docs.nvidia.com/datacenter/tesla/mig-user-guide/mig-device-names.html"
     ),
     "mps": "Multi-Process Service, https://docs.nvidia.com/deploy/topics/topic_5_2_1.html",
     "pytorch-92315": (
-        "https://github.com/pytorch/pytorch/pull/92315: a parser meant to match driver 525.60.13, with"
-        " posted runs"
+        "https://github.com/pytorch/pytorch/pull/92315: a parser meant to match driver 525.60.13, with posted runs"
     ),
     "pytorch-tests": "PyTorch, test/test_cuda*.py, TestVisibleDeviceParses",
     "pytorch": "PyTorch 2.13.0, torch/cuda/__init__.py",
@@ -190,10 +188,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "9",
         "the same ordinal twice",
-        (
-            "No device at all: neither the repetition alone is dropped, nor what follows it. Error 100 is"
-            " assumed."
-        ),
+        ("No device at all: neither the repetition alone is dropped, nor what follows it. Error 100 is assumed."),
         (IMPL,),
         ("pytorch-tests", "nvitop"),
         examples=(Example("0,1,0", "a100x4", ()), Example("0,0", "a100x4", ())),
@@ -280,10 +275,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "17",
         "leading zeros, `01`",
-        (
-            "Decimal in every re-implementation. Were the number base 0, as C's strtoul offers, `010` would"
-            " be octal."
-        ),
+        ("Decimal in every re-implementation. Were the number base 0, as C's strtoul offers, `010` would be octal."),
         (IMPL, UNK),
         ("pytorch", "nvitop"),
         settled=False,
@@ -299,10 +291,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "18",
         "hexadecimal, `0x1`",
-        (
-            "GPU 0 where numbers are decimal and the rest is ignored (PyTorch, nvitop); GPU 1 were the"
-            " number base 0."
-        ),
+        ("GPU 0 where numbers are decimal and the rest is ignored (PyTorch, nvitop); GPU 1 were the number base 0."),
         (UNK,),
         ("pytorch", "nvitop"),
         settled=False,
@@ -311,10 +300,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "19",
         "not a number, `gpu1`",
-        (
-            "Ends the list, as every invalid token: it and everything after it are hidden, what came before"
-            " stays."
-        ),
+        ("Ends the list, as every invalid token: it and everything after it are hidden, what came before stays."),
         (IMPL,),
         ("pytorch-tests",),
         examples=(
@@ -351,10 +337,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "22",
         "`NoDevFiles`",
-        (
-            "No meaning to CUDA: as row 19, no device. Older versions of Slurm write it when a job was given"
-            " no GPU."
-        ),
+        ("No meaning to CUDA: as row 19, no device. Older versions of Slurm write it when a job was given no GPU."),
         (SRC, IMPL),
         ("slurm", "ray"),
         examples=(Example("NoDevFiles", "a100x4", ()),),
@@ -437,10 +420,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "25e",
         "`GPU-` alone",
-        (
-            "With one GPU it is a unique beginning (PyTorch), or no UUID at all; with several it is"
-            " ambiguous (row 25b)."
-        ),
+        ("With one GPU it is a unique beginning (PyTorch), or no UUID at all; with several it is ambiguous (row 25b)."),
         (UNK,),
         ("pytorch",),
         settled=False,
@@ -449,10 +429,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "25f",
         "a UUID without `GPU-`",
-        (
-            "Not a UUID to CUDA. Its leading digits make an ordinal (PyTorch), or it is no number at all"
-            " (nvitop)."
-        ),
+        ("Not a UUID to CUDA. Its leading digits make an ordinal (PyTorch), or it is no number at all (nvitop)."),
         (INF,),
         ("mps", "pytorch", "nvitop"),
         settled=False,
@@ -465,10 +442,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "25g",
         "a UUID in upper case, or `gpu-`",
-        (
-            "Vendors print lower case, and PyTorch and nvitop compare letter by letter; other tools of"
-            " NVIDIA's do not."
-        ),
+        ("Vendors print lower case, and PyTorch and nvitop compare letter by letter; other tools of NVIDIA's do not."),
         (UNK,),
         ("pytorch", "nvitop", "toolkit"),
         settled=False,
@@ -708,10 +682,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "42",
         "what does stack",
-        (
-            "Device nodes of a container or a cgroup; an MPS server's mask, whose clients count from 0 or"
-            " use UUIDs."
-        ),
+        ("Device nodes of a container or a cgroup; an MPS server's mask, whose clients count from 0 or use UUIDs."),
         (DOC, SRC),
         ("mps", "rocm"),
     ),

@@ -14,12 +14,28 @@ __all__ = ["gpu_inventory", "gpu_visibility"]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("gpu-visibility", "GPU visibility")
-    _option(group, parser, "--gpu-visibility", "DEVICES", "Run under this mask, within the caller's own: ordinals, UUIDs, all, none")
     _option(
-        group, parser, "--gpu-inventory", "NAME|FILE|real", "Machine to run on (default: real where it has GPUs, else simulated a100x8)"
+        group,
+        parser,
+        "--gpu-visibility",
+        "DEVICES",
+        "Run under this mask, within the caller's own: ordinals, UUIDs, all, none",
+    )
+    _option(
+        group,
+        parser,
+        "--gpu-inventory",
+        "NAME|FILE|real",
+        "Machine to run on (default: real where it has GPUs, else simulated a100x8)",
     )
     _option(group, parser, "--gpu-server", "NAME|FILE", "Server that the conformance suite judges")
-    _option(group, parser, "--gpu-expect", "FILE|none", "Known violations, strict (default: those shipped for the server's version)")
+    _option(
+        group,
+        parser,
+        "--gpu-expect",
+        "FILE|none",
+        "Known violations, strict (default: those shipped for the server's version)",
+    )
     help = "Only the conformance rules that match (repeatable)"
     group.addoption("--gpu-rule", metavar="GLOB", action="append", default=[], help=help)
     help = "Write the conformance report to this .json file (repeatable)"

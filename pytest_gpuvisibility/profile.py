@@ -191,9 +191,7 @@ class Profile:
         """How many consecutive ports a launch uses; at least one."""
         known = {"groups": max(groups, 0), "devices": max(devices, 0)}
         terms = self.server.ports.replace(" ", "").split("+")
-        amounts = (
-            [known[name] if name in known else int(name) for name in term.split("*")] for term in terms
-        )
+        amounts = ([known[name] if name in known else int(name) for name in term.split("*")] for term in terms)
         return max(1, sum(map(math.prod, amounts)))
 
     def worker_port(self, group: int, port: int) -> int:
@@ -264,11 +262,7 @@ def _find(name_or_path: str | Path) -> Path:
     raise UserError(
         f"There is no server profile {text!r}: it is neither one that ships ({', '.join(names())}) nor a"
         " file."
-        + (
-            f" Did you mean {nearest[0]!r}?"
-            if nearest
-            else " Name one of these, or the path of a profile's TOML file."
-        )
+        + (f" Did you mean {nearest[0]!r}?" if nearest else " Name one of these, or the path of a profile's TOML file.")
     )
 
 
@@ -294,11 +288,7 @@ def version(profile: Profile, environ: Mapping[str, str] | None = None) -> str:
 
     :raises UserError: it is not installed, fails, takes longer than a minute, or names no version.
     """
-    environ = {
-        name: value
-        for name, value in (environ or os.environ).items()
-        if not HARNESS_VARIABLES.fullmatch(name)
-    }
+    environ = {name: value for name, value in (environ or os.environ).items() if not HARNESS_VARIABLES.fullmatch(name)}
     values = {**profile.server.values, "python": sys.executable, "here": str(profile.path.parent)}
     command = [fill(word, values) for word in profile.product.version_command]
     said = f"`{' '.join(command)}` ([product].version_command of {profile.path})"
@@ -313,17 +303,14 @@ def version(profile: Profile, environ: Mapping[str, str] | None = None) -> str:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise UserError(
-            f"{said} did not end within {VERSION_LIMIT:g} s. Run it by hand to see why."
-        ) from None
+        raise UserError(f"{said} did not end within {VERSION_LIMIT:g} s. Run it by hand to see why.") from None
     except OSError as error:
         raise UserError(f"{said} cannot be run: {error.strerror}.") from None
     output = done.stdout.decode(errors="replace").strip()
     if done.returncode != 0:
         last = output.splitlines()[-1] if output else "nothing"
         raise UserError(
-            f"{said} failed with exit code {done.returncode}; it last wrote: {last[:300]}. Run it by hand to"
-            " see why."
+            f"{said} failed with exit code {done.returncode}; it last wrote: {last[:300]}. Run it by hand to see why."
         )
     match = profile.product.version.search(output)
     if match is None:
@@ -364,9 +351,7 @@ class _Reader:
         table = dict(self.table(table, "server"))
         parts = {
             "ready": self.read(Ready, table.pop("ready", {}), "server.ready"),
-            "request": self.read(Request, table.pop("request"), "server.request")
-            if "request" in table
-            else None,
+            "request": self.read(Request, table.pop("request"), "server.request") if "request" in table else None,
         }
         server: Server = self.read(Server, table, "server", parts)
         self.check_server(server)
@@ -386,9 +371,7 @@ class _Reader:
                 f"[server].stop = {server.stop!r} is no signal",
                 "Use the name of one, such as SIGINT or SIGTERM.",
             )
-        if not re.fullmatch(
-            r"(groups|devices|\d+)([+*](groups|devices|\d+))*", server.ports.replace(" ", "")
-        ):
+        if not re.fullmatch(r"(groups|devices|\d+)([+*](groups|devices|\d+))*", server.ports.replace(" ", "")):
             self.fail(
                 f"[server].ports = {server.ports!r} is no sum or product of `groups`, `devices` and numbers",
                 'Write how many consecutive ports a launch uses, such as "groups+1".',
@@ -398,9 +381,7 @@ class _Reader:
                 self.fail(f"[server].env sets {name}, which belongs to the scenarios", "Remove it.")
         for name in server.values:
             if name in ("groups", "devices", "port", "host", "python", "here", "worker_port", "group"):
-                self.fail(
-                    f"[server].values sets {name}, which every launch sets itself", "Choose another name."
-                )
+                self.fail(f"[server].values sets {name}, which every launch sets itself", "Choose another name.")
 
     def check_ready(self, ready: Ready) -> None:
         self.check_choice(ready.kind, READY_KINDS, "server.ready.kind")
@@ -410,9 +391,7 @@ class _Reader:
                 'ready = {kind = "http", url = "http://localhost:{port}/health"}.',
             )
         if ready.kind == "log" and not ready.expect.pattern:
-            self.fail(
-                "[server.ready].expect is missing", 'ready = {kind = "log", expect = "regular expression"}.'
-            )
+            self.fail("[server.ready].expect is missing", 'ready = {kind = "log", expect = "regular expression"}.')
 
     def check_request(self, request: Request) -> None:
         self.check_choice(request.kind, REQUEST_KINDS, "server.request.kind")
@@ -453,9 +432,7 @@ class _Reader:
                 )
         return found
 
-    def read(
-        self, kind: Callable[..., T], table: Any, where: str, given: Mapping[str, Any] | None = None
-    ) -> T:
+    def read(self, kind: Callable[..., T], table: Any, where: str, given: Mapping[str, Any] | None = None) -> T:
         """An instance of ``kind`` from a table of the same keys; ``given`` are fields already read."""
         given = given or {}
         fields = {entry.name: entry for entry in dataclasses.fields(kind)}  # type: ignore[arg-type]
@@ -464,10 +441,7 @@ class _Reader:
             required = entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
             if required and name not in table and name not in given:
                 self.fail(f"[{where}].{name} is missing", "See the README for what each key means.")
-        values = {
-            name: self.value(value, str(fields[name].type), f"{where}.{name}")
-            for name, value in table.items()
-        }
+        values = {name: self.value(value, str(fields[name].type), f"{where}.{name}") for name, value in table.items()}
         return kind(**values, **given)
 
     def value(self, value: Any, kind: str, where: str) -> Any:
@@ -482,17 +456,9 @@ class _Reader:
             return float(value)
         if kind.startswith("re.Pattern") and isinstance(value, str):
             return self.pattern(value, where)
-        if (
-            kind == "tuple[str, ...]"
-            and isinstance(value, list)
-            and all(isinstance(word, str) for word in value)
-        ):
+        if kind == "tuple[str, ...]" and isinstance(value, list) and all(isinstance(word, str) for word in value):
             return tuple(value)
-        if (
-            kind == "Mapping[str, str]"
-            and isinstance(value, dict)
-            and all(isinstance(v, str) for v in value.values())
-        ):
+        if kind == "Mapping[str, str]" and isinstance(value, dict) and all(isinstance(v, str) for v in value.values()):
             return dict(value)
         wanted = {
             "str": "a string",
@@ -510,9 +476,7 @@ class _Reader:
         try:
             return re.compile(value)
         except re.error as error:
-            self.fail(
-                f"{where} = {value!r} is not a regular expression: {error}", "Correct it; see Python's `re`."
-            )
+            self.fail(f"{where} = {value!r} is not a regular expression: {error}", "Correct it; see Python's `re`.")
 
     def table(self, value: Any, where: str) -> dict[str, Any]:
         if not isinstance(value, dict):

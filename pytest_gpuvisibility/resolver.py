@@ -296,9 +296,7 @@ def _explained(reading: Reading, tokens: list[str]) -> Iterator[Token]:
         elif units is None:
             yield Token(text, position, "ends", row, reason)
         elif ordinals:
-            yield Token(
-                text, position, "visible", row, reason, tuple(reading.devices[i] for i in ordinals), ordinals
-            )
+            yield Token(text, position, "visible", row, reason, tuple(reading.devices[i] for i in ordinals), ordinals)
         elif units:
             row = _row_of_unshown(units[0], reading.devices)
             yield Token(text, position, "hidden", row, REASONS[row])

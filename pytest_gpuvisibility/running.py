@@ -38,7 +38,9 @@ def run_program(
     :raises UserError: the ledger cannot be kept at ``audit``.
     """
     if audit is not None and not audit.absolute().parent.is_dir():
-        raise UserError(f"--audit={audit}: there is no directory {audit.absolute().parent}. Create it, or write elsewhere.")
+        raise UserError(
+            f"--audit={audit}: there is no directory {audit.absolute().parent}. Create it, or write elsewhere."
+        )
     with SessionDirectory() as room, Machine.create(inventory, room.path / "machine", launch=launch) as machine:
         environ = machine.environ(os.environ)
         if visible is not None:
@@ -90,10 +92,15 @@ def touch_table(records: Sequence[LedgerRecord], inventory: Inventory) -> list[s
         touched = dict.fromkeys(names.get(record.touched, record.touched) for record in found if record.touched)
         mask = found[0].cuda_visible_devices
         shown = "unset" if mask is None else f'"{mask}"'
-        lines.append(f"  {pid:>8}  {Path(found[0].argv0).name:<16} CUDA_VISIBLE_DEVICES {shown:<12} touched {', '.join(touched) or 'nothing'}")
+        lines.append(
+            f"  {pid:>8}  {Path(found[0].argv0).name:<16} CUDA_VISIBLE_DEVICES {shown:<12}"
+            f" touched {', '.join(touched) or 'nothing'}"
+        )
         refused = dict.fromkeys(record.function for record in found if record.event == "refused" and record.function)
         if "cuGetExportTable" in refused:
-            lines.append("            uses the static CUDA runtime, which cannot be simulated: link it with -cudart shared")
+            lines.append(
+                "            uses the static CUDA runtime, which cannot be simulated: link it with -cudart shared"
+            )
     return lines
 
 

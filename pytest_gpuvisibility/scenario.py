@@ -1,8 +1,8 @@
 """One launch of the server under test, observed to its end, and judged by any number of rules.
 
-A :class:`Scenario` says what to launch and what to do to it; a :class:`Fleet` is what was seen, as plain data. Scenarios
-are launched once a session: the first test that asks launches, the others read its record, in whichever pytest-xdist
-worker they run.
+A :class:`Scenario` says what to launch and what to do to it; a :class:`Fleet` is what was seen, as plain data.
+Scenarios are launched once a session: the first test that asks launches, the others read its record, in whichever
+pytest-xdist worker they run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .inventory import Device, Inventory
+from .inventory import Device, Inventory, MigDevice
 from .processes import ProcessFacts
 from .profile import Profile
 from .resolver import resolve
@@ -123,8 +123,8 @@ class Fleet:
 
     ``outcome`` is ``ready`` (every worker answered a request), ``exited`` (the launcher ended first) or ``timeout``;
     ``seconds`` is how long that took. ``exit_code`` is the launcher's, negative for a signal, None while it runs:
-    ``exit_code`` at that moment and ``final_exit_code`` after the ending. ``survivors`` describes the processes and ports
-    that were still there when the ending's deadline had passed.
+    ``exit_code`` at that moment and ``final_exit_code`` after the ending. ``survivors`` describes the processes and
+    ports that were still there when the ending's deadline had passed.
     """
 
     scenario: Scenario
@@ -241,7 +241,7 @@ def _observe(
     server: ServerProcess,
     witness: Witness,
     environ: dict[str, str],
-    permitted: Iterable[Device],
+    permitted: Iterable[Device | MigDevice],
 ) -> Fleet:
     began = time.time()
     server.start(groups=scenario.groups, devices=scenario.devices, environ=environ, layout=scenario.layout)
@@ -312,11 +312,10 @@ def _records(seen: Iterable[ProcessFacts], witness: Witness) -> tuple[ProcessRec
     suspects = [Suspect(facts.pid, facts.start_time, facts.environ) for facts in seen]
     accounts = witness.accounts(suspects)
     known = [
-        _record(accounts[facts.pid], facts.pid, facts.ppid, facts.role, facts.group, tuple(facts.argv)) for facts in seen
+        _record(accounts[facts.pid], facts.pid, facts.ppid, facts.role, facts.group, tuple(facts.argv))
+        for facts in seen
     ]
-    strangers = [
-        _record(account, pid, 0, "other", None, ()) for pid, account in witness.strangers(suspects).items()
-    ]
+    strangers = [_record(account, pid, 0, "other", None, ()) for pid, account in witness.strangers(suspects).items()]
     return tuple(known + strangers)
 
 

@@ -1,7 +1,7 @@
 """Which machine and which of its devices a pytest session runs on, and the environment that says so.
 
-Applied once, in the process that the user started, before any conftest is imported; pytest-xdist workers inherit the result.
-Whatever is changed in ``os.environ`` is changed back by :meth:`Selection.undo`.
+Applied once, in the process that the user started, before any conftest is imported; pytest-xdist workers inherit the
+result. Whatever is changed in ``os.environ`` is changed back by :meth:`Selection.undo`.
 """
 
 from __future__ import annotations
@@ -140,7 +140,8 @@ def narrowed(setting: Setting, outer: Visibility, inventory: Inventory, kind: st
     for position in positions:
         if positions.count(position) > 1:
             raise UserError(
-                f"{setting} names device {position} twice. CUDA shows no device at all under such a mask; name each once."
+                f"{setting} names device {position} twice. CUDA shows no device at all under such a mask;"
+                " name each once."
             )
     return narrow(outer, positions)
 
@@ -161,7 +162,11 @@ def _not_there(token: str, setting: Setting, outer: Visibility, inventory: Inven
     mask = os.environ.get(MASK)
     state = "there" if mask is None else f"permitted by CUDA_VISIBLE_DEVICES={mask}"
     use = [f"ordinals 0-{count - 1}" if count > 1 else "ordinal 0"] if count else []
-    use.append(f"a UUID from `gpu-visibility inventories {inventory.name}`" if kind == "simulated" else "a UUID from `nvidia-smi -L`")
+    use.append(
+        f"a UUID from `gpu-visibility inventories {inventory.name}`"
+        if kind == "simulated"
+        else "a UUID from `nvidia-smi -L`"
+    )
     if kind == "simulated" and mask is None:
         use.append("a larger inventory such as --gpu-inventory=a100x8")
     return (

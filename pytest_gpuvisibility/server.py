@@ -60,9 +60,7 @@ class ServerProcess:
     that was seen between fork and exec, and never after, keeps its parent's arguments.
     """
 
-    def __init__(
-        self, profile: Profile, *, directory: Path | None = None, also_remove: Sequence[Path] = ()
-    ) -> None:
+    def __init__(self, profile: Profile, *, directory: Path | None = None, also_remove: Sequence[Path] = ()) -> None:
         self.profile = profile
         self.directory = directory
         self.also_remove = tuple(also_remove)
@@ -225,9 +223,7 @@ class ServerProcess:
 
     def _look(self, members: Callable[[int], list[int]]) -> list[ProcessFacts]:
         guard = self._pump(0)
-        stats = [
-            found for pid in members(guard.pid) if (found := processes.stat(pid)) is not None and found.alive
-        ]
+        stats = [found for pid in members(guard.pid) if (found := processes.stat(pid)) is not None and found.alive]
         for found in stats:
             self._note(found)
         self._note_ends({found.pid for found in stats}, guard.exits)
@@ -363,19 +359,14 @@ class ServerProcess:
         if self.groups < 1:
             return [self.answers_front]
         if ready.kind == "tcp":
-            return [
-                functools.partial(client.accepts, port, self.profile.server.host)
-                for port in self.worker_ports
-            ]
+            return [functools.partial(client.accepts, port, self.profile.server.host) for port in self.worker_ports]
         if ready.kind == "http":
             return [self._knock(call, self.port) for call in self._health_calls()]
         return [self._knock(self._call(group), self.worker_ports[group]) for group in range(self.groups)]
 
     def _health_calls(self) -> list[Call]:
         ready = self.profile.server.ready
-        groups = (
-            {"group": str(group), "worker_port": str(port)} for group, port in enumerate(self.worker_ports)
-        )
+        groups = ({"group": str(group), "worker_port": str(port)} for group, port in enumerate(self.worker_ports))
         urls = dict.fromkeys(fill(ready.url, {**self._values, **group}) for group in groups)
         return [Call("http", ready.expect, ready.deadline, url) for url in urls]
 
@@ -441,9 +432,7 @@ class ServerProcess:
         return []
 
     def _with_ports(self, survivors: list[ProcessFacts]) -> list[ProcessFacts]:
-        owners = self._listeners(
-            range(self.port, self.port + self.profile.port_count(self.groups, self.devices))
-        )
+        owners = self._listeners(range(self.port, self.port + self.profile.port_count(self.groups, self.devices)))
         for facts in survivors:
             held = tuple(port for port, pids in owners.items() if facts.pid in pids)
             self.seen[facts.pid] = dataclasses.replace(facts, ports=held)

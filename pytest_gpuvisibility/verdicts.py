@@ -1,7 +1,7 @@
 """What a rule is, and what can be said of a server that was judged by it.
 
-No pytest here: a rule is a function that carries a :class:`Rule`, and it speaks by returning (pass) or by raising one of
-the exceptions below. Whatever else it raises is a failure of the harness, never of the server.
+No pytest here: a rule is a function that carries a :class:`Rule`, and it speaks by returning (pass) or by raising one
+of the exceptions below. Whatever else it raises is a failure of the harness, never of the server.
 """
 
 from __future__ import annotations
@@ -105,8 +105,8 @@ def rule_of(function: object) -> Rule | None:
 class RuleResult:
     """The verdict of one rule, as plain data that travels between processes.
 
-    ``headline`` and ``facts`` are those of the :class:`Violation`, or the reason of any other verdict that is not a pass;
-    ``scenarios`` are the keys of the launches it rests on.
+    ``headline`` and ``facts`` are those of the :class:`Violation`, or the reason of any other verdict that is not a
+    pass; ``scenarios`` are the keys of the launches it rests on.
     """
 
     rule: Rule

@@ -1,6 +1,7 @@
 """Which process touched which device, and how we know.
 
-Two strengths of evidence, never mixed up: **touched** (the driver saw the process open a context or allocate memory) and
+Two strengths of evidence, never mixed up: **touched** (the driver saw the process open a context or allocate memory)
+and
 **probed** (the process never initialised the driver; asked from a program started with the same environment, the driver
 shows these devices). The environment variable alone proves nothing.
 """
@@ -32,9 +33,9 @@ class Evidence(str, enum.Enum):
 class Account:
     """What a witness says of one process. Devices are UUIDs.
 
-    ``touched``: in the order of first use. ``shown``: what CUDA showed the process, or would show it, in CUDA's order;
-    None where nobody knows. ``visible`` and ``device_order``: the two variables as the driver read them, or as they stood
-    when the program was started.
+    ``touched``: in the order of first use. ``shown``: what CUDA showed the process, or would show it, in CUDA's
+    order; None where nobody knows. ``visible`` and ``device_order``: the two variables as the driver read them, or as
+    they stood when the program was started.
     """
 
     evidence: Evidence
@@ -72,7 +73,9 @@ class LedgerWitness:
     def accounts(self, suspects: Iterable[Suspect]) -> dict[int, Account]:
         records = self._records()
         return {
-            suspect.pid: _from_records(found) if (found := records.get((suspect.pid, suspect.start))) else self._probe(suspect)
+            suspect.pid: _from_records(found)
+            if (found := records.get((suspect.pid, suspect.start)))
+            else self._probe(suspect)
             for suspect in suspects
         }
 

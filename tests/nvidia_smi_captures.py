@@ -29,9 +29,7 @@ class Capture:
     def load(cls, name: str) -> Capture:
         text = (DIRECTORY / f"{name}.txt").read_text(encoding="utf-8")
         parts = re.split(r"^#{80}\n# (\w+ :: .+)\n(?:# \$ .*\n)?#{80}\n", text, flags=re.M)
-        return cls(
-            {heading: body.rstrip("\n") for heading, body in zip(parts[1::2], parts[2::2], strict=True)}
-        )
+        return cls({heading: body.rstrip("\n") for heading, body in zip(parts[1::2], parts[2::2], strict=True)})
 
     def __getitem__(self, heading: str) -> str:
         found = [body for name, body in self.sections.items() if name.startswith(heading)]
@@ -77,9 +75,7 @@ class Capture:
         )
 
     def _slices(self, name: str, uuid: str) -> list[MigDevice]:
-        profiles = re.findall(
-            r"^  MIG (\S+) +Device +\d+: \(UUID: (\S+)\)", self["capabilities :: list"], flags=re.M
-        )
+        profiles = re.findall(r"^  MIG (\S+) +Device +\d+: \(UUID: (\S+)\)", self["capabilities :: list"], flags=re.M)
         rows = re.findall(
             r"^\| +0 +(\d+) +(\d+) +\d+  \| +\d+MiB / *(\d+)MiB +\| *(\d+) ",
             "\n".join(self.table()),

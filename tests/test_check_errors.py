@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
-
 from twin_runs import check, profile_of
 
 

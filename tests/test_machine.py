@@ -263,9 +263,7 @@ def install(monkeypatch: pytest.MonkeyPatch, root: Path, *files: str) -> None:
 
 def test_an_installation_without_a_compiler_says_so(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, elsewhere / "site-packages", "pytest_gpuvisibility/native/NOT_BUILT")
-    with pytest.raises(
-        NativeLibraryMissing, match=r"not part of this installation.*: no C compiler was found"
-    ):
+    with pytest.raises(NativeLibraryMissing, match=r"not part of this installation.*: no C compiler was found"):
         Machine.create(Inventory.load("a100x1"))
 
 

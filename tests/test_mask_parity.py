@@ -78,10 +78,7 @@ def vocabulary(inventory: Inventory) -> list[str]:
     uuids = [unit.uuid for unit in inventory.units]
     parts = [uuid[:length] for uuid in uuids for length in (8, 9, 13, len(uuid) - 1)]
     legacy = [
-        f"MIG-{gpu.uuid[:cut]}/{place}"
-        for gpu in inventory.devices
-        for cut in (9, 40)
-        for place in ("1/0", "2/0", "9")
+        f"MIG-{gpu.uuid[:cut]}/{place}" for gpu in inventory.devices for cut in (9, 40) for place in ("1/0", "2/0", "9")
     ]
     return NUMBERS + WORDS + uuids * 3 + parts + legacy + [uuid.upper() for uuid in uuids]
 

@@ -19,9 +19,7 @@ SAID_WITHOUT_A_MASK = {"32a", "38", "39", "40", "41", "42", "44"}
 
 def labels(outcome: Units) -> tuple[str, ...]:
     return tuple(
-        str(unit.index)
-        if isinstance(unit, Device)
-        else f"{unit.index}/{unit.gpu_instance}/{unit.compute_instance}"
+        str(unit.index) if isinstance(unit, Device) else f"{unit.index}/{unit.gpu_instance}/{unit.compute_instance}"
         for unit in outcome
     )
 
@@ -32,9 +30,7 @@ def resolved(example: Example) -> Visibility:
     return resolve(value, inventory, device_order=example.order, driver=example.driver)
 
 
-@pytest.mark.parametrize(
-    ("row", "example"), EXAMPLES, ids=[f"{row}-{example.mask!s:.20}" for row, example in EXAMPLES]
-)
+@pytest.mark.parametrize(("row", "example"), EXAMPLES, ids=[f"{row}-{example.mask!s:.20}" for row, example in EXAMPLES])
 def test_every_example_of_every_row_holds(row: str, example: Example) -> None:
     visibility = resolved(example)
     assert labels(visibility.devices) == example.expect
@@ -49,9 +45,7 @@ def test_every_row_that_speaks_of_a_mask_has_an_example() -> None:
 
 
 def test_only_rows_that_are_open_have_examples_with_several_outcomes() -> None:
-    assert [
-        rule.row for rule in RULES if rule.settled and any(example.also for example in rule.examples)
-    ] == []
+    assert [rule.row for rule in RULES if rule.settled and any(example.also for example in rule.examples)] == []
 
 
 def test_rows_are_unique_and_name_sources_that_exist() -> None:

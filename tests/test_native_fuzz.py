@@ -42,12 +42,8 @@ def fuzz_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
-def test_masks_state_and_ledger_survive_random_input_and_sudden_death(
-    fuzz_program: Path, tmp_path: Path
-) -> None:
-    run = subprocess.run(
-        [str(fuzz_program), str(tmp_path), "20000"], capture_output=True, text=True, timeout=300
-    )
+def test_masks_state_and_ledger_survive_random_input_and_sudden_death(fuzz_program: Path, tmp_path: Path) -> None:
+    run = subprocess.run([str(fuzz_program), str(tmp_path), "20000"], capture_output=True, text=True, timeout=300)
     assert (run.returncode, run.stderr) == (0, "")
     # The killed children's slots were used again: there was never more than one child.
     assert int(run.stdout.split()[0]) <= 2

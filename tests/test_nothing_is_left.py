@@ -46,7 +46,9 @@ def mark() -> str:
 
 @pytest.fixture
 def profile(tmp_path: Path, mark: str) -> Path:
-    return profile_of("none", tmp_path, **{"\n[server.values]": f'\n[server.env]\nTWIN_MARK = "{mark}"\n[server.values]'})
+    return profile_of(
+        "none", tmp_path, **{"\n[server.values]": f'\n[server.env]\nTWIN_MARK = "{mark}"\n[server.values]'}
+    )
 
 
 def start(profile: Path) -> subprocess.Popen[bytes]:

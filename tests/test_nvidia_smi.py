@@ -173,9 +173,7 @@ def test_a_process_of_a_slice_is_listed_as_on_the_real_machine() -> None:
 
 @on("mixed4")
 def test_it_shows_every_gpu_whatever_the_mask(machine: Machine) -> None:
-    expected = [
-        f"GPU {device.index}: {device.name} (UUID: {device.uuid})" for device in machine.inventory.devices
-    ]
+    expected = [f"GPU {device.index}: {device.name} (UUID: {device.uuid})" for device in machine.inventory.devices]
     assert smi(machine, "-L", CUDA_VISIBLE_DEVICES="2").splitlines() == expected
     assert smi(machine, "--list-gpus", CUDA_VISIBLE_DEVICES="").splitlines() == expected
 
@@ -288,9 +286,7 @@ def test_the_topology_has_a_row_and_a_column_for_every_gpu(machine: Machine) -> 
     lines = smi(machine, "topo", "-m").splitlines()
     assert re.findall(r"GPU\d", lines[0]) == ["GPU0", "GPU1", "GPU2", "GPU3"]
     levels = [line.split("\t")[:5] for line in lines[1:5]]
-    assert levels == [
-        [f"GPU{row}", *(" X " if row == column else "NODE" for column in range(4))] for row in range(4)
-    ]
+    assert levels == [[f"GPU{row}", *(" X " if row == column else "NODE" for column in range(4))] for row in range(4)]
 
 
 def test_output_can_go_to_a_file(machine: Machine, tmp_path: Path) -> None:

@@ -51,7 +51,10 @@ def test_the_mask_is_there_before_any_conftest(pytester: pytest.Pytester) -> Non
 def test_the_header_says_what_and_where_from(show_mask: pytest.Pytester) -> None:
     result = show_mask.runpytest_subprocess("--gpu-visibility=0,2", "--gpu-inventory=a100x8")
     result.stdout.fnmatch_lines(
-        ["gpu-visibility: 0,2 (from --gpu-visibility) -> GPU 0 A100 GPU-*, GPU 2 A100 GPU-*; inventory a100x8 (simulated)"]
+        [
+            "gpu-visibility: 0,2 (from --gpu-visibility) -> GPU 0 A100 GPU-*, GPU 2 A100 GPU-*;"
+            " inventory a100x8 (simulated)"
+        ]
     )
 
 
@@ -94,7 +97,7 @@ def test_a_device_that_is_not_permitted_is_a_usage_error(
     result.stderr.fnmatch_lines(["*asks for device 2, but only 0-1 are permitted by CUDA_VISIBLE_DEVICES=2,3*"])
 
 
-@pytest.mark.parametrize("bad", ["0,0", "-1", "0x1", "GPU-ffff", "١", "0,,1"])
+@pytest.mark.parametrize("bad", ["0,0", "-1", "0x1", "GPU-ffff", "\u0661", "0,,1"])
 def test_what_cuda_would_read_otherwise_is_a_usage_error(show_mask: pytest.Pytester, bad: str) -> None:
     result = show_mask.runpytest_subprocess(f"--gpu-visibility={bad}", "--gpu-inventory=a100x4")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -153,7 +156,8 @@ def test_this_process_finds_the_machine_too(pytester: pytest.Pytester) -> None:
 
         def test_nvml(gpu_inventory):
             pynvml.nvmlInit()
-            uuids = [pynvml.nvmlDeviceGetUUID(pynvml.nvmlDeviceGetHandleByIndex(i)) for i in range(pynvml.nvmlDeviceGetCount())]
+            handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
+            uuids = [pynvml.nvmlDeviceGetUUID(handle) for handle in handles]
             assert uuids == [device.uuid for device in gpu_inventory.devices]
         """
     )

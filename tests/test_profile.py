@@ -150,9 +150,7 @@ def test_lmql_workers_are_told_from_launcher_and_balancer() -> None:
         ("[server]", "[server", r"is not valid TOML"),
     ],
 )
-def test_a_mistake_is_named_with_its_file_and_its_fix(
-    tmp_path: Path, old: str, new: str, problem: str
-) -> None:
+def test_a_mistake_is_named_with_its_file_and_its_fix(tmp_path: Path, old: str, new: str, problem: str) -> None:
     assert old in MINIMAL
     path = write(tmp_path, MINIMAL.replace(old, new, 1))
     with pytest.raises(UserError, match=problem) as caught:

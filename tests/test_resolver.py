@@ -71,9 +71,7 @@ def environments(draw: st.DrawFn) -> Visibility:
     name = draw(st.sampled_from(NAMES))
     numbers = st.integers(0, len(INVENTORIES[name].devices)).map(str)
     token = draw(
-        st.sampled_from(
-            [numbers, uuids_of(name), st.one_of(numbers, uuids_of(name), st.sampled_from(ODD_TOKENS))]
-        )
+        st.sampled_from([numbers, uuids_of(name), st.one_of(numbers, uuids_of(name), st.sampled_from(ODD_TOKENS))])
     )
     lists = st.lists(token, max_size=10).map(",".join)
     value = draw(st.one_of(lists, lists, st.none(), st.text(max_size=30)))
@@ -83,9 +81,7 @@ def environments(draw: st.DrawFn) -> Visibility:
 
 def like(visibility: Visibility, value: str | None) -> Visibility:
     """Another mask in otherwise the same environment."""
-    return resolve(
-        value, visibility.inventory, device_order=visibility.device_order, driver=str(visibility.driver)
-    )
+    return resolve(value, visibility.inventory, device_order=visibility.device_order, driver=str(visibility.driver))
 
 
 @given(environments())
@@ -115,9 +111,7 @@ def test_devices_come_in_the_order_of_the_list(visibility: Visibility) -> None:
     if visibility.requested is not None:
         ordinals = [ordinal for token in visibility.tokens for ordinal in token.ordinals]
         assert ordinals == list(range(len(visibility.devices)))
-        assert [token.text for token in visibility.tokens] == visibility.requested.partition("\0")[0].split(
-            ","
-        )
+        assert [token.text for token in visibility.tokens] == visibility.requested.partition("\0")[0].split(",")
 
 
 @given(environments())
@@ -162,9 +156,7 @@ def _whole(units: Units) -> bool:
 
 
 @given(environments(), environments())
-def test_what_is_contained_has_positions_and_what_is_not_is_an_error(
-    parent: Visibility, child: Visibility
-) -> None:
+def test_what_is_contained_has_positions_and_what_is_not_is_an_error(parent: Visibility, child: Visibility) -> None:
     if contained(child, parent):
         assert len(positions_of(parent, child)) == len(child.devices)
     else:
@@ -211,9 +203,7 @@ def test_narrowing_counts_in_cudas_order_and_keeps_uuids() -> None:
     assert narrow(by_uuid, []) == ""
 
 
-@pytest.mark.parametrize(
-    ("positions", "part"), [([2], "only devices 0-1"), ([-1], "Device -1"), ([0, 0], "twice")]
-)
+@pytest.mark.parametrize(("positions", "part"), [([2], "only devices 0-1"), ([-1], "Device -1"), ([0, 0], "twice")])
 def test_passing_on_what_the_caller_does_not_have_is_a_mistake(positions: list[int], part: str) -> None:
     with pytest.raises(UserError, match=part):
         narrow(resolve("1,2", INVENTORIES["a100x4"]), positions)

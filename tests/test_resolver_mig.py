@@ -24,9 +24,7 @@ def outcomes(visibility: Visibility) -> list[list[str]]:
 def test_unmasked_each_gpu_instance_shows_one_compute_instance() -> None:
     seen = resolve(None, SIBLINGS)
     assert seen.devices == (PLAIN, FIRST, SECOND)
-    assert [(entry.device, "one compute instance" in entry.reason) for entry in seen.hidden] == [
-        (SIBLING, True)
-    ]
+    assert [(entry.device, "one compute instance" in entry.reason) for entry in seen.hidden] == [(SIBLING, True)]
 
 
 def test_of_two_compute_instances_listed_in_one_gpu_instance_one_is_shown() -> None:

@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 from pytest_gpuvisibility import Inventory, resolve
 from pytest_gpuvisibility.reports.mask import as_json, explain
 
-TEXTS = st.one_of(
-    st.text(max_size=80), st.lists(st.sampled_from(["0", "+1", "0x1", "00", "", "x"])).map(",".join)
-)
+TEXTS = st.one_of(st.text(max_size=80), st.lists(st.sampled_from(["0", "+1", "0x1", "00", "", "x"])).map(",".join))
 
 
 def explained(value: str | None, name: str = "a100x4") -> str:
@@ -90,6 +88,4 @@ def test_programs_get_devices_tokens_and_outcomes() -> None:
 def test_the_report_for_programs_is_always_json(value: str) -> None:
     visibility = resolve(value, Inventory.load("mig"))
     report = json.loads(json.dumps(as_json(visibility)))
-    assert report["admissible_uuids"] == [
-        [unit.uuid for unit in outcome] for outcome in visibility.admissible
-    ]
+    assert report["admissible_uuids"] == [[unit.uuid for unit in outcome] for outcome in visibility.admissible]

@@ -155,9 +155,7 @@ def test_a_client_sees_what_its_mask_says(
     assert result == (0 if indices else NO_DEVICE)
 
 
-def test_the_default_order_is_fastest_first(
-    make_machine: Callable[..., Machine], run: Callable[..., Any]
-) -> None:
+def test_the_default_order_is_fastest_first(make_machine: Callable[..., Machine], run: Callable[..., Any]) -> None:
     machine = make_machine("mixed4")
     assert run(machine, SEES)[1] == uuids(machine, 2, 0, 3, 1)
     assert run(machine, SEES, CUDA_DEVICE_ORDER="PCI_BUS_ID")[1] == uuids(machine, 0, 1, 2, 3)
@@ -239,9 +237,7 @@ def test_a_failed_initialisation_stays_failed(machine: Machine, run: Callable[..
     assert run(machine, script, CUDA_VISIBLE_DEVICES="-1") == [NO_DEVICE, NO_DEVICE, NOT_INITIALIZED]
 
 
-def test_a_forked_child_cannot_use_what_its_parent_initialised(
-    machine: Machine, run: Callable[..., Any]
-) -> None:
+def test_a_forked_child_cannot_use_what_its_parent_initialised(machine: Machine, run: Callable[..., Any]) -> None:
     script = """
     call(driver.cuInit, 0)
     use(0)
@@ -532,9 +528,7 @@ def test_streams_events_and_callbacks(machine: Machine, run: Callable[..., Any])
 # ---- entry points ----
 
 
-def test_every_function_of_the_header_is_there_and_survives_nulls(
-    machine: Machine, run: Callable[..., Any]
-) -> None:
+def test_every_function_of_the_header_is_there_and_survives_nulls(machine: Machine, run: Callable[..., Any]) -> None:
     script = """
     # Those come from other headers, for graphics.
     foreign = ("GL", "EGL", "Egl", "VDPAU", "ProfilerInitialize")
@@ -618,9 +612,7 @@ def test_the_ledger_says_who_touched_what_under_which_mask(machine: Machine, run
         assert (record.cuda_visible_devices, record.cuda_device_order) == ("3,1", None)
 
 
-def test_what_the_simulation_does_not_offer_is_refused_and_recorded(
-    machine: Machine, run: Callable[..., Any]
-) -> None:
+def test_what_the_simulation_does_not_offer_is_refused_and_recorded(machine: Machine, run: Callable[..., Any]) -> None:
     script = """
     table, identity = ctypes.c_void_p(1), (ctypes.c_char * 16)()
     early = cuda.cuGetExportTable(ctypes.byref(table), identity)
@@ -692,9 +684,7 @@ def test_the_probe_leaves_no_record_and_no_context(machine: Machine) -> None:
     environ = {**machine.environ(os.environ), "CUDA_VISIBLE_DEVICES": "2,0"}
     result = machine.probe(environ)
     assert (result.result, [device.uuid for device in result.devices]) == (0, uuids(machine, 2, 0))
-    assert [device.pci_bus_id for device in result.devices] == [
-        machine.inventory.devices[i].pci_bus_id for i in (2, 0)
-    ]
+    assert [device.pci_bus_id for device in result.devices] == [machine.inventory.devices[i].pci_bus_id for i in (2, 0)]
     assert machine.probe({**environ, "CUDA_VISIBLE_DEVICES": "9"}).result == NO_DEVICE
     assert machine.ledger.records() == []
     assert machine.snapshot()["processes"] == []

@@ -281,9 +281,7 @@ def exported() -> list[str]:
     if not shutil.which("nm"):
         pytest.skip("needs nm of binutils, to list what the library exports")
     library = library_directory() / "libnvidia-ml.so.1"
-    table = subprocess.run(
-        ["nm", "-D", "--defined-only", library], capture_output=True, text=True, check=True
-    )
+    table = subprocess.run(["nm", "-D", "--defined-only", library], capture_output=True, text=True, check=True)
     return [line.split()[2] for line in table.stdout.splitlines()]
 
 
@@ -354,9 +352,7 @@ print(json.dumps([nvml.nvmlErrorString(code).decode() for code in [0, *codes]]))
         ("lost", pynvml.NVML_ERROR_GPU_IS_LOST),
     ],
 )
-def test_a_gpu_that_falls_sick_fails_every_call_and_gives_no_handle(
-    machine: Machine, fault: str, error: int
-) -> None:
+def test_a_gpu_that_falls_sick_fails_every_call_and_gives_no_handle(machine: Machine, fault: str, error: int) -> None:
     code = """
 import json, sys
 from pynvml import *

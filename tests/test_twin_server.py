@@ -88,9 +88,7 @@ class Fleet:
             waiting -= bool(re.match(r"(worker \d+|balancer) ready on", line))
         return self
 
-    def ask(
-        self, worker: int | None = None, method: str = "POST", path: str = "/generate"
-    ) -> tuple[int, Any]:
+    def ask(self, worker: int | None = None, method: str = "POST", path: str = "/generate") -> tuple[int, Any]:
         """Status and JSON value of a request to a worker, or to the balancer."""
         port = self.port if worker is None else self.port + 1 + worker
         request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
@@ -382,9 +380,7 @@ def test_the_fault_that_sorts_leaves_lists_alone_that_end_early(launch: Launchin
         ("ovr-006", "2x2", "2,3", "^IndexError: list index out of range$"),
     ],
 )
-def test_faults_that_refuse_wrongly(
-    launch: Launching, fault: str, layout: str, visible: str, words: str
-) -> None:
+def test_faults_that_refuse_wrongly(launch: Launching, fault: str, layout: str, visible: str, words: str) -> None:
     code, errors = launch(layout, visible, fault).wait_until_gone()
     assert code == 1
     assert re.search(words, errors.splitlines()[-1])

@@ -9,13 +9,11 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-
 from pytest_gpuvisibility.conformance import catalogue
+from twin_runs import TWINS, check, profile_of, verdicts
+
 from pytest_gpuvisibility.reports.json_report import SCHEMA
 from pytest_gpuvisibility.verdicts import Rule
-
-
-from twin_runs import TWINS, check, profile_of, verdicts
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -32,9 +32,7 @@ class Interface(NamedTuple):
 
     result: str  # every function's return type
     prefix: str
-    configurations: tuple[
-        tuple[str, ...], ...
-    ]  # compiler options under which the header shows other functions
+    configurations: tuple[tuple[str, ...], ...]  # compiler options under which the header shows other functions
     refuse: str  # the function of our own that every stub calls
 
 
@@ -160,15 +158,11 @@ def addresses(compiler: str, header: Path) -> Iterator[Address]:
     for base, version, thread in re.findall(r"\(\s*\*PFN_(cu\w+?)_v(\d+)(_ptds|_ptsz)?\)", typedefs):
         versions[base, thread].append(int(version))
     for (base, thread), found in sorted(versions.items()):
-        candidates = [
-            match for symbol in symbols if (match := re.fullmatch(rf"{base}(?:_v(\d+))?{thread}", symbol))
-        ]
+        candidates = [match for symbol in symbols if (match := re.fullmatch(rf"{base}(?:_v(\d+))?{thread}", symbol))]
         candidates.sort(key=lambda match: int(match[1] or 1))
         if len(candidates) != len(found):
             names = [match[0] for match in candidates]
-            raise SystemExit(
-                f"{base}{thread}: versions {sorted(found)}, but functions {names}; which is which?"
-            )
+            raise SystemExit(f"{base}{thread}: versions {sorted(found)}, but functions {names}; which is which?")
         for version, match in zip(sorted(found), candidates, strict=True):
             yield Address(base, version, thread, match[0])
 
@@ -181,8 +175,7 @@ def write_stubs(compiler: str, header: Path, interface: Interface) -> str:
 def write_addresses(compiler: str, header: Path) -> str:
     found = list(addresses(compiler, header))
     checks = "\n".join(
-        f"    (void)(const PFN_{base}_v{version}{thread}[]){{{symbol}}};"
-        for base, version, thread, symbol in found
+        f"    (void)(const PFN_{base}_v{version}{thread}[]){{{symbol}}};" for base, version, thread, symbol in found
     )
     rows = "\n".join(
         f'    {{"{base}", {version}, {"true" if thread else "false"}, (void *){symbol}}},'
@@ -208,9 +201,7 @@ def main() -> None:
         "cuda-errors": write_errors,
         "nvml": lambda compiler, header: write_stubs(compiler, header, INTERFACES["nvml"]),
     }
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=sorted(writers))
     parser.add_argument("--compiler", required=True, help="a C compiler, to preprocess the header with")
     parser.add_argument("--header", required=True, type=Path)

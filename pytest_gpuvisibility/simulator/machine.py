@@ -124,9 +124,7 @@ class Machine:
         path = environ.get("PATH", os.defpath)
         if outer := base.get(MACHINE_VARIABLE):
             path = _without(Path(outer) / "bin", path)
-        environ["PATH"] = (
-            _prepend(self.directory / "bin", path) if nvidia_smi else self._path_without_nvidia_smi(path)
-        )
+        environ["PATH"] = _prepend(self.directory / "bin", path) if nvidia_smi else self._path_without_nvidia_smi(path)
         return environ
 
     def attach(self) -> None:
@@ -172,16 +170,12 @@ class Machine:
         """
         result = probe(environ, timeout=timeout)
         slices = {slice_.uuid for device in self.inventory.devices for slice_ in device.mig}
-        devices = (
-            _as_slice(device) if _as_slice(device).uuid in slices else device for device in result.devices
-        )
+        devices = (_as_slice(device) if _as_slice(device).uuid in slices else device for device in result.devices)
         return replace(result, devices=tuple(devices))
 
     def _path_without_nvidia_smi(self, path: str) -> str:
         return os.pathsep.join(
-            str(self._links_to(Path(entry)))
-            if entry and os.path.lexists(os.path.join(entry, "nvidia-smi"))
-            else entry
+            str(self._links_to(Path(entry))) if entry and os.path.lexists(os.path.join(entry, "nvidia-smi")) else entry
             for entry in path.split(os.pathsep)
         )
 
@@ -313,10 +307,6 @@ def _loaded_from_elsewhere(name: str, directory: Path) -> str | None:
     """The file of a library of this name that the process has mapped and that is not ours."""
     for line in Path("/proc/self/maps").read_text(encoding="utf-8", errors="surrogateescape").splitlines():
         path = line.split(maxsplit=5)[5:]
-        if (
-            path
-            and Path(path[0]).name.startswith(name.removesuffix("1"))
-            and Path(path[0]).parent != directory
-        ):
+        if path and Path(path[0]).name.startswith(name.removesuffix("1")) and Path(path[0]).parent != directory:
             return path[0]
     return None

@@ -78,9 +78,7 @@ Attributes = _structure(
 Remapping = _structure("Remapping", "u max, u high, u partial, u low, u none")
 Margin = _structure("Margin", "u version, i temperature")
 AddressingMode = _structure("AddressingMode", "u version, u value")
-Platform = _structure(
-    "Platform", "u version, B16 guid, B16 chassis, B slot, B tray, B host, B peer, B module"
-)
+Platform = _structure("Platform", "u version, B16 guid, B16 chassis, B slot, B tray, B host, B peer, B module")
 FieldValue = _structure("FieldValue", "u field, u scope, q timestamp, q latency, u type, u result, Q value")
 
 
@@ -114,9 +112,7 @@ class Nvml:
         self.call(function, *before, ctypes.byref(number))
         return number.value
 
-    def fill(
-        self, kind: type[ctypes.Structure], function: str, *before: object, version: int = 0
-    ) -> ctypes.Structure:
+    def fill(self, kind: type[ctypes.Structure], function: str, *before: object, version: int = 0) -> ctypes.Structure:
         """The structure that a function(*before, &structure) fills."""
         structure = kind()
         if version:
@@ -159,9 +155,7 @@ class Unit:
         self.nvml.call(function, self.handle, ctypes.byref(first), ctypes.byref(second))
         return first.value, second.value
 
-    def fill(
-        self, kind: type[ctypes.Structure], function: str, *middle: object, version: int = 0
-    ) -> ctypes.Structure:
+    def fill(self, kind: type[ctypes.Structure], function: str, *middle: object, version: int = 0) -> ctypes.Structure:
         return self.nvml.fill(kind, function, self.handle, *middle, version=version)
 
     def name(self) -> str:
@@ -184,9 +178,7 @@ class Unit:
         count, array = ctypes.c_uint(0), None
         while True:
             try:
-                self.nvml.call(
-                    "nvmlDeviceGetComputeRunningProcesses_v3", self.handle, ctypes.byref(count), array
-                )
+                self.nvml.call("nvmlDeviceGetComputeRunningProcesses_v3", self.handle, ctypes.byref(count), array)
                 return list(array[: count.value]) if array else []
             except NvmlError as error:
                 if error.code != INSUFFICIENT_SIZE:
@@ -210,9 +202,7 @@ class Gpu(Unit):
         for index in range(self.uint("nvmlDeviceGetMaxMigDeviceCount")):
             handle = ctypes.c_void_p()
             try:
-                self.nvml.call(
-                    "nvmlDeviceGetMigDeviceHandleByIndex", self.handle, index, ctypes.byref(handle)
-                )
+                self.nvml.call("nvmlDeviceGetMigDeviceHandleByIndex", self.handle, index, ctypes.byref(handle))
             except NvmlError as error:
                 if error.code == NOT_FOUND:
                     return
@@ -487,9 +477,7 @@ FIELDS: dict[str, tuple[str, Reader | None]] = {
     "persistence_mode": ("", _uint_of("nvmlDeviceGetPersistenceMode", show=enabled)),
     "addressing_mode": (
         "",
-        lambda gpu: ("None", "HMM", "ATS")[
-            gpu.fill(AddressingMode, "nvmlDeviceGetAddressingMode", version=1).value
-        ],
+        lambda gpu: ("None", "HMM", "ATS")[gpu.fill(AddressingMode, "nvmlDeviceGetAddressingMode", version=1).value],
     ),
     "accounting.mode": ("", _uint_of("nvmlDeviceGetAccountingMode", show=enabled)),
     "accounting.buffer_size": ("", _uint_of("nvmlDeviceGetAccountingBufferSize")),
@@ -619,9 +607,7 @@ power_smoothing.admin_override.secondary_power_floor power_smoothing.admin_overr
 """
 for _part in Remapping._fields_:
     FIELDS[f"remapped_rows.histogram.{_part[0]}"] = ("", _histogram_of(_part[0]))
-FIELDS |= {
-    f"clocks_event_reasons_counters.{_reason_}": ("us", _constant("0")) for _reason_ in _REASONS.split()
-}
+FIELDS |= {f"clocks_event_reasons_counters.{_reason_}": ("us", _constant("0")) for _reason_ in _REASONS.split()}
 for _counter in (
     "corrected.volatile",
     "corrected.aggregate",
@@ -672,9 +658,7 @@ clocks.max.gr clocks.max.graphics
 clocks.max.mem clocks.max.memory
 """
 ALIASES = dict(line.split() for line in _ALIASES.split("\n") if line)
-ALIASES |= {
-    name.replace("event", "throttle", 1): name for name in FIELDS if name.startswith("clocks_event_reasons.")
-}
+ALIASES |= {name.replace("event", "throttle", 1): name for name in FIELDS if name.startswith("clocks_event_reasons.")}
 
 
 def csv_value(read: Callable[[], str], unit: str) -> str:
@@ -807,9 +791,7 @@ def _summary_of(gpu: Gpu) -> Iterator[str]:
     memory = gpu.memory()
     used, total = f"{mebibytes(memory.used)}MiB", f"{mebibytes(memory.total)}MiB"
     utilization = or_not_available(lambda: _utilization_of("gpu")(gpu) + "%")
-    mode = or_not_available(lambda: COMPUTE_MODES[gpu.uint("nvmlDeviceGetComputeMode")]).replace(
-        "Exclusive_", "E. "
-    )
+    mode = or_not_available(lambda: COMPUTE_MODES[gpu.uint("nvmlDeviceGetComputeMode")]).replace("Exclusive_", "E. ")
     yield (
         f"| {fan:>3}{temperature:>6}{state:>6}{usage:>16} /{cap:>6} "
         f"|{used:>11} /{total:>10} |{utilization:>8}{mode:>13} |"
@@ -1279,9 +1261,7 @@ def help_on(switch: str, fields: Iterable[str], aliases: dict[str, str]) -> Iter
     yield f'List of valid properties to query for the switch "{switch}":'
     for field in fields:
         yield ""
-        yield " or ".join(
-            f'"{name}"' for name in [field, *(alias for alias, of in aliases.items() if of == field)]
-        )
+        yield " or ".join(f'"{name}"' for name in [field, *(alias for alias, of in aliases.items() if of == field)])
 
 
 def versions(nvml: Nvml) -> Iterator[str]:

@@ -165,9 +165,7 @@ def snapshot(directory: Path) -> dict[str, Any]:
 def set_compute_mode(directory: Path, index: int, mode: str) -> None:
     """Makes GPU `index` "default", "exclusive-process" or "prohibited"; contexts that exist stay."""
     if mode not in COMPUTE_MODES:
-        raise MachineError(
-            f"The compute mode {mode!r} is not known; it is one of {', '.join(COMPUTE_MODES)}."
-        )
+        raise MachineError(f"The compute mode {mode!r} is not known; it is one of {', '.join(COMPUTE_MODES)}.")
     _check(directory, _library().gv_set_compute_mode(os.fsencode(directory), index, COMPUTE_MODES[mode]))
 
 
