@@ -12,7 +12,9 @@ from pytest_gpuvisibility.witness import Evidence
 from .launch import Gpus
 
 BARE_ERROR = re.compile(r"^(\w+\.)*(IndexError|ValueError|AssertionError|KeyError|TypeError)\b|invalid device ordinal")
-NO_EVIDENCE = "no worker touched a device, and each is shown more devices than its group has: it may bind any of them"
+MEMBERS = frozenset({"worker", "other"})
+"""Roles of the processes of a group: its worker, and what the worker started."""
+NO_EVIDENCE = "a worker touched no device and is shown more than its group has: nobody can say which it binds"
 
 
 def violation(fleet: Fleet, headline: str, *facts: str) -> Violation:
@@ -126,8 +128,8 @@ def assert_groups_disjoint(fleet: Fleet, gpus: Gpus, size: int) -> None:
 
 
 def assert_no_sharing(fleet: Fleet, gpus: Gpus) -> None:
-    """Whatever was started: no two workers use the same device."""
-    used = [uuid for worker in fleet.workers for uuid in worker.uses(fleet.scenario.devices) or ()]
+    """Whatever was started: no two groups use the same device."""
+    used = [uuid for devices in groups(fleet).values() for uuid in devices]
     if len(used) != len(set(used)):
         raise violation(fleet, "lets two groups share a GPU", _compare(fleet, gpus, fleet.permitted))
 
@@ -213,29 +215,27 @@ def assert_not_a_bare_error(fleet: Fleet) -> None:
 
 
 def used_by_workers(fleet: Fleet) -> set[str]:
-    """The union of what the workers use.
+    """The union of what the groups use.
 
-    :raises NotApplicable: nobody can say what any worker uses.
+    :raises NotApplicable: nobody can say what some group uses.
     """
-    known = [worker.uses(fleet.scenario.devices) for worker in fleet.workers]
-    if known and all(devices is None for devices in known):
-        raise NotApplicable(NO_EVIDENCE)
-    return {uuid for devices in known for uuid in devices or ()}
+    return {uuid for devices in groups(fleet).values() for uuid in devices}
 
 
-def groups(fleet: Fleet) -> dict[int, set[str]]:
-    """The devices of each group, over all processes of the group.
+def groups(fleet: Fleet) -> dict[int | None, set[str]]:
+    """The devices of each group: what its processes touched, else what its worker is bound to use.
 
-    :raises NotApplicable: nobody can say what some worker uses.
+    :raises NotApplicable: nobody can say what some group uses.
     """
-    found: dict[int, set[str]] = {}
-    for worker in fleet.workers:
-        used = worker.uses(fleet.scenario.devices)
-        if used is None:
+    found: dict[int | None, set[str]] = {}
+    for group in dict.fromkeys(worker.group for worker in fleet.workers):
+        members = [process for process in fleet.processes if process.group == group and process.role in MEMBERS]
+        touched = {uuid for process in members for uuid in process.touched}
+        bound = [worker.uses(fleet.scenario.devices) for worker in members if worker.role == "worker"]
+        if not touched and None in bound:
             raise NotApplicable(NO_EVIDENCE)
-        if worker.group is not None:
-            found.setdefault(worker.group, set()).update(used)
-    return dict(sorted(found.items()))
+        found[group] = touched or {uuid for devices in bound for uuid in devices or ()}
+    return found
 
 
 def evidence(fleet: Fleet) -> str:
@@ -262,7 +262,7 @@ def _compare(fleet: Fleet, gpus: Gpus, expected: Iterable[str]) -> str:
     return f"permitted {gpus.indices(expected)}, {verb} {gpus.indices(used)} ({evidence(fleet)})"
 
 
-def _by_group(found: dict[int, set[str]], gpus: Gpus, expected: Sequence[str] = ()) -> str:
+def _by_group(found: dict[int | None, set[str]], gpus: Gpus, expected: Sequence[str] = ()) -> str:
     text = "groups have " + " | ".join(gpus.indices(devices) for devices in found.values())
     return f"{text}; asked for {' | '.join(gpus.indices([uuid]) for uuid in expected)}" if expected else text
 
