@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_gpuvisibility.inventory import Device, Inventory
+from pytest_gpuvisibility.profile import Profile
 from pytest_gpuvisibility.resolver import resolve
 from pytest_gpuvisibility.scenario import Fleet, Scenario, Theatre
 from pytest_gpuvisibility.verdicts import NotApplicable
@@ -66,6 +67,10 @@ class Launch:
     theatre: Theatre
     inventory: str
     played: list[Scenario] = field(default_factory=list)
+
+    @property
+    def profile(self) -> Profile:
+        return self.theatre.profile
 
     def __call__(self, *, gpus: Gpus | None = None, **what: Any) -> Fleet:
         """``what``: the fields of :class:`Scenario`, the inventory by ``gpus`` instead of by name."""

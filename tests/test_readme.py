@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_gpuvisibility.profile import load
+
 README = (Path(__file__).parent.parent / "README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, re.S)
 CONSOLE = re.findall(r"```console\n(.*?)```", README, re.S)
@@ -27,7 +29,10 @@ def test_the_snippets_run(block: str, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", block], cwd=tmp_path, check=True)
 
 
-@pytest.mark.parametrize("command", ["gpu-visibility resolve", "gpu-visibility run --inventory a100x4 --visible 3,1 -- nv"])
+SHOWN = ("gpu-visibility resolve", "gpu-visibility run --inventory a100x4 --visible 3,1 -- nvidia-smi")
+
+
+@pytest.mark.parametrize("command", SHOWN)
 def test_the_output_shown_is_the_output(command: str, tmp_path: Path) -> None:
     block = next(block for block in CONSOLE if command in block)
     line, _, rest = block[block.index(f"$ {command}") :].removeprefix("$ ").partition("\n")
@@ -48,3 +53,9 @@ def test_every_command_and_option_named_exists(tmp_path: Path) -> None:
         assert option in helps[0], option
     for command in set(re.findall(r"gpu-visibility ([a-z]+)\b", " ".join(CONSOLE))):
         assert command in helps[1], command
+
+
+def test_the_profile_shown_is_a_profile(tmp_path: Path) -> None:
+    [profile] = re.findall(r"```toml\n(.*?)```", README, re.S)
+    (tmp_path / "my-server.toml").write_text(profile)
+    assert load(tmp_path / "my-server.toml").product.name == "my-server"
