@@ -3,19 +3,49 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* ---- memory ---- */
 
-/* Slices of one GPU instance share its memory. */
+/* Whether a process lives is asked of /proc, some microseconds each: too slow for a call that monitors make in loops.
+ * So each thread keeps the totals that it summed. One is used again as long as nobody has taken or given back anything
+ * (gv_state.changes), and for at most TRUSTED nanoseconds, in which a process may have been killed unnoticed. The lists
+ * of processes are always asked for anew. */
+enum { TRUSTED = 5000000 };
+
+struct summed {
+    const struct gv_state *state;
+    uint64_t changes, used;
+    int64_t at; /* CLOCK_MONOTONIC_COARSE, nanoseconds: it ticks every 1 to 10 ms */
+};
+
+static int64_t coarse_time(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static uint64_t unit_used(const struct gv_state *state, int unit)
+{
+    static _Thread_local struct summed totals[GV_MAX_UNITS];
+    struct summed *total = &totals[unit];
+    uint64_t changes = atomic_load_explicit(&state->changes, memory_order_acquire);
+    int64_t now = coarse_time();
+    if (total->state != state || total->changes != changes || now - total->at >= TRUSTED)
+        *total = (struct summed){state, changes, gv_unit_used(state, unit), now};
+    return total->used;
+}
+
+/* A GPU's memory is used on the whole of it and on its slices; the slices of one GPU instance share its memory. */
 static uint64_t used_bytes(const struct gv_target *target)
 {
-    if (!gv_nvml_is_slice(target))
-        return gv_device_used(target->state, target->device_index);
-    uint64_t used = 0;
+    uint64_t used = gv_nvml_is_slice(target) ? 0 : unit_used(target->state, target->unit_index);
     for (int unit = target->state->device_count; unit < target->state->unit_count; unit++) {
         const struct gv_unit *other = &target->state->unit[unit];
-        if (other->device == target->device_index && other->gpu_instance == target->unit->gpu_instance)
-            used += gv_unit_used(target->state, unit);
+        bool shared = !gv_nvml_is_slice(target) || other->gpu_instance == target->unit->gpu_instance;
+        if (other->device == target->device_index && shared)
+            used += unit_used(target->state, unit);
     }
     return used;
 }

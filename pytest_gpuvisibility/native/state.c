@@ -243,6 +243,13 @@ static struct gv_process *find_free_slot(struct gv_state *state)
     return found;
 }
 
+/* After the change itself. Whoever is killed in between leaves totals that others have summed stale for as long as
+ * they trust them without asking who lives: see nvml_memory.c. */
+static void note_change(struct gv_state *state)
+{
+    atomic_fetch_add_explicit(&state->changes, 1, memory_order_release);
+}
+
 static pthread_mutex_t own_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct {
     struct gv_state *state;
@@ -296,6 +303,7 @@ int gv_take_memory(struct gv_state *state, int unit, uint64_t bytes)
     int error = has_room(state, unit, bytes) ? 0 : -ENOMEM;
     if (!error)
         atomic_fetch_add(&process->usage[unit].bytes, bytes);
+    note_change(state);
     unlock_state(state);
     return error;
 }
@@ -303,8 +311,10 @@ int gv_take_memory(struct gv_state *state, int unit, uint64_t bytes)
 void gv_give_memory(struct gv_state *state, int unit, uint64_t bytes)
 {
     struct gv_process *process = gv_own_process(state);
-    if (process)
-        atomic_fetch_sub(&process->usage[unit].bytes, bytes);
+    if (!process)
+        return;
+    atomic_fetch_sub(&process->usage[unit].bytes, bytes);
+    note_change(state);
 }
 
 /* Under the lock: whether a process other than this one has a context on the GPU or a slice of it. */
@@ -337,6 +347,7 @@ int gv_take_context(struct gv_state *state, int unit)
         error = -ENOMEM;
     else
         atomic_fetch_add(&process->usage[unit].contexts, 1);
+    note_change(state);
     unlock_state(state);
     return error;
 }
@@ -344,6 +355,8 @@ int gv_take_context(struct gv_state *state, int unit)
 void gv_give_context(struct gv_state *state, int unit)
 {
     struct gv_process *process = gv_own_process(state);
-    if (process)
-        atomic_fetch_sub(&process->usage[unit].contexts, 1);
+    if (!process)
+        return;
+    atomic_fetch_sub(&process->usage[unit].contexts, 1);
+    note_change(state);
 }

@@ -86,6 +86,7 @@ struct gv_state {
     struct gv_unit unit[GV_MAX_UNITS];
     pthread_mutex_t lock; /* robust, process-shared: taken to claim a slot and to check memory against its limit */
     _Atomic int32_t process_limit; /* slots from here on were never used: no need to look at them */
+    _Atomic uint64_t changes;      /* counts what was taken and given back: while it stays, only a death changes a total */
     struct gv_process process[GV_MAX_PROCESSES];
 };
 
