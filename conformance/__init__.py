@@ -1,18 +1,25 @@
 """The conformance suite: one module per family of rules.
 
 Run it with ``gpu-visibility check SERVER`` or ``pytest --pyargs pytest_gpuvisibility.conformance --gpu-server=SERVER``.
+SERVER ``driver`` is the CUDA driver itself, which has a family of its own.
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 
+from pytest_gpuvisibility.subject import Family
 from pytest_gpuvisibility.verdicts import Rule, rule_of
 
-RULE_MODULES = ("visibility", "identity", "assignment", "oversubscription", "lifecycle", "containers")
+RULE_MODULES: Mapping[Family, tuple[str, ...]] = {
+    "server": ("visibility", "identity", "assignment", "oversubscription", "lifecycle", "containers"),
+    "driver": ("driver",),
+}
 
 
-def catalogue() -> list[Rule]:
-    """All rules, in the order of their families."""
-    modules = [importlib.import_module(f"{__name__}.{name}") for name in RULE_MODULES]
+def catalogue(family: Family | None = None) -> list[Rule]:
+    """The rules for servers, or those for the driver, or all; in the order of their modules."""
+    chosen = RULE_MODULES if family is None else {family: RULE_MODULES[family]}
+    modules = [importlib.import_module(f"{__name__}.{name}") for names in chosen.values() for name in names]
     return [rule for module in modules for value in vars(module).values() if (rule := rule_of(value)) is not None]

@@ -6,19 +6,22 @@ from pathlib import Path
 
 import pytest
 
+from pytest_gpuvisibility.driver_subject import DriverSubject
 from pytest_gpuvisibility.inventory import Inventory
-from pytest_gpuvisibility.judging import Trial, trial_of
+from pytest_gpuvisibility.judging import Trial, family_of, trial_of
+from pytest_gpuvisibility.server_subject import ServerSubject
 from pytest_gpuvisibility.verdicts import NotApplicable
 
 from . import RULE_MODULES
+from .interview import Interview
 from .launch import Gpus, Launch, Shipped
 
 HERE = Path(__file__).parent
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
-    """Rule modules are named after their family, not ``test_*``."""
-    if file_path.parent != HERE or file_path.stem not in RULE_MODULES:
+    """Rule modules are named after their family, not ``test_*``; only those that apply to the subject are collected."""
+    if file_path.parent != HERE or file_path.stem not in RULE_MODULES[family_of(parent.config)]:
         return None
     module: pytest.Module = pytest.Module.from_parent(parent, path=file_path)
     return module
@@ -26,31 +29,51 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Mod
 
 @pytest.fixture
 def trial(request: pytest.FixtureRequest) -> Trial:
-    """The server under test, and where its launches are kept."""
+    """What is judged, and how strictly."""
     return trial_of(request.config)
 
 
 @pytest.fixture
-def gpus(trial: Trial) -> Gpus:
-    """The devices of the inventory at hand."""
-    return Gpus(Inventory.load(trial.inventory), trial.inventory)
+def server(trial: Trial) -> ServerSubject:
+    """The server under test, and where its launches are kept."""
+    if not isinstance(trial.subject, ServerSubject):
+        raise TypeError(f"{trial.name} is no server")
+    return trial.subject
 
 
 @pytest.fixture
-def shipped(trial: Trial) -> Shipped:
+def gpus(server: ServerSubject) -> Gpus:
+    """The devices of the inventory at hand."""
+    return Gpus(Inventory.load(server.inventory), server.inventory)
+
+
+@pytest.fixture
+def shipped(server: ServerSubject) -> Shipped:
     """A shipped inventory, for rules that need unequal or few devices."""
 
     def choose(name: str) -> Gpus:
-        if trial.inventory_is_chosen and trial.inventory != name:
-            raise NotApplicable(f"needs the inventory {name}; this run is tied to {trial.inventory} by --gpu-inventory")
+        if server.inventory_is_chosen and server.inventory != name:
+            raise NotApplicable(
+                f"needs the inventory {name}; this run is tied to {server.inventory} by --gpu-inventory"
+            )
         return Gpus(Inventory.load(name), name)
 
     return choose
 
 
 @pytest.fixture
-def launch(trial: Trial, request: pytest.FixtureRequest) -> Launch:
+def launch(trial: Trial, server: ServerSubject, request: pytest.FixtureRequest) -> Launch:
     """Launch the server under test in a scenario, once a session."""
-    launching = Launch(trial.theatre, trial.inventory)
-    trial.note_launches(request.node, launching.played)
+    launching = Launch(server.theatre, server.inventory)
+    trial.note(request.node, launching.played)
     return launching
+
+
+@pytest.fixture
+def interview(trial: Trial, request: pytest.FixtureRequest) -> Interview:
+    """Ask the driver under test what it shows under a mask."""
+    if not isinstance(trial.subject, DriverSubject):
+        raise TypeError(f"{trial.name} is no driver")
+    asking = Interview(trial.subject)
+    trial.note(request.node, asking.asked, asking.facts)
+    return asking

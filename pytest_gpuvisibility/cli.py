@@ -34,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="gpu-visibility", description="Which GPUs a program may use, does use, and what it says when there are too few."
+        prog="gpu-visibility",
+        description="Which GPUs a program may use, does use, and what it says when there are too few.",
     )
     parser.add_argument("--version", action="version", version=importlib.metadata.version("pytest-gpuvisibility"))
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
@@ -42,22 +43,29 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="run any program on a simulated machine")
     run.add_argument("--inventory", default="a100x8", metavar="NAME|FILE", help="the machine (default: %(default)s)")
     run.add_argument("--visible", metavar="VALUE", help="CUDA_VISIBLE_DEVICES for the program (default: as it is)")
-    run.add_argument("--launch", choices=("error", "noop"), default="error", help="what a kernel launch does (default: %(default)s)")
+    run.add_argument(
+        "--launch", choices=("error", "noop"), default="error", help="what a kernel launch does (default: %(default)s)"
+    )
     run.add_argument("--audit", type=Path, metavar="FILE", help="keep the ledger, as JSON Lines")
     run.add_argument("program", nargs=argparse.REMAINDER, metavar="-- CMD...", help="the program and its arguments")
     run.set_defaults(command=_run)
 
     resolve = commands.add_parser("resolve", help="explain a mask, token by token")
-    resolve.add_argument("--inventory", default="a100x8", metavar="NAME|FILE|real", help="the machine (default: %(default)s)")
+    resolve.add_argument(
+        "--inventory", default="a100x8", metavar="NAME|FILE|real", help="the machine (default: %(default)s)"
+    )
     resolve.add_argument("--order", metavar="ORDER", help="CUDA_DEVICE_ORDER (default: unset, which is FASTEST_FIRST)")
     resolve.add_argument("--driver", metavar="VERSION", help="the driver's version, for MIG (default: the inventory's)")
     resolve.add_argument("--json", action="store_true", help="print JSON")
     resolve.add_argument("--environ", action="store_true", help="explain this process's own environment")
-    resolve.add_argument("value", nargs="?", metavar="VALUE", help="the value of CUDA_VISIBLE_DEVICES (leave out: unset)")
+    resolve.add_argument(
+        "value", nargs="?", metavar="VALUE", help="the value of CUDA_VISIBLE_DEVICES (leave out: unset)"
+    )
     resolve.set_defaults(command=_resolve)
 
     check = commands.add_parser("check", help="judge a server by the conformance suite", add_help=True)
-    check.add_argument("server", metavar="SERVER", help="a shipped server (see `gpu-visibility servers`) or a profile file")
+    help = "a shipped server (see `gpu-visibility servers`), a profile file, or `driver` for the CUDA driver itself"
+    check.add_argument("server", metavar="SERVER", help=help)
     check.set_defaults(command=_check)
 
     for name, command, help in (
@@ -127,7 +135,8 @@ def _check(arguments: argparse.Namespace) -> int:
     from .resources import shipped_directory
 
     options = arguments.pytest_options
-    parallel = [] if any(option.startswith(("-n", "--numprocesses")) for option in options) else [f"-n{_workers()}"]
+    given = any(option.startswith(("-n", "--numprocesses")) for option in options)
+    parallel = [] if given else [f"-n{_workers(arguments.server)}"]
     suite = ["--pyargs", "pytest_gpuvisibility.conformance", f"--gpu-server={arguments.server}"]
     settings = ["-c", str(shipped_directory("conformance") / "pytest.ini"), "--rootdir=.", "-p", "no:cacheprovider"]
     # This command has imported the package before pytest could rewrite its asserts; the rules use none.
@@ -135,14 +144,19 @@ def _check(arguments: argparse.Namespace) -> int:
     return int(pytest.main([*suite, *settings, quiet, *parallel, *options]))
 
 
-def _workers() -> int:
-    return XDIST_WORKERS * len(os.sched_getaffinity(0))
+def _workers(server: str) -> int:
+    """pytest-xdist workers: a server makes one wait, a driver answers at once."""
+    from .driver_subject import DRIVER
+
+    return 0 if server == DRIVER else XDIST_WORKERS * len(os.sched_getaffinity(0))
 
 
 def _rules(arguments: argparse.Namespace) -> int:
     from .conformance import catalogue
 
-    rules = [{"id": r.id, "level": r.level.value, "summary": r.summary, "sources": list(r.sources)} for r in catalogue()]
+    rules = [
+        {"id": r.id, "level": r.level.value, "summary": r.summary, "sources": list(r.sources)} for r in catalogue()
+    ]
     if arguments.json:
         print(json.dumps(rules, indent=2))
     for rule in rules if not arguments.json else ():
@@ -160,7 +174,9 @@ def _inventories(arguments: argparse.Namespace) -> int:
         print(json.dumps([asdict(inventory) for inventory in inventories], indent=2, default=sorted))
     elif arguments.name:
         for device in inventories[0].devices:
-            print(f"GPU {device.index}  {device.uuid}  {device.pci_bus_id}  {device.memory >> 20:>6} MiB  {device.name}")
+            print(
+                f"GPU {device.index}  {device.uuid}  {device.pci_bus_id}  {device.memory >> 20:>6} MiB  {device.name}"
+            )
     else:
         for inventory in inventories:
             names = ", ".join(dict.fromkeys(device.name for device in inventory.devices)) or "no GPU"

@@ -1,7 +1,7 @@
-"""A server on trial in a pytest session: from the options to one verdict a rule.
+"""What is on trial in a pytest session: from the options to one verdict a rule.
 
-pytest runs the rules, in as many pytest-xdist workers as the user likes. The controller prepares the trial and collects the
-results; workers get what they need through ``workerinput`` and send results as attributes of test reports.
+pytest runs the rules, in as many pytest-xdist workers as the user likes. The controller prepares the trial and collects
+the results; workers get what they need through ``workerinput`` and send results as attributes of test reports.
 """
 
 from __future__ import annotations
@@ -10,41 +10,49 @@ import fnmatch
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
 from . import expectations as expectation_files
 from . import profile as profiles
+from .driver_subject import DRIVER, open_driver
 from .errors import UserError
 from .expectations import Expectation
-from .profile import Profile
-from .scenario import Fleet, Scenario, Theatre
+from .server_subject import open_server
+from .subject import Family, Subject
 from .verdicts import Level, NotApplicable, Rule, RuleResult, Verdict, Violation, rule_of
 
-DEFAULT_INVENTORY = "a100x8"
-CONTROL = {"visible": None, "groups": 2, "devices": 1}
-"""The launch that shows whether the server runs at all: no mask, two groups of one."""
 SLOW_FAMILY = "LIF"
 """Rules that wait for a server to end: they go first, spread over the pytest-xdist workers."""
 RESULT_ATTRIBUTE = "gpu_result"
 
+
+class Keyed(Protocol):
+    """A launch, or a question to the driver."""
+
+    @property
+    def key(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What a rule rests on: the lists grow while it runs. ``facts`` are what is worth telling of one that passes."""
+
+    rests_on: Sequence[Keyed] = ()
+    facts: Sequence[str] = ()
+
+
 TRIAL = pytest.StashKey["Trial"]()
 RESULT = pytest.StashKey[RuleResult]()
-PLAYED = pytest.StashKey[list[Scenario]]()
+NOTES = pytest.StashKey[Notes]()
 
 
 @dataclass
 class Trial:
-    """One server, one version, one set of options, one session."""
+    """One subject, one version, one set of options, one session."""
 
-    profile: Profile
-    source: str
-    """What the user gave for --gpu-server."""
-    version: str
-    theatre: Theatre
-    inventory: str
-    inventory_is_chosen: bool
+    subject: Subject
     expected: Mapping[str, Expectation]
     expected_from: str
     strict: bool
@@ -53,21 +61,11 @@ class Trial:
 
     @property
     def name(self) -> str:
-        return f"{self.profile.product.name} {self.version}"
+        return f"{self.subject.name} {self.subject.version}"
 
-    def note_launches(self, item: pytest.Item, played: list[Scenario]) -> None:
-        """``played`` grows as the rule launches; its result will name the scenarios."""
-        item.stash[PLAYED] = played
-
-    def control(self) -> Fleet:
-        """Launch the server once without a mask.
-
-        :raises UserError: it neither answers nor ends within the profile's deadline: nothing could be judged.
-        """
-        fleet = self.theatre.play(Scenario(inventory=self.inventory, **CONTROL))  # type: ignore[arg-type]
-        if fleet.outcome == "timeout":
-            raise UserError(_never_ready(self, fleet))
-        return fleet
+    def note(self, item: pytest.Item, rests_on: Sequence[Keyed], facts: Sequence[str] = ()) -> None:
+        """The result of ``item`` will hold what the lists hold when it ends."""
+        item.stash[NOTES] = Notes(rests_on, facts)
 
 
 def trial_of(config: pytest.Config) -> Trial:
@@ -77,34 +75,34 @@ def trial_of(config: pytest.Config) -> Trial:
     """
     if TRIAL not in config.stash:
         raise pytest.UsageError(
-            "The conformance suite needs a server to judge: give --gpu-server=NAME (one of "
-            f"{', '.join(profiles.names())}) or --gpu-server=FILE (a profile, see the README)."
+            "The conformance suite needs a server to judge: give --gpu-server=NAME (one of"
+            f" {', '.join(profiles.names())}), --gpu-server=FILE (a profile, see the README), or"
+            f" --gpu-server={DRIVER} for the CUDA driver itself."
         )
     return config.stash[TRIAL]
 
 
+def family_of(config: pytest.Config) -> Family:
+    """Whether --gpu-server names a server or the driver itself."""
+    return "driver" if _option(config, "gpu_server") == DRIVER else "server"
+
+
 def open_trial(config: pytest.Config, room: Path, rules: Sequence[Rule], version: str | None = None) -> Trial:
-    """Read the profile, ask the server for its version, and read what is known of it.
+    """Find what --gpu-server names and its version, and read what is known of it.
+
+    ``version``: what the session's controller has found; None in the controller itself.
 
     :raises UserError: any of them is missing or malformed.
     """
-    source = _option(config, "gpu_server")
-    profile = profiles.load(source)
-    version = version if version is not None else profiles.version(profile)
-    chosen = _option(config, "gpu_inventory")
-    if chosen == "real":
-        raise UserError(
-            "--gpu-inventory=real: the conformance suite runs on simulated machines only so far. Leave the option out, or name"
-            " a simulated inventory (`gpu-visibility inventories`)."
-        )
-    expected, expected_from = _expectations(config, profile, version, [rule.id for rule in rules])
+    source, chosen = _option(config, "gpu_server"), _option(config, "gpu_inventory")
+    subject: Subject
+    if family_of(config) == "driver":
+        subject = open_driver(chosen, room, first=version is None)
+    else:
+        subject = open_server(source, chosen, room, version)
+    expected, expected_from = _expectations(config, subject, [rule.id for rule in rules])
     return Trial(
-        profile=profile,
-        source=source,
-        version=version,
-        theatre=Theatre(profile, room),
-        inventory=chosen or DEFAULT_INVENTORY,
-        inventory_is_chosen=bool(chosen),
+        subject=subject,
         expected=expected,
         expected_from=expected_from,
         strict=bool(config.getoption("gpu_strict")),
@@ -117,22 +115,15 @@ def _option(config: pytest.Config, name: str) -> str:
 
 
 def _expectations(
-    config: pytest.Config, profile: Profile, version: str, rules: Sequence[str]
+    config: pytest.Config, subject: Subject, rules: Sequence[str]
 ) -> tuple[Mapping[str, Expectation], str]:
     given = _option(config, "gpu_expect")
     if given == "none":
         return {}, "--gpu-expect=none"
-    path = Path(given) if given else expectation_files.shipped(profile.product.name, version)
-    return (expectation_files.load(path, rules), path.name) if path else ({}, f"the list of known ones (none ships for {profile.product.name} {version})")
-
-
-def _never_ready(trial: Trial, fleet: Fleet) -> str:
-    words = next((line for line in reversed((fleet.stderr + fleet.stdout).splitlines()) if line.strip()), "nothing")
-    return (
-        f"{trial.name} never became ready: {fleet.seconds:.0f} s after `{' '.join(fleet.command)}` not every worker had answered a"
-        f" request (ready_deadline of the profile {trial.source}). It last wrote: {words.strip()[:200]}. Check [server].request"
-        " and [workers] of the profile, or give the server longer by ready_deadline."
-    )
+    path = Path(given) if given else expectation_files.shipped(subject.name, subject.version)
+    if path is None:
+        return {}, f"the list of known ones (none ships for {subject.name} {subject.version})"
+    return expectation_files.load(path, rules), path.name
 
 
 def select(items: list[pytest.Item], globs: Sequence[str]) -> tuple[list[pytest.Item], list[pytest.Item]]:
@@ -149,8 +140,8 @@ def check_globs(globs: Sequence[str], rules: Iterable[Rule]) -> None:
     for glob in globs:
         if not any(_matches(id, [glob]) for id in ids):
             raise UserError(
-                f"--gpu-rule={glob} matches no rule. Rules are named like {ids[0]}; globs like 'VIS-*' work. All of them:"
-                f" {', '.join(ids)}."
+                f"--gpu-rule={glob} matches no rule. Rules are named like {ids[0]}; globs like '{ids[0][:3]}-*' work."
+                f" All of them: {', '.join(ids)}."
             )
 
 
@@ -186,7 +177,7 @@ def rule_of_item(item: pytest.Item) -> Rule | None:
 def judge(item: pytest.Function, rule: Rule) -> Generator[None, object, object]:
     """Run one rule and keep its result on the item; a broken SHOULD fails the run under --gpu-strict only."""
     trial = trial_of(item.config)
-    declared = next((entry for entry in trial.profile.unsupported if entry.rule == rule.id), None)
+    declared = next((entry for entry in trial.subject.unsupported if entry.rule == rule.id), None)
     if declared is not None:
         _keep(item, rule, Verdict.UNSUPPORTED, declared.reason)
         _skip_or_fail(trial, f"declared unsupported: {declared.reason}")
@@ -215,9 +206,12 @@ def _skip_or_fail(trial: Trial, reason: str) -> None:
 
 
 def _keep(item: pytest.Item, rule: Rule, verdict: Verdict, headline: str = "", facts: Sequence[str] = ()) -> None:
-    scenarios = tuple(dict.fromkeys(scenario.key for scenario in item.stash.get(PLAYED, [])))
+    notes = item.stash.get(NOTES, Notes())
+    keys = tuple(dict.fromkeys(basis.key for basis in notes.rests_on))
+    if verdict is Verdict.PASS:
+        facts = notes.facts
     known = rule.id in trial_of(item.config).expected
-    item.stash[RESULT] = RuleResult(rule, verdict, headline, tuple(facts), scenarios, known)
+    item.stash[RESULT] = RuleResult(rule, verdict, headline, tuple(facts), keys, known)
     item.user_properties += [("gpu_rule", rule.id), ("gpu_level", rule.level.value), ("gpu_verdict", verdict.value)]
 
 
@@ -241,4 +235,3 @@ def receive(trial: Trial, report: pytest.TestReport) -> None:
     if data is not None:
         result = RuleResult.from_dict(data)
         trial.results[result.rule.id] = result
-

@@ -1,4 +1,4 @@
-"""The hooks of a session that judges a server; registered only where ``--gpu-server`` is given."""
+"""The hooks of a session that judges a server or the driver; registered only where ``--gpu-server`` is given."""
 
 from __future__ import annotations
 
@@ -18,44 +18,47 @@ from .session_directory import SessionDirectory
 
 
 class TrialPlugin:
-    """Thin hooks around a :class:`Trial`. The controller owns the launches' directory; workers are told where it is."""
+    """Thin hooks around a :class:`Trial`. The controller owns the session's directory; workers are told where it is."""
 
-    def __init__(self, config: pytest.Config, trial: Trial, is_worker: bool) -> None:
+    def __init__(self, config: pytest.Config, trial: Trial, room: Path, is_worker: bool) -> None:
         self.config = config
         self.trial = trial
+        self.room = room
         self.is_worker = is_worker
         self.started = time.monotonic()
 
     @classmethod
     def open(cls, config: pytest.Config) -> TrialPlugin:
         """:raises UserError: a profile, rule, report path or expectations file that does not exist or is malformed."""
-        rules = catalogue()
+        rules = catalogue(judging.family_of(config))
         judging.check_globs(config.getoption("gpu_rule"), rules)
         json_report.check_paths(config.getoption("gpu_report"))
         worker: dict[str, Any] | None = getattr(config, "workerinput", None)
         if worker is not None:
-            trial = judging.open_trial(config, Path(worker["gpu_room"]), rules, worker["gpu_version"])
+            room = Path(worker["gpu_room"])
+            trial = judging.open_trial(config, room, rules, worker["gpu_version"])
         else:
             directory = SessionDirectory()
             config.add_cleanup(directory.close)
-            trial = judging.open_trial(config, directory.path, rules)
+            room = directory.path
+            trial = judging.open_trial(config, room, rules)
         config.stash[TRIAL] = trial
-        return cls(config, trial, worker is not None)
+        return cls(config, trial, room, worker is not None)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        node.workerinput |= {"gpu_room": str(self.trial.theatre.room), "gpu_version": self.trial.version}
+        node.workerinput |= {"gpu_room": str(self.room), "gpu_version": self.trial.subject.version}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self) -> None:
         if self.is_worker or self.config.option.collectonly:
             return
-        self._say(f"starting {self.trial.name} once without a mask, to see that it runs ...")
+        self._say(f"{self.trial.subject.first_step} ...")
         try:
-            fleet = self.trial.control()
+            outcome = self.trial.subject.control()
         except UserError as error:
             raise pytest.UsageError(str(error)) from None
-        self._say(f"{fleet.outcome} after {fleet.seconds:.1f} s; now the rules")
+        self._say(f"{outcome}; now the rules")
 
     def _say(self, text: str) -> None:
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")
@@ -90,12 +93,12 @@ class TrialPlugin:
     def pytest_sessionfinish(self) -> None:
         if not self.is_worker and self.trial.results:
             for path in self.config.getoption("gpu_report"):
-                json_report.write(Path(path), self.trial, self.trial.theatre.fleets())
+                json_report.write(Path(path), self.trial)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
         if not self.trial.results:
             return
         seconds = time.monotonic() - self.started
         terminalreporter.section("GPU visibility", bold=True)
-        for line in terminal.summary(self.trial, self.trial.theatre.fleets(), seconds, int(exitstatus)):
+        for line in terminal.summary(self.trial, seconds, int(exitstatus)):
             terminalreporter.write_line(line)

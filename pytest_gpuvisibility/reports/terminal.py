@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ..verdicts import Level, RuleResult, Verdict
 
-FAMILIES = ("VIS", "OVR", "LIF", "IDN", "ASN", "CTR", "TEL")
+FAMILIES = ("VIS", "OVR", "LIF", "IDN", "ASN", "CTR", "TEL", "DRV")
 """Worst first: taking what belongs to others, then not saying so, then not letting go."""
 WORST = 3
 WIDTH = 120
@@ -24,13 +24,26 @@ class Launch(Protocol):
     def inventory(self) -> str: ...
 
 
+class Subject(Protocol):
+    """What the summary needs of a server or of the driver."""
+
+    @property
+    def source(self) -> str: ...
+    @property
+    def inventory(self) -> str: ...
+    @property
+    def simulated(self) -> bool: ...
+    def launches(self) -> Mapping[str, Launch]: ...
+    def answers(self) -> Mapping[str, object]: ...
+
+
 class Judged(Protocol):
     """What the summary needs of a trial."""
 
     @property
     def name(self) -> str: ...
     @property
-    def source(self) -> str: ...
+    def subject(self) -> Subject: ...
     @property
     def results(self) -> Mapping[str, RuleResult]: ...
     @property
@@ -39,24 +52,31 @@ class Judged(Protocol):
     def expected_from(self) -> str: ...
 
 
-def summary(trial: Judged, launches: Mapping[str, Launch], seconds: float, exit_code: int) -> list[str]:
+def summary(trial: Judged, seconds: float, exit_code: int) -> list[str]:
     """The lines to print: what was judged, the count, the worst three in words, and every rule that does not pass."""
     results = sorted(trial.results.values(), key=_severity)
-    lines = [_title(trial, launches, seconds), "", _count(results), ""]
+    lines = [_title(trial, seconds), "", _count(results), ""]
     worst = _worst(results)
     for result in worst:
         lines += _in_words(result)
     lines += _rest(trial, [result for result in results if result not in worst])
+    lines += _recorded(results)
     return [*lines, *[""] * (lines[-1] != ""), _ending(trial, results, exit_code)]
 
 
-def _title(trial: Judged, launches: Mapping[str, Launch], seconds: float) -> str:
-    machines = ", ".join(dict.fromkeys(launch.inventory for launch in launches.values()))
+def _title(trial: Judged, seconds: float) -> str:
+    subject, launches = trial.subject, trial.subject.launches()
+    machines = ", ".join(dict.fromkeys(launch.inventory for launch in launches.values())) or subject.inventory
+    where = f"simulated {machines}" if subject.simulated else "this machine"
+    return f"{trial.name} on {where}: {_number(len(trial.results), 'rule')}, {_effort(subject, launches, seconds)}"
+
+
+def _effort(subject: Subject, launches: Mapping[str, Launch], seconds: float) -> str:
+    masks = len(subject.answers())
+    if masks:
+        return f"{_number(masks, 'mask')}, {seconds:.0f} s"
     starting = _union([(launch.began, launch.began + launch.seconds) for launch in launches.values()])
-    return (
-        f"{trial.name} on simulated {machines}: {_number(len(trial.results), 'rule')}, {_number(len(launches), 'scenario')},"
-        f" {seconds:.0f} s ({starting:.0f} s of it the server's own start-up)"
-    )
+    return f"{_number(len(launches), 'scenario')}, {seconds:.0f} s ({starting:.0f} s of it the server's own start-up)"
 
 
 def _union(spans: Sequence[tuple[float, float]]) -> float:
@@ -75,18 +95,17 @@ def _count(results: Sequence[RuleResult]) -> str:
     if of(Verdict.PASS) == len(results):
         return f"Conforms: all {_number(len(results), 'rule')} pass."
     parts = [f"{_number(of(Verdict.FAIL), 'MUST rule')} {'fails' if of(Verdict.FAIL) == 1 else 'fail'}"]
-    parts += [f"{_number(of(Verdict.WARN), 'SHOULD rule')} warn{'s' if of(Verdict.WARN) == 1 else ''}"] * bool(of(Verdict.WARN))
+    parts += [f"{_number(of(Verdict.WARN), 'SHOULD rule')} warn{'s' if of(Verdict.WARN) == 1 else ''}"] * bool(
+        of(Verdict.WARN)
+    )
     parts.append(f"{of(Verdict.PASS)} pass")
     parts += [
         f"{of(verdict)} {verdict.value}"
         for verdict in (Verdict.NOT_APPLICABLE, Verdict.UNSUPPORTED, Verdict.ERROR)
         if of(verdict)
     ]
-    if of(Verdict.ERROR):
-        judgement = "Not judged"
-    else:
-        judgement = "Does not conform" if of(Verdict.FAIL) else "Conforms"
-    return f"{judgement}: {', '.join(parts)}."
+    judgement = "Does not conform" if of(Verdict.FAIL) else "Conforms"
+    return f"{'Not judged' if of(Verdict.ERROR) else judgement}: {', '.join(parts)}."
 
 
 def _severity(result: RuleResult) -> tuple[int, int, str]:
@@ -114,11 +133,20 @@ def _rest(trial: Judged, results: Sequence[RuleResult]) -> list[str]:
     shown = [result for result in results if result.verdict is not Verdict.PASS]
     if not shown:
         return []
-    lines = [f"  {len(shown)} more; one rule alone: gpu-visibility check {trial.source} --gpu-rule={shown[0].rule.id}", ""]
+    alone = f"gpu-visibility check {trial.subject.source} --gpu-rule={shown[0].rule.id}"
+    lines = [f"  {len(shown)} more; one rule alone: {alone}", ""]
     for result in shown:
         known = ", known" if result.known and result.violated else ""
         lines.append(_cut(f"  {result.rule.id}  {result.verdict.value + known:<14}  {result.headline}"))
     return lines
+
+
+def _recorded(results: Iterable[RuleResult]) -> list[str]:
+    """What was done where the evidence leaves a choice: nothing to blame, and worth knowing."""
+    lines = [
+        f"  {result.rule.id}  {fact}" for result in results if result.verdict is Verdict.PASS for fact in result.facts
+    ]
+    return ["", "What it does where the evidence leaves a choice:", "", *map(_cut, lines)] if lines else []
 
 
 def _ending(trial: Judged, results: Sequence[RuleResult], exit_code: int) -> str:
@@ -134,7 +162,8 @@ def _ending(trial: Judged, results: Sequence[RuleResult], exit_code: int) -> str
     if new:
         return f"{_number(len(new), 'violation')} not in {trial.expected_from}: exit code {exit_code}."
     if known:
-        return f"All {known} violations are known for {trial.name}, none has been fixed, none is new: exit code {exit_code}."
+        state = "none has been fixed, none is new"
+        return f"All {known} violations are known for {trial.name}, {state}: exit code {exit_code}."
     return f"Exit code {exit_code}."
 
 

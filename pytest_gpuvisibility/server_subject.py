@@ -1,0 +1,95 @@
+"""A server on trial: its profile, its version, and where its launches are played."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from . import profile as profiles
+from .driver_subject import Answer
+from .errors import UserError
+from .inventory import Inventory
+from .profile import Profile, Unsupported
+from .scenario import Fleet, Scenario, Theatre
+from .selection import DEFAULT_INVENTORY
+
+CONTROL_GROUPS = 2
+"""The launch that shows whether the server runs at all: no mask, so many groups of one."""
+
+
+@dataclass(frozen=True)
+class ServerSubject:
+    """One version of one server. ``source`` is what the user gave for --gpu-server."""
+
+    profile: Profile
+    source: str
+    version: str
+    theatre: Theatre
+    inventory: str
+    inventory_is_chosen: bool
+    family: Literal["server"] = "server"
+    simulated: bool = True
+    hardware: Inventory | None = None
+
+    @property
+    def name(self) -> str:
+        return self.profile.product.name
+
+    @property
+    def url(self) -> str:
+        return self.profile.product.url
+
+    @property
+    def unsupported(self) -> Sequence[Unsupported]:
+        return self.profile.unsupported
+
+    @property
+    def first_step(self) -> str:
+        return f"starting {self.name} {self.version} once without a mask, to see that it runs"
+
+    def control(self) -> str:
+        fleet = self.theatre.play(Scenario(inventory=self.inventory, groups=CONTROL_GROUPS))
+        if fleet.outcome == "timeout":
+            raise UserError(self._never_ready(fleet))
+        return f"{fleet.outcome} after {fleet.seconds:.1f} s"
+
+    def launches(self) -> Mapping[str, Fleet]:
+        return self.theatre.fleets()
+
+    def answers(self) -> Mapping[str, Answer]:
+        return {}
+
+    def _never_ready(self, fleet: Fleet) -> str:
+        lines = reversed((fleet.stderr + fleet.stdout).splitlines())
+        words = next((line for line in lines if line.strip()), "nothing")
+        return (
+            f"{self.name} {self.version} never became ready: {fleet.seconds:.0f} s after `{' '.join(fleet.command)}`"
+            f" not every worker had answered a request (ready_deadline of the profile {self.source}). It last wrote:"
+            f" {words.strip()[:200]}. Check [server].request and [workers] of the profile, or give the server longer by"
+            " ready_deadline."
+        )
+
+
+def open_server(source: str, chosen: str, room: Path, version: str | None) -> ServerSubject:
+    """The server of --gpu-server=``source`` on --gpu-inventory=``chosen`` (empty: not given).
+
+    ``version``: as asked before by another process of the session.
+
+    :raises UserError: the profile is missing or malformed, or the server does not say its version.
+    """
+    profile = profiles.load(source)
+    if chosen == "real":
+        raise UserError(
+            "--gpu-inventory=real: the rules for servers run on simulated machines only so far. Leave the option out,"
+            " or name a simulated inventory (`gpu-visibility inventories`)."
+        )
+    return ServerSubject(
+        profile=profile,
+        source=source,
+        version=version if version is not None else profiles.version(profile),
+        theatre=Theatre(profile, room),
+        inventory=chosen or DEFAULT_INVENTORY,
+        inventory_is_chosen=bool(chosen),
+    )

@@ -1,0 +1,65 @@
+"""What a session can put on trial. A trial, its hooks and its reports know no more of it than this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+from .driver_subject import Answer
+from .inventory import Inventory
+from .profile import Unsupported
+from .scenario import Fleet
+
+Family = Literal["server", "driver"]
+"""Which rules apply: those for servers, or those for the CUDA driver itself."""
+
+
+class Subject(Protocol):
+    """A server, or the CUDA driver itself."""
+
+    @property
+    def family(self) -> Family: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def source(self) -> str:
+        """What the user gave for --gpu-server."""
+
+    @property
+    def unsupported(self) -> Sequence[Unsupported]:
+        """What it declares not to do."""
+
+    @property
+    def inventory(self) -> str:
+        """The name of the machine that it is judged on."""
+
+    @property
+    def simulated(self) -> bool: ...
+
+    @property
+    def hardware(self) -> Inventory | None:
+        """The one machine of the whole trial; None where rules choose machines of their own."""
+
+    @property
+    def first_step(self) -> str:
+        """What :meth:`control` is about to do, in words."""
+
+    def control(self) -> str:
+        """Try it once without a mask; what came of it, in words.
+
+        :raises UserError: nothing can be judged.
+        """
+
+    def launches(self) -> Mapping[str, Fleet]:
+        """Every launch so far, by its key."""
+
+    def answers(self) -> Mapping[str, Answer]:
+        """Every answer of a driver so far, by its question's key."""
