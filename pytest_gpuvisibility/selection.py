@@ -24,7 +24,7 @@ MASK = "CUDA_VISIBLE_DEVICES"
 ORDER = "CUDA_DEVICE_ORDER"
 MACHINE = "GPU_VISIBILITY_MACHINE"
 OUTER = "PYTEST_GPU_VISIBILITY_OUTER"
-"""Set while a selection is in force, so that nobody who inherits the environment narrows it again."""
+"""Set while a selection is in force, to "real" or "simulated", so that nobody who inherits it narrows it again."""
 DEFAULT_INVENTORY = "a100x8"
 DRIVER_FILES = ("/dev/nvidiactl", "/dev/dxg", "/proc/driver/nvidia/version")
 
@@ -100,7 +100,7 @@ def select(inventory: Setting | None, visibility: Setting | None) -> Selection:
     machine = Machine.create(devices, room.path / "machine") if room else None
     if machine is not None:
         machine.attach()
-    os.environ[OUTER] = os.environ.get(MASK, "unset")
+    os.environ[OUTER] = "real" if machine is None else "simulated"
     if mask is not None:
         os.environ[MASK] = mask
     seen = resolve(os.environ.get(MASK), devices, device_order=os.environ.get(ORDER))
@@ -108,7 +108,8 @@ def select(inventory: Setting | None, visibility: Setting | None) -> Selection:
 
 
 def _inherit(visibility: Setting | None) -> Selection:
-    directory = os.environ.get(MACHINE)
+    # A real machine may itself be a simulated one, of somebody further out.
+    directory = os.environ.get(MACHINE) if os.environ[OUTER] != "real" else None
     machine = Machine.open(Path(directory)) if directory else None
     if machine is not None:
         machine.attach()
