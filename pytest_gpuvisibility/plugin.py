@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import pytest
 
+from . import lease_plugin
+from .lease_plugin import gpu_lease
 from .pytest_fixtures import SELECTION, gpu_inventory, gpu_visibility
 
-__all__ = ["gpu_inventory", "gpu_visibility"]
+__all__ = ["gpu_inventory", "gpu_lease", "gpu_visibility"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -42,6 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--gpu-report", metavar="PATH", action="append", default=[], help=help)
     group.addoption("--gpu-strict", action="store_true", help="A conformance rule that says SHOULD fails the run too")
     group.addoption("--gpu-certify", action="store_true", help="No conformance rule may be left out, declared or not")
+    lease_plugin.add_options(parser, group)
 
 
 def _option(group: pytest.OptionGroup, parser: pytest.Parser, flag: str, metavar: str, help: str) -> None:
@@ -53,7 +56,8 @@ def _option(group: pytest.OptionGroup, parser: pytest.Parser, flag: str, metavar
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     settings = [_setting(early_config, name) for name in ("gpu_inventory", "gpu_visibility")]
-    if not any(settings) or _setting(early_config, "gpu_server"):
+    lease = _setting(early_config, "gpu_lease")
+    if not (any(settings) or lease_plugin.asked_for(lease)) or _setting(early_config, "gpu_server"):
         return
     from .errors import UserError
     from .selection import Setting, select
@@ -64,6 +68,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
     early_config.add_cleanup(selection.undo)
+    if lease and lease_plugin.asked_for(lease):
+        lease_plugin.register(early_config, Setting(*lease))
 
 
 def _setting(config: pytest.Config, name: str) -> tuple[str, str] | None:

@@ -1,0 +1,281 @@
+"""Hand out disjoint devices to xdist workers or tests; registered only where ``--gpu-lease`` asks for it.
+
+Imports of our own modules stand inside the functions, as in ``plugin``, which takes the fixture from here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from .pytest_fixtures import active_selection
+
+if TYPE_CHECKING:
+    from .inventory import Device, MigDevice
+    from .lease import Lease, LeaseOffice
+    from .selection import Setting
+
+POLICIES = ("none", "worker", "test")
+SCOPE = "PYTEST_GPU_VISIBILITY_LEASE"
+"""Set while a lease is in force: whoever inherits the environment divides that lease, and does not wait for it."""
+CONTROLLER = "PYTEST_GPU_VISIBILITY_CONTROLLER"
+"""The process whose children, as pytest-xdist workers, share its devices."""
+TIMEOUT = "gpu_lease_timeout"
+DEFAULT_TIMEOUT = "600"
+_REFUSAL = pytest.StashKey["BaseException"]()
+
+
+@dataclass(frozen=True)
+class GpuLease:
+    """What a test has to itself."""
+
+    devices: tuple[Device | MigDevice, ...]
+    """In CUDA's order: ``devices[i]`` is ``cuda:i`` for the test and its children."""
+
+
+@pytest.fixture
+def gpu_lease(pytestconfig: pytest.Config) -> GpuLease:
+    """The GPUs that this test has to itself under --gpu-lease; without it, all that are visible.
+
+    Under ``--gpu-lease=test`` as many as the marker ``gpu_count`` says, by default one, for this test. Under
+    ``--gpu-lease=worker`` those that its pytest-xdist worker has for the session.
+
+    Example::
+
+        @pytest.mark.gpu_count(2)
+        def test_two_groups_of_one(gpu_lease):
+            first, second = gpu_lease.devices
+            with my_server("--layout", "2x1") as server:
+                assert server.uuids() == [first.uuid, second.uuid]
+    """
+    return GpuLease(active_selection(pytestconfig).visibility.devices)
+
+
+def add_options(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
+    help = "Give each pytest-xdist worker, or each test, GPUs of its own (default: none)"
+    group.addoption("--gpu-lease", metavar="none|worker|test", dest="gpu_lease", default=None, help=help)
+    parser.addini("gpu_lease", f"{help}; as --gpu-lease", default="")
+    parser.addini(TIMEOUT, "Seconds to wait for GPUs that others hold under --gpu-lease", default=DEFAULT_TIMEOUT)
+
+
+def asked_for(setting: tuple[str, str] | None) -> bool:
+    """Whether a setting, a value with its source, asks for leases.
+
+    :raises pytest.UsageError: it is not one of POLICIES.
+    """
+    if setting is None or setting[0] in POLICIES:
+        return setting is not None and setting[0] != "none"
+    from .selection import Setting
+
+    raise pytest.UsageError(
+        f"{Setting(*setting)} is no way to lease GPUs. Use worker (each pytest-xdist worker has its own for the"
+        " session), test (each test has its own while it runs), or none."
+    )
+
+
+def register(config: pytest.Config, setting: Setting) -> None:
+    """Start to lease, before any conftest is imported. The session's selection must be in force.
+
+    :raises pytest.UsageError: a timeout that is no number, fewer devices than workers, or none free in time.
+    """
+    from .errors import UserError
+
+    try:
+        plugin = LeasePlugin(config, setting)
+        config.pluginmanager.register(plugin, "gpu-visibility-lease")
+        config.add_cleanup(plugin.close)
+        if setting.value == "worker":
+            plugin.hold_share() if _is_worker() or not _will_distribute(config) else plugin.announce()
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+class LeasePlugin:
+    """One process's dealings with the office."""
+
+    def __init__(self, config: pytest.Config, setting: Setting) -> None:
+        self._setting = setting
+        self._selection = active_selection(config)
+        self._timeout = _timeout(config)
+        self._permitted = len(self._selection.visibility.devices)
+        self._office = _office(self._selection.visibility.devices)
+        self._session = ExitStack()
+        self._has_share = False
+
+    def close(self) -> None:
+        self._session.close()
+
+    def announce(self) -> None:
+        """Let the workers know that they are ours: they have the same command line and environment as we."""
+        os.environ[CONTROLLER] = str(os.getpid())
+        self._session.callback(os.environ.pop, CONTROLLER, None)
+
+    def hold_share(self) -> None:
+        """Take this worker's part of the devices until the session ends.
+
+        :raises UserError: fewer devices than workers, or they were not free in time.
+        """
+        from .errors import UserError
+        from .lease import LeaseTimeout
+
+        workers, number = _worker() if _is_worker() else (1, 0)
+        self._check_shares(workers)
+        share = self._permitted // workers
+        try:
+            lease = self._office.take(share, self._timeout, first=number * share % self._permitted)
+        except LeaseTimeout as error:
+            raise UserError(f"{self._setting}: {error}. {_MORE_TIME}") from None
+        self._session.enter_context(self._in_force(lease))
+        self._has_share = True
+
+    def _check_shares(self, workers: int) -> None:
+        from .errors import UserError
+
+        if workers > self._permitted:
+            few = {0: "no GPU is permitted", 1: "only 1 GPU is permitted"}
+            raise UserError(
+                f"{self._setting} gives each worker a GPU of its own, but"
+                f" {few.get(self._permitted, f'only {self._permitted} GPUs are permitted')} for {workers}"
+                f" worker{'' if workers == 1 else 's'}. Use"
+                + (f" -n{self._permitted} or fewer," if self._permitted else "")
+                + " a wider --gpu-visibility, or --gpu-lease=test, where tests wait for each other's GPUs."
+            )
+
+    def pytest_configure(self, config: pytest.Config) -> None:
+        from .errors import UserError
+
+        if self._setting.value != "worker" or self._has_share:
+            return
+        try:
+            if config.getoption("dist", "no") == "no":  # -n auto that came to mean no workers, as under --pdb
+                self.hold_share()
+            else:
+                self._check_shares(len(config.getoption("tx")))
+        except UserError as error:
+            raise pytest.UsageError(str(error)) from None
+
+    def pytest_report_header(self) -> str:
+        each = "each test" if self._setting.value == "test" else "each worker"
+        return f"gpu-lease: {each} has its own of {self._permitted} GPUs (from {self._setting.source})"
+
+    # Outermost, so that the time-outs of other plugins count the test's time and not that of waiting for others.
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        with ExitStack() as stack:
+            count = _count(item, self._permitted) if self._setting.value == "test" else None
+            if count is not None:
+                try:
+                    stack.enter_context(self._in_force(self._take(item, count)))
+                except (pytest.skip.Exception, pytest.fail.Exception) as refusal:
+                    item.stash[_REFUSAL] = refusal
+            return (yield)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        refusal = item.stash.get(_REFUSAL, None)
+        if refusal is not None:
+            raise refusal
+
+    def _take(self, item: pytest.Item, count: int) -> Lease:
+        from .errors import UserError
+        from .lease import LeaseTimeout, TooFewDevices
+
+        try:
+            return self._office.take(count, self._timeout)
+        except TooFewDevices as error:
+            pytest.skip(f"gpu_count: {error} ({self._setting})")
+        except LeaseTimeout as error:
+            pytest.fail(f"{self._setting}: {error}. {_MORE_TIME}", pytrace=False)
+        except UserError as error:
+            pytest.fail(str(error), pytrace=False)
+
+    @contextmanager
+    def _in_force(self, lease: Lease) -> Iterator[None]:
+        """This process and its children see the lease's devices alone."""
+        from .resolver import narrow, resolve
+        from .selection import MASK, ORDER, restore
+
+        outer = self._selection.visibility
+        names = {device.uuid for device in lease.devices}
+        before = {name: os.environ.get(name) for name in (MASK, SCOPE)}
+        with lease:
+            mask = narrow(outer, [place for place, device in enumerate(outer.devices) if device.uuid in names])
+            os.environ[MASK], os.environ[SCOPE] = mask, lease.scope
+            # The fixtures and markers that narrow further count within the lease.
+            self._selection.visibility = resolve(mask, outer.inventory, device_order=os.environ.get(ORDER))
+            try:
+                yield
+            finally:
+                self._selection.visibility = outer
+                restore(os.environ, before)
+
+
+_MORE_TIME = f"Wait for the other run to end, ask for fewer, or give it longer: {TIMEOUT} in the ini file, in seconds."
+
+
+def _office(devices: tuple[Device | MigDevice, ...]) -> LeaseOffice:
+    from . import registry
+    from .lease import LeaseOffice
+    from .selection import MACHINE
+
+    # A simulated machine's locks go away with it. Those of a real one stay: a UUID has no second GPU.
+    machine = os.environ.get(MACHINE)
+    directory = Path(machine) if machine else registry.directory()
+    return LeaseOffice(devices, directory / "leases", os.environ.get(SCOPE, "machine"))
+
+
+def _count(item: pytest.Item, permitted: int) -> int | None:
+    """How many devices the test gets; None: it does not run on this session's machine."""
+    if item.get_closest_marker("gpu_inventory"):
+        return None
+    if item.get_closest_marker("no_gpu"):
+        return 0
+    marker = item.get_closest_marker("gpu_count")
+    if marker is None:
+        return min(1, permitted)
+    count = next(iter((*marker.args, *marker.kwargs.values())), None)
+    if type(count) is not int or count < 1:
+        raise pytest.UsageError(f"gpu_count({count!r}) of {item.nodeid}: give the number of GPUs, 1 or more.")
+    return count
+
+
+def _timeout(config: pytest.Config) -> float:
+    from .errors import UserError
+
+    value = config.getini(TIMEOUT)
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise UserError(
+            f"{TIMEOUT} = {value} is no time to wait for GPUs. Give a number of seconds such as {DEFAULT_TIMEOUT}."
+        )
+    return seconds
+
+
+def _is_worker() -> bool:
+    """Whether this is one of our controller's workers, not a pytest that one of its tests has started."""
+    return (
+        os.environ.get(CONTROLLER) == str(os.getppid())
+        and "PYTEST_XDIST_WORKER" in os.environ
+        and SCOPE not in os.environ
+    )
+
+
+def _worker() -> tuple[int, int]:
+    """How many workers there are, and this one's number. The replacement of a dead one has a number of its own."""
+    number = os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")
+    return int(os.environ["PYTEST_XDIST_WORKER_COUNT"]), int(number) if number.isdigit() else 0
+
+
+def _will_distribute(config: pytest.Config) -> bool:
+    """Whether this process only hands out tests to workers, as far as the command line tells so early."""
+    given = config.known_args_namespace
+    return bool(getattr(given, "numprocesses", None) or (getattr(given, "tx", None) and given.dist != "no"))
