@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,18 +111,37 @@ static void compose(struct gv_text *text, const struct gv_record *record, uint64
     gv_text_format(text, "}\n");
 }
 
-static void append(const char *line, size_t length)
+/* Writing beyond RLIMIT_FSIZE sends SIGXFSZ, which ends a program that never asked for a ledger: it is kept from it. */
+static ssize_t write_quietly(int file, const char *line, size_t length)
+{
+    sigset_t too_large, before, pending;
+    sigemptyset(&too_large);
+    sigaddset(&too_large, SIGXFSZ);
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &too_large, &before);
+    ssize_t written;
+    do
+        written = write(file, line, length);
+    while (written < 0 && errno == EINTR);
+    if (written < 0 && errno == EFBIG && !sigismember(&pending, SIGXFSZ))
+        sigtimedwait(&too_large, NULL, &(struct timespec){0});
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return written;
+}
+
+/* False where the line is not, or not whole, in the ledger. */
+static bool append(const char *line, size_t length)
 {
     char path[PATH_MAX];
     if (snprintf(path, sizeof path, "%s/ledger.jsonl", gv_machine_directory()) >= (int)sizeof path)
-        return;
+        return false;
     /* Opened for each record: a program may close every descriptor that it does not know, and reuse the number. */
-    int file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    int file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
     if (file < 0)
-        return;
-    while (write(file, line, length) < 0 && errno == EINTR)
-        continue;
+        return false;
+    ssize_t written = write_quietly(file, line, length);
     close(file);
+    return written == (ssize_t)length;
 }
 
 static bool is_probe(void)
@@ -130,20 +150,23 @@ static bool is_probe(void)
     return probe && strcmp(probe, "1") == 0;
 }
 
+static bool write_record(const struct gv_record *record, uint64_t number)
+{
+    struct gv_text text = {malloc(LONGEST_RECORD), LONGEST_RECORD, 0};
+    if (!text.data)
+        return false;
+    compose(&text, record, number);
+    bool written = text.length <= text.size && append(text.data, text.length);
+    free(text.data);
+    return written;
+}
+
 void gv_ledger_write(const struct gv_record *record)
 {
     int saved = errno;
-    uint64_t number = 0;
-    if (gv_machine() && !is_probe())
-        number = count(record);
-    if (number && (number & (number - 1)) == 0) {
-        struct gv_text text = {malloc(LONGEST_RECORD), LONGEST_RECORD, 0};
-        if (text.data) {
-            compose(&text, record, number);
-            if (text.length <= text.size)
-                append(text.data, text.length);
-            free(text.data);
-        }
-    }
+    struct gv_state *state = gv_machine();
+    uint64_t number = state && !is_probe() ? count(record) : 0;
+    if (number && (number & (number - 1)) == 0 && !write_record(record, number))
+        atomic_fetch_add(&state->lost_records, 1);
     errno = saved;
 }

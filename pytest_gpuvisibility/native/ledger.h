@@ -17,7 +17,8 @@ struct gv_record {
 };
 
 /* Appends the record to the ledger of gv_machine_directory(): of the same event, unit, function and result in one
- * process only the 1st, 2nd, 4th, 8th ... Silent where it cannot be written; errno is left alone. */
+ * process only the 1st, 2nd, 4th, 8th ... One that cannot be written is counted in gv_state.lost_records; errno is left
+ * alone, and no signal is sent. */
 void gv_ledger_write(const struct gv_record *record);
 
 #endif

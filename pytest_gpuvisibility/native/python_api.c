@@ -1,6 +1,7 @@
 /* libgpuvisibility.so: what Python (simulator/state.py) may ask of a machine. Every function returns 0 or more, or
  * -errno, and works on the machine in `directory`, whatever machine the process itself is on. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +53,7 @@ static bool set_memory(uint64_t *target, const char *value)
 
 /* The position of a device's or a slice's line in the description decides what a key belongs to. */
 struct reading {
+    bool full; /* there are more devices or slices than a machine holds */
     struct gv_state *state;
     struct gv_device *device; /* of the last "device=" */
     struct gv_unit *unit;     /* of the last "device=" or "mig=" */
@@ -60,13 +62,14 @@ struct reading {
 static bool start_unit(struct reading *reading, bool slice)
 {
     struct gv_state *state = reading->state;
-    if (state->unit_count == GV_MAX_UNITS || (slice && !state->device_count))
+    reading->full = state->unit_count == GV_MAX_UNITS || (!slice && state->device_count == GV_MAX_DEVICES);
+    if (reading->full || (slice && !state->device_count))
         return false;
     reading->unit = &state->unit[state->unit_count++];
     reading->unit->gpu_instance = reading->unit->compute_instance = -1;
     if (slice)
         return true;
-    if (state->device_count == GV_MAX_DEVICES || state->unit_count - 1 != state->device_count)
+    if (state->unit_count - 1 != state->device_count)
         return false;
     reading->unit->device = state->device_count;
     reading->device = &state->device[state->device_count++];
@@ -90,6 +93,11 @@ static bool set_machine(struct gv_state *state, const char *key, const char *val
     return false;
 }
 
+static bool is_compute_mode(int32_t mode)
+{
+    return mode == GV_COMPUTE_DEFAULT || mode == GV_COMPUTE_PROHIBITED || mode == GV_COMPUTE_EXCLUSIVE_PROCESS;
+}
+
 /* Keys of a GPU alone. */
 static bool set_device(struct gv_device *device, const char *key, const char *value)
 {
@@ -109,7 +117,7 @@ static bool set_device(struct gv_device *device, const char *key, const char *va
     }
     if (!set_int(&number, value))
         return false;
-    if (strcmp(key, "compute_mode") == 0)
+    if (strcmp(key, "compute_mode") == 0 && is_compute_mode(number))
         atomic_store(&device->compute_mode, number);
     else if (strcmp(key, "faults") == 0)
         atomic_store(&device->faults, (uint32_t)number);
@@ -185,11 +193,14 @@ static int read_description(struct gv_state *state, const char *description)
     while (valid && (line = strsep(&rest, "\n")))
         valid = !*line || read_line(&reading, line);
     free(text);
+    if (reading.full)
+        return -E2BIG;
     return valid && finish(state) ? 0 : -EINVAL;
 }
 
 /* Makes a machine in an existing directory. `description` is lines `key=value`: first those of the machine, then
- * "device=" and what belongs to each GPU, in index order, then "mig=" and what belongs to each slice. */
+ * "device=" and what belongs to each GPU, in index order, then "mig=" and what belongs to each slice. -E2BIG: more of them
+ * than a machine holds; -EINVAL: anything else in it is wrong; otherwise what gv_state_create returns. */
 GV_API int gv_create(const char *directory, const char *description)
 {
     struct gv_state *content = calloc(1, sizeof *content);
@@ -328,6 +339,18 @@ GV_API long gv_snapshot(const char *directory, char *buffer, size_t size)
     return (long)text.length;
 }
 
+/* How many records the machine's ledger lacks, for they could not be written. */
+GV_API long gv_lost_records(const char *directory)
+{
+    struct gv_state *state;
+    int error = gv_state_map(directory, &state);
+    if (error)
+        return error;
+    uint64_t lost = atomic_load(&state->lost_records);
+    gv_state_unmap(state);
+    return lost < LONG_MAX ? (long)lost : LONG_MAX;
+}
+
 /* ---- what may change while a machine runs ---- */
 
 GV_API int gv_set_compute_mode(const char *directory, int device, int mode)
@@ -338,6 +361,8 @@ GV_API int gv_set_compute_mode(const char *directory, int device, int mode)
         return error;
     if (device < 0 || device >= state->device_count)
         error = -ENODEV;
+    else if (!is_compute_mode(mode))
+        error = -EINVAL;
     else
         atomic_store(&state->device[device].compute_mode, mode);
     gv_state_unmap(state);

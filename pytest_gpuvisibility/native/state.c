@@ -4,12 +4,16 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- the file ---- */
@@ -20,19 +24,6 @@ static int path_in(const char *directory, const char *name, char path[PATH_MAX])
     return length > 0 && length < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
 
-static int initialise_lock(pthread_mutex_t *lock)
-{
-    pthread_mutexattr_t attributes;
-    int error = pthread_mutexattr_init(&attributes);
-    if (error)
-        return -error;
-    pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
-    pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
-    error = pthread_mutex_init(lock, &attributes);
-    pthread_mutexattr_destroy(&attributes);
-    return -error;
-}
-
 static int map_file(int file, struct gv_state **state)
 {
     void *address = mmap(NULL, sizeof(struct gv_state), PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
@@ -40,6 +31,35 @@ static int map_file(int file, struct gv_state **state)
         return -errno;
     *state = address;
     return 0;
+}
+
+/* FNV-1a on words of eight bytes, and on the bytes that are left. */
+static uint64_t add_to_checksum(uint64_t sum, const void *data, size_t size)
+{
+    const unsigned char *byte = data;
+    for (; size >= sizeof(uint64_t); size -= sizeof(uint64_t), byte += sizeof(uint64_t)) {
+        uint64_t word;
+        memcpy(&word, byte, sizeof word);
+        sum = (sum ^ word) * UINT64_C(0x100000001b3);
+        sum ^= sum >> 32;
+    }
+    for (; size; size--)
+        sum = (sum ^ *byte++) * UINT64_C(0x100000001b3);
+    return sum;
+}
+
+uint64_t gv_state_checksum(const struct gv_state *state)
+{
+    const size_t start = offsetof(struct gv_state, inventory);
+    uint64_t sum = UINT64_C(0xcbf29ce484222325);
+    sum = add_to_checksum(sum, (const char *)state + start, offsetof(struct gv_state, device) - start);
+    for (int i = 0; i < GV_MAX_DEVICES; i++) {
+        /* The compute mode and the faults, which may change, lie between. */
+        const struct gv_device *device = &state->device[i];
+        sum = add_to_checksum(sum, device, offsetof(struct gv_device, compute_mode));
+        sum = add_to_checksum(sum, &device->mig_enabled, sizeof device->mig_enabled);
+    }
+    return add_to_checksum(sum, state->unit, sizeof state->unit);
 }
 
 int gv_state_create(const char *directory, const struct gv_state *content)
@@ -52,19 +72,66 @@ int gv_state_create(const char *directory, const struct gv_state *content)
     if (file < 0)
         return -errno;
     struct gv_state *state = NULL;
-    error = ftruncate(file, sizeof(struct gv_state)) ? -errno : map_file(file, &state);
+    /* Its blocks are claimed at once: were the disk full later, touching a page of it would kill the program. */
+    error = -posix_fallocate(file, 0, sizeof(struct gv_state));
+    if (!error)
+        error = map_file(file, &state);
     close(file);
-    if (!error) {
-        memcpy(state, content, offsetof(struct gv_state, lock));
-        state->size = sizeof *state;
-        error = initialise_lock(&state->lock);
-        /* Last: a state without it is refused, so nobody uses one that is half written. */
-        state->magic = error ? 0 : GV_STATE_MAGIC;
-        gv_state_unmap(state);
-    }
-    if (error)
+    if (error) {
         unlink(path);
-    return error;
+        return error;
+    }
+    memcpy(state, content, offsetof(struct gv_state, lock));
+    state->size = sizeof *state;
+    state->checksum = gv_state_checksum(state);
+    /* Last: a state without it is refused, so nobody uses one that is half written. */
+    atomic_thread_fence(memory_order_release);
+    state->magic = GV_STATE_MAGIC;
+    gv_state_unmap(state);
+    return 0;
+}
+
+static bool is_terminated(const char *text, size_t size)
+{
+    return memchr(text, 0, size) != NULL;
+}
+
+static bool is_sound_device(const struct gv_device *device)
+{
+    int mode = atomic_load(&device->compute_mode);
+    return is_terminated(device->uuid, sizeof device->uuid) && is_terminated(device->name, sizeof device->name) &&
+           is_terminated(device->pci_bus_id, sizeof device->pci_bus_id) &&
+           (mode == GV_COMPUTE_DEFAULT || mode == GV_COMPUTE_PROHIBITED || mode == GV_COMPUTE_EXCLUSIVE_PROCESS);
+}
+
+static bool is_sound_unit(const struct gv_state *state, int index)
+{
+    const struct gv_unit *unit = &state->unit[index];
+    return is_terminated(unit->uuid, sizeof unit->uuid) && is_terminated(unit->name, sizeof unit->name) &&
+           is_terminated(unit->profile, sizeof unit->profile) && unit->device >= 0 &&
+           unit->device < state->device_count && (index >= state->device_count || unit->device == index);
+}
+
+/* Whether everything that is used as an index, a bound or a text may be; the checksum finds what else is damaged. */
+static bool is_sound(const struct gv_state *state)
+{
+    int limit = atomic_load(&state->process_limit);
+    bool sound = state->device_count >= 0 && state->device_count <= GV_MAX_DEVICES &&
+                 state->unit_count >= state->device_count && state->unit_count <= GV_MAX_UNITS && limit >= 0 &&
+                 limit <= GV_MAX_PROCESSES && is_terminated(state->inventory, sizeof state->inventory) &&
+                 is_terminated(state->driver_version, sizeof state->driver_version);
+    for (int i = 0; sound && i < state->device_count; i++)
+        sound = is_sound_device(&state->device[i]);
+    for (int i = 0; sound && i < state->unit_count; i++)
+        sound = is_sound_unit(state, i);
+    return sound && gv_state_checksum(state) == state->checksum;
+}
+
+static int check(const struct gv_state *state)
+{
+    if (state->magic != GV_STATE_MAGIC || state->size != sizeof *state)
+        return -EPROTO;
+    return is_sound(state) ? 0 : -EBADMSG;
 }
 
 int gv_state_map(const char *directory, struct gv_state **state)
@@ -73,7 +140,7 @@ int gv_state_map(const char *directory, struct gv_state **state)
     int error = path_in(directory, "state", path);
     if (error)
         return error;
-    int file = open(path, O_RDWR | O_CLOEXEC);
+    int file = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK); /* a FIFO of this name must not make us wait */
     if (file < 0)
         return -errno;
     struct stat status;
@@ -84,10 +151,11 @@ int gv_state_map(const char *directory, struct gv_state **state)
     else
         error = map_file(file, state);
     close(file);
-    if (!error && ((*state)->magic != GV_STATE_MAGIC || (*state)->size != sizeof(struct gv_state))) {
+    if (error)
+        return error;
+    error = check(*state);
+    if (error)
         gv_state_unmap(*state);
-        error = -EPROTO;
-    }
     return error;
 }
 
@@ -98,43 +166,53 @@ void gv_state_unmap(struct gv_state *state)
 
 /* ---- the machine of this process ---- */
 
-static pthread_mutex_t machine_lock = PTHREAD_MUTEX_INITIALIZER;
-static _Atomic(struct gv_state *) machine;
-static char machine_directory[PATH_MAX];
+/* One that was opened stays, state and all, for others may still be reading it. */
+struct opened {
+    struct gv_state *state;
+    char given[PATH_MAX], directory[PATH_MAX]; /* as the environment has it; absolute, for the program may move */
+};
 
-/* The machine that the environment names; a mapping once handed out stays, for others may still be reading it. */
-static struct gv_state *open_machine(void)
+static pthread_mutex_t machine_lock = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic(struct opened *) machine;
+
+static struct opened *open_machine(const char *given)
 {
-    const char *directory = secure_getenv("GPU_VISIBILITY_MACHINE");
-    struct gv_state *state = atomic_load(&machine);
-    if (!directory || !*directory || strlen(directory) >= sizeof machine_directory)
-        return state;
-    if (state && strcmp(directory, machine_directory) == 0)
-        return state;
-    if (gv_state_map(directory, &state))
-        return atomic_load(&machine);
-    strcpy(machine_directory, directory);
-    atomic_store(&machine, state);
-    return state;
+    struct opened *opened = malloc(sizeof *opened);
+    if (!opened)
+        return NULL;
+    strcpy(opened->given, given);
+    if (realpath(given, opened->directory) && gv_state_map(opened->directory, &opened->state) == 0)
+        return opened;
+    free(opened);
+    return NULL;
 }
 
 struct gv_state *gv_machine_reopen(void)
 {
+    const char *given = secure_getenv("GPU_VISIBILITY_MACHINE");
     pthread_mutex_lock(&machine_lock);
-    struct gv_state *state = open_machine();
+    struct opened *opened = atomic_load(&machine);
+    if (given && *given && strlen(given) < PATH_MAX && !(opened && strcmp(given, opened->given) == 0)) {
+        struct opened *other = open_machine(given);
+        if (other) {
+            opened = other;
+            atomic_store(&machine, opened);
+        }
+    }
     pthread_mutex_unlock(&machine_lock);
-    return state;
+    return opened ? opened->state : NULL;
 }
 
 struct gv_state *gv_machine(void)
 {
-    struct gv_state *state = atomic_load(&machine);
-    return state ? state : gv_machine_reopen();
+    struct opened *opened = atomic_load(&machine);
+    return opened ? opened->state : gv_machine_reopen();
 }
 
 const char *gv_machine_directory(void)
 {
-    return machine_directory;
+    struct opened *opened = atomic_load(&machine);
+    return opened ? opened->directory : "";
 }
 
 /* ---- processes ---- */
@@ -177,7 +255,7 @@ bool gv_process_alive(const struct gv_process *process)
 {
     pid_t pid = atomic_load(&process->pid);
     uint64_t known_start = atomic_load(&process->start), known_stack = atomic_load(&process->stack), start, stack;
-    if (!pid)
+    if (pid <= 0)
         return false;
     if (!known_start) /* it has no /proc to tell the time by */
         return kill(pid, 0) == 0 || errno == EPERM;
@@ -194,9 +272,9 @@ uint64_t gv_unit_used(const struct gv_state *state, int unit)
     uint64_t used = 0;
     for (int slot = 0, limit = atomic_load(&state->process_limit); slot < limit; slot++) {
         const struct gv_process *process = &state->process[slot];
-        uint64_t bytes = gv_usage_bytes(&process->usage[unit]);
-        if (bytes && gv_process_alive(process))
-            used += bytes;
+        /* Read again once the owner is known to live: meanwhile the slot may have changed hands. */
+        if (gv_usage_bytes(&process->usage[unit]) && gv_process_alive(process))
+            used += gv_usage_bytes(&process->usage[unit]);
     }
     return used;
 }
@@ -210,38 +288,123 @@ uint64_t gv_device_used(const struct gv_state *state, int device)
     return used;
 }
 
+/* ---- this process ---- */
+
+static pthread_mutex_t claim_lock = PTHREAD_MUTEX_INITIALIZER; /* held while a slot is claimed */
+static pthread_mutex_t own_lock = PTHREAD_MUTEX_INITIALIZER;   /* guards `own`, for moments */
+static struct {
+    pid_t pid; /* whose all this is: a child forked from it starts anew */
+    uint64_t start, stack;
+    struct gv_state *state;
+    struct gv_process *process;
+} own;
+
+/* A child forked while another thread held one of the locks could never take it. */
+static void take_locks(void)
+{
+    pthread_mutex_lock(&machine_lock);
+    pthread_mutex_lock(&claim_lock);
+    pthread_mutex_lock(&own_lock);
+}
+
+static void release_locks(void)
+{
+    pthread_mutex_unlock(&own_lock);
+    pthread_mutex_unlock(&claim_lock);
+    pthread_mutex_unlock(&machine_lock);
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+    pthread_atfork(take_locks, release_locks, release_locks);
+}
+
+/* Under own_lock. */
+static void know_oneself(void)
+{
+    if (own.pid == getpid())
+        return;
+    own.pid = getpid();
+    own.state = NULL;
+    own.process = NULL;
+    if (!read_identity(own.pid, &own.start, &own.stack))
+        own.start = own.stack = 0;
+}
+
+/* ---- the lock ----
+ *
+ * Not a robust mutex of the C library, which waits for ever where its owner was stopped, or its bytes were damaged. */
+
+#define LOOK_AGAIN 5000000   /* nanoseconds that a waiter sleeps before it looks whether the holder still lives */
+#define LONGEST_HOLD 2000000000 /* ... after which a holder is taken for stopped, and the lock is taken from it */
+
+/* Who holds the lock: the pid, and what tells it from the pid's earlier and later owners. 0 there: no /proc. */
+static uint64_t holder_of(pid_t pid, uint64_t start, uint64_t stack)
+{
+    uint32_t tag = start ? (uint32_t)(start * 2654435761u ^ stack >> 12) | 1 : 0;
+    return (uint64_t)(uint32_t)pid << 32 | tag;
+}
+
+static bool is_holder_alive(uint64_t holder)
+{
+    pid_t pid = (pid_t)(holder >> 32);
+    uint64_t start, stack;
+    if (pid <= 0)
+        return false;
+    if (!(uint32_t)holder)
+        return kill(pid, 0) == 0 || errno == EPERM;
+    return read_identity(pid, &start, &stack) && (!stack || holder_of(pid, start, stack) == holder);
+}
+
+static int64_t now(void)
+{
+    struct timespec time = {0};
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+static void wait_for_unlock(struct gv_state *state, uint32_t unlocks)
+{
+    const struct timespec longest = {.tv_nsec = LOOK_AGAIN};
+    syscall(SYS_futex, &state->unlocks, FUTEX_WAIT, unlocks, &longest, NULL, 0);
+}
+
+/* Returns what unlock_state must be given. Whatever a dead holder was doing left every number valid: each is one
+ * store, and its slot is no longer counted. */
+static uint64_t lock_state(struct gv_state *state)
+{
+    pthread_mutex_lock(&own_lock);
+    know_oneself();
+    uint64_t self = holder_of(own.pid, own.start, own.stack), seen = 0;
+    pthread_mutex_unlock(&own_lock);
+    uint32_t seen_unlocks = 0;
+    int64_t since = 0;
+    for (;;) {
+        uint32_t unlocks = atomic_load(&state->unlocks);
+        uint64_t holder = 0;
+        if (atomic_compare_exchange_strong(&state->lock, &holder, self))
+            return self;
+        if (holder != seen || unlocks != seen_unlocks || !since) {
+            seen = holder;
+            seen_unlocks = unlocks;
+            since = now();
+        } else if ((!is_holder_alive(holder) || now() - since > LONGEST_HOLD) &&
+                   atomic_compare_exchange_strong(&state->lock, &holder, self)) {
+            return self;
+        }
+        wait_for_unlock(state, unlocks);
+    }
+}
+
+static void unlock_state(struct gv_state *state, uint64_t self)
+{
+    /* It is no longer ours where this process was stopped for too long. */
+    atomic_compare_exchange_strong(&state->lock, &self, 0);
+    atomic_fetch_add(&state->unlocks, 1);
+    syscall(SYS_futex, &state->unlocks, FUTEX_WAKE, 1, NULL, NULL, 0);
+}
+
 /* ---- what a process takes ---- */
-
-static void lock_state(struct gv_state *state)
-{
-    /* Whatever the dead owner was doing left every number valid: each is one store, and its slot is no longer counted. */
-    if (pthread_mutex_lock(&state->lock) == EOWNERDEAD)
-        pthread_mutex_consistent(&state->lock);
-}
-
-static void unlock_state(struct gv_state *state)
-{
-    pthread_mutex_unlock(&state->lock);
-}
-
-/* Under the lock. Frees the slots of the dead, and returns a free one or NULL. */
-static struct gv_process *find_free_slot(struct gv_state *state)
-{
-    struct gv_process *found = NULL;
-    int limit = atomic_load(&state->process_limit);
-    for (int slot = 0; slot < limit; slot++) {
-        struct gv_process *process = &state->process[slot];
-        if (atomic_load(&process->pid) && !gv_process_alive(process))
-            atomic_store(&process->pid, 0);
-        if (!found && !atomic_load(&process->pid))
-            found = process;
-    }
-    if (!found && limit < GV_MAX_PROCESSES) {
-        found = &state->process[limit];
-        atomic_store(&state->process_limit, limit + 1);
-    }
-    return found;
-}
 
 /* After the change itself. Whoever is killed in between leaves totals that others have summed stale for as long as
  * they trust them without asking who lives: see nvml_memory.c. */
@@ -250,48 +413,104 @@ static void note_change(struct gv_state *state)
     atomic_fetch_add_explicit(&state->changes, 1, memory_order_release);
 }
 
-static pthread_mutex_t own_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct {
-    struct gv_state *state;
-    struct gv_process *process;
-    pid_t pid;
-} own;
-
-static struct gv_process *claim_slot(struct gv_state *state, pid_t pid)
+/* Whether nobody can want the slot any more that `pid` owns, or was about to own. */
+static bool is_abandoned(const struct gv_process *process, pid_t pid)
 {
-    lock_state(state);
-    struct gv_process *process = find_free_slot(state);
-    if (process) {
-        memset(process->usage, 0, sizeof process->usage);
-        uint64_t start = 0, stack = 0;
-        read_identity(pid, &start, &stack);
-        atomic_store(&process->start, start);
-        atomic_store(&process->stack, stack);
-        atomic_store(&process->pid, pid);
+    return pid < 0 ? !gv_process_start(-pid) && kill(-pid, 0) && errno == ESRCH : !gv_process_alive(process);
+}
+
+/* Marks a slot as about to be the caller's: a free one, or one whose owner is dead. */
+static bool take_slot(struct gv_process *process, pid_t self)
+{
+    pid_t owner = atomic_load(&process->pid);
+    if (owner && !is_abandoned(process, owner))
+        return false;
+    return atomic_compare_exchange_strong(&process->pid, &owner, -self);
+}
+
+/* Under the lock. A process killed anywhere in here leaves a slot that is_abandoned. */
+static struct gv_process *find_slot(struct gv_state *state, pid_t self)
+{
+    for (int slot = 0; slot < GV_MAX_PROCESSES; slot++) {
+        if (!take_slot(&state->process[slot], self))
+            continue;
+        int limit = atomic_load(&state->process_limit);
+        while (limit <= slot && !atomic_compare_exchange_weak(&state->process_limit, &limit, slot + 1))
+            continue;
+        return &state->process[slot];
     }
-    unlock_state(state);
+    return NULL;
+}
+
+static struct gv_process *claim_slot(struct gv_state *state)
+{
+    uint64_t lock = lock_state(state);
+    pid_t self = getpid();
+    struct gv_process *process = find_slot(state, self);
+    if (process) {
+        for (int unit = 0; unit < GV_MAX_UNITS; unit++) {
+            atomic_store_explicit(&process->usage[unit].bytes, 0, memory_order_relaxed);
+            atomic_store_explicit(&process->usage[unit].contexts, 0, memory_order_relaxed);
+        }
+        pthread_mutex_lock(&own_lock);
+        atomic_store(&process->start, own.start);
+        atomic_store(&process->stack, own.stack);
+        pthread_mutex_unlock(&own_lock);
+        atomic_store(&process->pid, self);
+    }
+    unlock_state(state, lock);
+    return process;
+}
+
+/* The slot that this process has on the machine; NULL where it has none, or others took it for a dead process's. */
+static struct gv_process *known_slot(struct gv_state *state)
+{
+    pthread_mutex_lock(&own_lock);
+    know_oneself();
+    struct gv_process *process = own.state == state ? own.process : NULL;
+    if (process && atomic_load(&process->pid) != own.pid)
+        process = NULL;
+    pthread_mutex_unlock(&own_lock);
     return process;
 }
 
 struct gv_process *gv_own_process(struct gv_state *state)
 {
-    pid_t pid = getpid();
-    pthread_mutex_lock(&own_lock);
-    if (own.state != state || own.pid != pid || !own.process) {
-        own.process = claim_slot(state, pid);
+    struct gv_process *process = known_slot(state);
+    if (process)
+        return process;
+    pthread_mutex_lock(&claim_lock);
+    process = known_slot(state);
+    if (!process && (process = claim_slot(state))) {
+        pthread_mutex_lock(&own_lock);
         own.state = state;
-        own.pid = pid;
+        own.process = process;
+        pthread_mutex_unlock(&own_lock);
     }
-    struct gv_process *process = own.process;
-    pthread_mutex_unlock(&own_lock);
+    pthread_mutex_unlock(&claim_lock);
     return process;
 }
 
-/* Under the lock: whether the unit has room for so many bytes more. */
+/* What all slots say is used of a unit, also those whose owners may have died; no less than what is. */
+static uint64_t most_used(const struct gv_state *state, int unit)
+{
+    uint64_t used = 0;
+    for (int slot = 0, limit = atomic_load(&state->process_limit); slot < limit; slot++)
+        if (atomic_load(&state->process[slot].pid) > 0)
+            used += gv_usage_bytes(&state->process[slot].usage[unit]);
+    return used;
+}
+
+static bool fits(uint64_t memory, uint64_t used, uint64_t bytes)
+{
+    return used <= memory && bytes <= memory - used;
+}
+
+/* Under the lock: whether the unit has room for so many bytes more. Who lives is asked only where it matters. */
 static bool has_room(const struct gv_state *state, int unit, uint64_t bytes)
 {
-    uint64_t used = gv_unit_used(state, unit), memory = state->unit[unit].memory;
-    return used <= memory && bytes <= memory - used;
+    uint64_t memory = state->unit[unit].memory;
+    return fits(memory, most_used(state, unit), bytes) || fits(memory, gv_unit_used(state, unit), bytes);
 }
 
 int gv_take_memory(struct gv_state *state, int unit, uint64_t bytes)
@@ -299,21 +518,24 @@ int gv_take_memory(struct gv_state *state, int unit, uint64_t bytes)
     struct gv_process *process = gv_own_process(state);
     if (!process)
         return -ENOMEM;
-    lock_state(state);
+    uint64_t lock = lock_state(state);
     int error = has_room(state, unit, bytes) ? 0 : -ENOMEM;
     if (!error)
         atomic_fetch_add(&process->usage[unit].bytes, bytes);
     note_change(state);
-    unlock_state(state);
+    unlock_state(state, lock);
     return error;
 }
 
+/* No more can be given back than is held: below zero it would be all the memory there is. */
 void gv_give_memory(struct gv_state *state, int unit, uint64_t bytes)
 {
-    struct gv_process *process = gv_own_process(state);
+    struct gv_process *process = known_slot(state);
     if (!process)
         return;
-    atomic_fetch_sub(&process->usage[unit].bytes, bytes);
+    uint64_t held = atomic_load(&process->usage[unit].bytes);
+    while (!atomic_compare_exchange_weak(&process->usage[unit].bytes, &held, held > bytes ? held - bytes : 0))
+        continue;
     note_change(state);
 }
 
@@ -338,7 +560,7 @@ int gv_take_context(struct gv_state *state, int unit)
     if (!process)
         return -ENOMEM;
     int device = state->unit[unit].device;
-    lock_state(state);
+    uint64_t lock = lock_state(state);
     int mode = atomic_load(&state->device[device].compute_mode), error = 0;
     if (mode == GV_COMPUTE_PROHIBITED ||
         (mode == GV_COMPUTE_EXCLUSIVE_PROCESS && used_elsewhere(state, device, process)))
@@ -348,15 +570,17 @@ int gv_take_context(struct gv_state *state, int unit)
     else
         atomic_fetch_add(&process->usage[unit].contexts, 1);
     note_change(state);
-    unlock_state(state);
+    unlock_state(state, lock);
     return error;
 }
 
 void gv_give_context(struct gv_state *state, int unit)
 {
-    struct gv_process *process = gv_own_process(state);
+    struct gv_process *process = known_slot(state);
     if (!process)
         return;
-    atomic_fetch_sub(&process->usage[unit].contexts, 1);
+    uint32_t held = atomic_load(&process->usage[unit].contexts);
+    while (held && !atomic_compare_exchange_weak(&process->usage[unit].contexts, &held, held - 1))
+        continue;
     note_change(state);
 }

@@ -6,7 +6,13 @@
  *
  * A process may be killed at any instruction. What it holds is therefore never stored as a total: a total is summed
  * over the slots of living processes, and a slot belongs to (pid, start time, stack), so that neither a reused pid nor
- * another program started by exec inherits anything.
+ * another program started by exec inherits anything. A process that is dead but not yet reaped (a zombie) holds nothing.
+ *
+ * All programs of a machine must be in one pid namespace: to a process in another one, a pid means another process or
+ * none, so what is held there counts as a dead process's.
+ *
+ * Limits: GV_MAX_DEVICES and GV_MAX_UNITS are checked when a machine is made. Where GV_MAX_PROCESSES living processes
+ * hold slots, one more can initialise and ask, but opening a context is -ENOMEM, CUDA_ERROR_OUT_OF_MEMORY.
  */
 #ifndef GPUVISIBILITY_STATE_H
 #define GPUVISIBILITY_STATE_H
@@ -23,7 +29,7 @@
 #define GV_MAX_PROCESSES 4096
 #define GV_UUID_SIZE 96 /* "MIG-GPU-<uuid>/<gi>/<ci>" fits */
 #define GV_NAME_SIZE 96
-#define GV_STATE_MAGIC UINT64_C(0x3276737570677667)
+#define GV_STATE_MAGIC UINT64_C(0x3376737570677667)
 
 /* Injected faults of a device, as bits of gv_device.faults. */
 enum gv_fault {
@@ -68,7 +74,7 @@ struct gv_usage {
 };
 
 struct gv_process {
-    _Atomic int32_t pid;        /* 0: the slot is free */
+    _Atomic int32_t pid;        /* 0: the slot is free; negative: process -pid is about to own it */
     _Atomic uint64_t start;     /* field 22 of /proc/<pid>/stat, clock ticks after boot */
     _Atomic uint64_t stack;     /* field 28, the stack's start: another after an exec, which gives everything back */
     struct gv_usage usage[GV_MAX_UNITS];
@@ -76,7 +82,8 @@ struct gv_process {
 
 struct gv_state {
     uint64_t magic;
-    uint64_t size; /* sizeof(struct gv_state): a library of another version refuses the file */
+    uint64_t size;     /* sizeof(struct gv_state): a library of another version refuses the file */
+    uint64_t checksum; /* of everything up to `lock` that never changes */
     char inventory[GV_NAME_SIZE];
     char driver_version[32]; /* "580.95.05" */
     int32_t cuda_version;    /* 13000 */
@@ -84,20 +91,26 @@ struct gv_state {
     uint32_t launch_policy; /* enum gv_launch_policy */
     struct gv_device device[GV_MAX_DEVICES];
     struct gv_unit unit[GV_MAX_UNITS];
-    pthread_mutex_t lock; /* robust, process-shared: taken to claim a slot and to check memory against its limit */
+    _Atomic uint64_t lock;         /* 0: free; else who holds it, so that everyone can tell whether that process lives */
+    _Atomic uint32_t unlocks;      /* counts releases of the lock; a futex for those that wait */
     _Atomic int32_t process_limit; /* slots from here on were never used: no need to look at them */
     _Atomic uint64_t changes;      /* counts what was taken and given back: while it stays, only a death changes a total */
+    _Atomic uint64_t lost_records; /* of the ledger: they could not be written, or not whole (a full disk) */
     struct gv_process process[GV_MAX_PROCESSES];
 };
 
 #define GV_CONTEXT_OVERHEAD (UINT64_C(450) << 20) /* bytes a context takes of its device, as NVML would show it */
 
-/* Writes a new state file into an existing directory. 0 or -errno. */
+/* Writes a new state file into an existing directory. 0 or -errno: -ENOSPC where the disk has no room for it. */
 int gv_state_create(const char *directory, const struct gv_state *content);
 
-/* Maps the state of a machine. 0 or -errno: -ENOENT (no machine there), -EPROTO (not of this version). */
+/* Maps the state of a machine. 0 or -errno: -ENOENT (no machine there), -EPROTO (not a state file of this version),
+ * -EBADMSG (damaged). Everything in it was checked then; a file that is truncated while it is mapped is not survived. */
 int gv_state_map(const char *directory, struct gv_state **state);
 void gv_state_unmap(struct gv_state *state);
+
+/* What `checksum` must be. */
+uint64_t gv_state_checksum(const struct gv_state *state);
 
 /* The machine that GPU_VISIBILITY_MACHINE names, mapped at the first call that finds one and kept; NULL without one.
  * A program that changes the variable stays on its machine until it initialises again: gv_machine_reopen follows it. */

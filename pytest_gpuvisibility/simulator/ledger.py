@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gpuvisibility.errors import UserError
+from pytest_gpuvisibility.simulator import state
 
 
 class LedgerDamaged(UserError):
-    """A line of a ledger is not a record; the disk was full, or something else wrote to the file."""
+    """A line of a ledger is not a record, or records are missing: the disk was full, or something else wrote to the
+    file. What such a ledger does not say may have happened all the same.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +68,25 @@ class Ledger:
     def records(self) -> list[LedgerRecord]:
         """Every record so far, oldest first, without a last line that is still being written.
 
-        Raises LedgerDamaged for a line that is not a record.
+        Raises LedgerDamaged for a line that is not a record, and where a program could not write one.
         """
+        self._check_complete()
         try:
             written = self.path.read_bytes()
         except FileNotFoundError:
             return []
         lines = written.split(b"\n")[:-1]
         return [self._record(number, line) for number, line in enumerate(lines, start=1)]
+
+    def _check_complete(self) -> None:
+        """A ledger beside no machine's state, such as a copy of one, is taken as it is."""
+        directory = self.path.parent
+        lost = state.lost_records(directory) if (directory / "state").exists() else 0
+        if lost:
+            raise LedgerDamaged(
+                f"{self.path} lacks {lost} record{'s' if lost > 1 else ''} that could not be written. Was the disk full,"
+                " or a limit on the size of files (ulimit -f) in force? Make room and run again."
+            )
 
     def _record(self, number: int, line: bytes) -> LedgerRecord:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import functools
 import json
 import os
@@ -19,7 +20,8 @@ COMPUTE_MODES = {"default": 0, "prohibited": 2, "exclusive-process": 3}
 FAULTS = {"nvml-unknown": 1, "nvml-no-permission": 2, "lost": 4}
 LAUNCH_POLICIES = {"error": 0, "noop": 1}
 
-# GV_MAX_UNITS of native/state.h: how many entries gv_resolve writes for one mask.
+# GV_MAX_DEVICES and GV_MAX_UNITS of native/state.h; gv_resolve writes _MAX_UNITS entries for one mask.
+_MAX_DEVICES = 64
 _MAX_UNITS = 128
 
 
@@ -33,6 +35,8 @@ def _library() -> ctypes.CDLL:
     library.gv_create.argtypes = [ctypes.c_char_p, ctypes.c_char_p]
     library.gv_snapshot.argtypes = [ctypes.c_char_p, ctypes.c_char_p, ctypes.c_size_t]
     library.gv_snapshot.restype = ctypes.c_long
+    library.gv_lost_records.argtypes = [ctypes.c_char_p]
+    library.gv_lost_records.restype = ctypes.c_long
     library.gv_set_compute_mode.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_int]
     library.gv_set_faults.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_uint]
     library.gv_resolve.argtypes = [
@@ -64,9 +68,25 @@ def create(directory: Path, inventory: Inventory, launch: str = "error") -> None
     if error:
         raise MachineError(
             f"Inventory {inventory.name!r} cannot be made a simulated machine in {directory}:"
-            f" {os.strerror(-error)}. A machine holds at most 64 GPUs, {_MAX_UNITS} GPUs and MIG slices"
-            " together, and names of up to 95 bytes."
+            f" {_why_not_made(inventory, -error)}."
         )
+
+
+def _why_not_made(inventory: Inventory, error: int) -> str:
+    if error == errno.E2BIG:
+        slices = sum(len(device.mig) for device in inventory.devices)
+        return (
+            f"it has {len(inventory.devices)} GPUs and {slices} MIG slices, and a machine holds at most"
+            f" {_MAX_DEVICES} GPUs, and {_MAX_UNITS} GPUs and slices together"
+        )
+    if error == errno.EINVAL:
+        return (
+            "something in it is longer or larger than a machine can hold, which has room for UUIDs and names of up to 95"
+            " bytes, a driver version of 31, PCI bus ids of 19, and profiles of slices of 23"
+        )
+    if error in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+        return f"{os.strerror(error)}; its state takes 9 MB, so free some space or choose another directory (TMPDIR)"
+    return os.strerror(error)
 
 
 def _line(key: str, value: object) -> str:
@@ -136,8 +156,20 @@ def _fault_bits(faults: Iterable[str]) -> int:
 
 def _check(directory: Path, result: int) -> int:
     if result < 0:
-        raise MachineError(f"There is no simulated machine to use in {directory}: {os.strerror(-result)}.")
+        raise MachineError(_why_not_used(directory, -result))
     return result
+
+
+def _why_not_used(directory: Path, error: int) -> str:
+    file, remedy = directory / "state", "Make the machine anew."
+    if error == errno.EPROTO:
+        return (
+            f"{file} is not the state of a simulated machine as this version of pytest-gpuvisibility writes it: it was"
+            f" made by another version, cut short, or overwritten. {remedy}"
+        )
+    if error == errno.EBADMSG:
+        return f"{file} is damaged: what it says does not match its checksum, or is out of bounds. {remedy}"
+    return f"There is no simulated machine to use in {directory}: {os.strerror(error)}."
 
 
 def snapshot(directory: Path) -> dict[str, Any]:
@@ -160,6 +192,11 @@ def snapshot(directory: Path) -> dict[str, Any]:
             return result
         # Processes may still come while the larger buffer is filled.
         size = 2 * length
+
+
+def lost_records(directory: Path) -> int:
+    """How many records the machine's ledger lacks, because a full disk or a limit kept programs from writing them."""
+    return _check(directory, _library().gv_lost_records(os.fsencode(directory)))
 
 
 def set_compute_mode(directory: Path, index: int, mode: str) -> None:
