@@ -127,15 +127,17 @@ def _abandoned() -> list[LockFile]:
     return [lock for lock in locks if lock is not None]
 
 
-def kill_marked(ids: Sequence[str]) -> list[int]:
+def kill_marked(ids: Sequence[str], variable: str = MARK) -> list[int]:
     """Kill all processes of the given runs, and their descendants. Returns their pids when they are gone.
+
+    ``variable``: another environment variable to know them by.
 
     Gives up on what does not die within KILL_LIMIT seconds, or is not ours to kill.
     """
     killed: dict[int, None] = {}
     deadline = time.monotonic() + KILL_LIMIT
     while True:
-        found = [pid for pid in _with_descendants(processes.marked(MARK, ids)) if pid != os.getpid()]
+        found = [pid for pid in _with_descendants(processes.marked(variable, ids)) if pid != os.getpid()]
         alive = [pid for pid in found if (facts := processes.stat(pid)) is not None and facts.alive]
         if not alive:
             return list(killed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import json
 import os
 import shlex
@@ -73,10 +74,17 @@ class Machine:
         self._replaced: dict[str, str | None] | None = None
 
     @classmethod
-    def create(cls, inventory: Inventory, directory: Path | None = None, launch: str = "error") -> Machine:
+    def create(
+        cls,
+        inventory: Inventory,
+        directory: Path | None = None,
+        launch: str = "error",
+        tools: Path | None = None,
+    ) -> Machine:
         """Makes a machine of the inventory.
 
         directory: made where it does not exist, and removed by close(); by default a new temporary one.
+        tools: a directory that write_tools() has filled, for several machines; by default each has its own.
         launch: "error", every kernel launch fails with CUDA_ERROR_NOT_SUPPORTED; "noop", it does nothing,
         successfully. Raises NativeLibraryMissing where the simulated driver is not installed, and
         MachineError for an inventory that a machine cannot hold.
@@ -86,7 +94,10 @@ class Machine:
         try:
             state.create(directory, inventory, launch)
             _write_inventory(directory, inventory)
-            _write_nvidia_smi(directory)
+            if tools is None:
+                _write_nvidia_smi(directory)
+            else:
+                (directory / "bin").symlink_to(tools)
         except BaseException:
             shutil.rmtree(directory, ignore_errors=True)
             raise
@@ -250,10 +261,24 @@ def _write_nvidia_smi(directory: Path) -> None:
     """
     script = directory / "bin" / "nvidia-smi"
     script.parent.mkdir()
+    _write_script(script, f"export {MACHINE_VARIABLE}={shlex.quote(str(directory))}\n")
+
+
+def write_tools(directory: Path) -> None:
+    """Writes the programs of machines whose `bin` leads to this directory, which exists and may hold programs.
+
+    They find their machine by the path under which they are called, or else in the environment.
+    """
+    smi = "nvidia-smi"
+    find = f'case $0 in */bin/{smi}) {MACHINE_VARIABLE}=${{0%/bin/{smi}}}; export {MACHINE_VARIABLE};; esac\n'
+    _write_script(directory / smi, find)
+
+
+def _write_script(script: Path, find_machine: str) -> None:
     program = Path(__file__).with_name("nvidia_smi.py")
     script.write_text(
         "#!/bin/sh\n"
-        f"export {MACHINE_VARIABLE}={shlex.quote(str(directory))}\n"
+        f"{find_machine}"
         f"export GPU_VISIBILITY_LIBRARIES={shlex.quote(str(library_directory()))}\n"
         f'exec {shlex.quote(sys.executable)} -I -S {shlex.quote(str(program))} "$@"\n'
     )
@@ -261,8 +286,12 @@ def _write_nvidia_smi(directory: Path) -> None:
 
 
 def _write_inventory(directory: Path, inventory: Inventory) -> None:
-    text = json.dumps(asdict(inventory), default=sorted)
-    (directory / "inventory.json").write_text(text, encoding="utf-8")
+    (directory / "inventory.json").write_text(_as_json(inventory), encoding="utf-8")
+
+
+@functools.lru_cache(maxsize=32)
+def _as_json(inventory: Inventory) -> str:
+    return json.dumps(asdict(inventory), default=sorted)
 
 
 def _read_inventory(directory: Path) -> Inventory:
