@@ -41,8 +41,8 @@ class Interview:
         answers = [self._ask(question) for question in questions_of(row, choice, Masks(self.driver.hardware))]
         wrong = [answer for answer in answers if not answer.admitted]
         if wrong:
-            headline = f"shows other devices than it should ({row.strength})" if row.settled else NOBODY
-            raise Violation(headline, [fact for answer in wrong for fact in self._facts(answer)])
+            what = f"shows other devices than it should ({row.strength})" if row.settled else NOBODY
+            raise Violation(f"{row.form}: {what}", [fact for answer in wrong for fact in self._facts(answer)])
         self.facts += [": ".join(self._facts(answer)) for answer in answers if not answer.settled]
 
     def _ask(self, question: Question) -> Answer:

@@ -194,5 +194,19 @@ def open_driver(chosen: str, room: Path, *, first: bool) -> DriverSubject:
     else:
         machine = Machine.create(Inventory.load(chosen or DEFAULT_INVENTORY), directory)
     if machine is None:
-        return DriverSubject(Inventory.from_nvml(), os.environ, simulated=False, room=answers)
+        return DriverSubject(_named(Inventory.from_nvml()), os.environ, simulated=False, room=answers)
     return DriverSubject(machine.inventory, machine.environ(os.environ), simulated=True, room=answers)
+
+
+def _named(inventory: Inventory) -> Inventory:
+    """The same inventory.
+
+    :raises UserError: it lacks the UUID of a GPU, so that nobody could tell which one CUDA shows.
+    """
+    silent = [str(gpu.index) for gpu in inventory.devices if not gpu.pci_bus_id and not gpu.lost]
+    if silent:
+        raise UserError(
+            f"NVML does not say which GPU {' and '.join(silent)} is, so it cannot be told whether CUDA shows it. Run"
+            " `nvidia-smi -L` to see why, or name a simulated machine such as --gpu-inventory=a100x8."
+        )
+    return inventory

@@ -179,6 +179,15 @@ def test_a_machine_without_a_driver_says_so(tmp_path: Path) -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
+def test_a_gpu_that_nobody_can_name_stops_the_trial(tmp_path: Path) -> None:
+    """CUDA could name it, but shows only slices where a GPU is in MIG mode."""
+    inventory = Path(inventory_of("mig-550", tmp_path))
+    inventory.write_text(inventory.read_text().replace("minor = 0\n", 'minor = 0\nfaults = ["nvml-unknown"]\n'))
+    done = run(tmp_path, "run", "--inventory", str(inventory), "--", *GPU_VISIBILITY, "check", "driver")
+    assert done.returncode == 4
+    assert "NVML does not say which GPU 0 is" in done.stderr
+
+
 def test_rules_for_the_driver_are_not_for_servers(tmp_path: Path) -> None:
     profile = profile_of("none", tmp_path)
     done = run(tmp_path, "check", str(profile), "--collect-only", "-q", "-n0")
@@ -267,7 +276,8 @@ def test_every_rule_catches_a_driver_with_a_fault(mutant: Path, tmp_path: Path) 
 def test_a_driver_that_ignores_the_mask_does_not_conform(mutant: Path, tmp_path: Path) -> None:
     rule = rules_of(judged(mutant, tmp_path, "a100x4"))["DRV-006"]
     assert rule["verdict"] == "fail"
-    assert rule["headline"] == "shows other devices than it should (documented, seen on hardware)"
+    words = "shows other devices than it should (documented, seen on hardware)"
+    assert rule["headline"] == f"a negative number in the middle: {words}"
     assert rule["facts"][-2:] == ["CUDA_VISIBLE_DEVICES=0,2,-1,1", "shows 0 1 2 3; the table allows 0 2"]
 
 
@@ -283,7 +293,7 @@ def test_an_answer_that_nobody_thought_of_is_a_warning(mutant: Path, tmp_path: P
     document = judged(mutant, tmp_path, "a100x4", "0x1", MUTANT_MASK="2")
     rule = rules_of(document)["DRV-018"]
     assert rule["verdict"] == "warn"
-    assert rule["headline"] == "the driver does something that nobody thought of"
+    assert rule["headline"] == "hexadecimal, `0x1`: the driver does something that nobody thought of"
     assert rule["facts"] == ["CUDA_VISIBLE_DEVICES=0x1", "shows 2; the table allows 0 or 1"]
     assert [id for id, verdict in verdicts(document).items() if verdict == "warn"] == ["DRV-018"]
 
