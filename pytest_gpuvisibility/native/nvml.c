@@ -313,12 +313,35 @@ nvmlReturn_t gv_nvml_gpu(nvmlDevice_t handle, const void *output, struct gv_targ
     return result == NVML_SUCCESS && gv_nvml_is_slice(target) ? NVML_ERROR_NOT_SUPPORTED : result;
 }
 
+nvmlReturn_t gv_nvml_open_where(bool (*supported)(const struct gv_target *), nvmlDevice_t device, const void *output,
+                                struct gv_target *target)
+{
+    nvmlReturn_t result = gv_nvml_gpu(device, output, target);
+    return result == NVML_SUCCESS && !supported(target) ? NVML_ERROR_NOT_SUPPORTED : result;
+}
+
+bool gv_nvml_has_ecc(const struct gv_target *target)
+{
+    return !gv_model_is_consumer(target->device);
+}
+
+/* Only stacked memory has one. */
+bool gv_nvml_has_memory_sensor(const struct gv_device *device)
+{
+    return gv_model_of(device)->bus_width >= 1024 && device->cc_major >= 8;
+}
+
 nvmlReturn_t gv_nvml_handle(const struct gv_state *state, int unit, nvmlDevice_t *handle)
 {
     nvmlReturn_t result = fault_of(&state->device[state->unit[unit].device]);
     if (result == NVML_SUCCESS)
         *handle = &handles[unit];
     return result;
+}
+
+nvmlDevice_t gv_nvml_handle_at(int unit)
+{
+    return &handles[unit];
 }
 
 nvmlReturn_t nvmlDeviceGetCount_v2(unsigned int *count)
@@ -639,6 +662,47 @@ nvmlReturn_t nvmlDeviceGetBoardId(nvmlDevice_t device, unsigned int *board)
     return NVML_SUCCESS;
 }
 
+/* Only boards of NVIDIA's own data-centre series carry it. */
+nvmlReturn_t nvmlDeviceGetBoardPartNumber(nvmlDevice_t device, char *number, unsigned int length)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_gpu(device, number, &target);
+    if (result != NVML_SUCCESS)
+        return result;
+    if (gv_model_is_consumer(target.device))
+        return NVML_ERROR_NOT_SUPPORTED;
+    const char *known = gv_model_of(target.device)->board_part;
+    return gv_nvml_text(number, length, known ? known : "900-2G500-0000-000");
+}
+
+nvmlReturn_t nvmlDeviceGetPdi(nvmlDevice_t device, nvmlPdi_t *pdi)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_gpu(device, pdi, &target);
+    if (result != NVML_SUCCESS)
+        return result;
+    if (pdi->version != nvmlPdi_v1)
+        return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+    pdi->value = gv_model_hash(target.device);
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetModuleId(nvmlDevice_t device, unsigned int *module)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_gpu(device, module, &target);
+    if (result == NVML_SUCCESS)
+        *module = (unsigned int)target.device_index + 1;
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetBridgeChipInfo(nvmlDevice_t device, nvmlBridgeChipHierarchy_t *bridges)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_gpu(device, bridges, &target);
+    return result == NVML_SUCCESS ? NVML_ERROR_NOT_SUPPORTED : result;
+}
+
 nvmlReturn_t nvmlDeviceGetVbiosVersion(nvmlDevice_t device, char *version, unsigned int length)
 {
     struct gv_target target;
@@ -660,11 +724,15 @@ nvmlReturn_t nvmlDeviceGetInforomVersion(nvmlDevice_t device, nvmlInforomObject_
     nvmlReturn_t result = gv_nvml_gpu(device, version, &target);
     if (result != NVML_SUCCESS)
         return result;
-    bool consumer = gv_model_is_consumer(target.device);
-    if (object == NVML_INFOROM_OEM)
-        return gv_nvml_text(version, length, consumer ? "1.1" : "2.1");
-    if (object == NVML_INFOROM_ECC && !consumer)
-        return gv_nvml_text(version, length, target.device->cc_major >= 9 ? "7.16" : "6.16");
+    nvmlDeviceArchitecture_t architecture = gv_model_architecture(target.device);
+    if (object == NVML_INFOROM_OEM) {
+        const char *oem = architecture >= NVML_DEVICE_ARCH_ADA ? "2.1" : "2.0";
+        return gv_nvml_text(version, length, architecture < NVML_DEVICE_ARCH_AMPERE ? "1.1" : oem);
+    }
+    if (object == NVML_INFOROM_ECC && !gv_model_is_consumer(target.device)) {
+        const char *ecc = architecture >= NVML_DEVICE_ARCH_HOPPER ? "7.16" : "6.16";
+        return gv_nvml_text(version, length, architecture < NVML_DEVICE_ARCH_AMPERE ? "5.0" : ecc);
+    }
     return object < NVML_INFOROM_COUNT ? NVML_ERROR_NOT_SUPPORTED : NVML_ERROR_INVALID_ARGUMENT;
 }
 
@@ -776,5 +844,90 @@ nvmlReturn_t nvmlDeviceGetP2PStatus(nvmlDevice_t first, nvmlDevice_t second, nvm
     bool copies = capability == NVML_P2P_CAPS_INDEX_READ || capability == NVML_P2P_CAPS_INDEX_WRITE;
     bool sliced = one.device->mig_enabled || other.device->mig_enabled;
     *status = copies && !sliced ? NVML_P2P_STATUS_OK : NVML_P2P_STATUS_NOT_SUPPORTED;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceOnSameBoard(nvmlDevice_t first, nvmlDevice_t second, int *same)
+{
+    struct gv_target one, other;
+    nvmlReturn_t result = open_pair(first, second, same, &one, &other);
+    if (result == NVML_SUCCESS)
+        *same = one.unit_index == other.unit_index;
+    return result;
+}
+
+/* Stores every GPU but one, or none; only counts them where the caller gives no array. */
+static nvmlReturn_t list_gpus(struct gv_state *state, int except, bool none, unsigned int *count, nvmlDevice_t *gpus)
+{
+    unsigned int found = 0, capacity = *count;
+    for (int gpu = 0; gpu < state->device_count && !none; gpu++) {
+        if (gpu == except)
+            continue;
+        if (gpus && found < capacity)
+            gpus[found] = &handles[gpu];
+        found++;
+    }
+    *count = found;
+    return gpus && capacity && found > capacity ? NVML_ERROR_INSUFFICIENT_SIZE : NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetTopologyNearestGpus(nvmlDevice_t device, nvmlGpuTopologyLevel_t level, unsigned int *count,
+                                              nvmlDevice_t *gpus)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_gpu(device, count, &target);
+    if (result != NVML_SUCCESS)
+        return result;
+    if (level > NVML_TOPOLOGY_SYSTEM || level % 10)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    return list_gpus(target.state, target.device_index, level != NVML_TOPOLOGY_NODE, count, gpus);
+}
+
+nvmlReturn_t nvmlSystemGetTopologyGpuSet(unsigned int processor, unsigned int *count, nvmlDevice_t *gpus)
+{
+    struct gv_state *state;
+    nvmlReturn_t result = open_machine(count, &state);
+    if (result != NVML_SUCCESS)
+        return result;
+    if ((long)processor >= sysconf(_SC_NPROCESSORS_CONF))
+        return NVML_ERROR_INVALID_ARGUMENT;
+    return list_gpus(state, -1, false, count, gpus);
+}
+
+nvmlReturn_t nvmlDeviceGetNumaNodeId(nvmlDevice_t device, unsigned int *node)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_gpu(device, node, &target);
+    return result == NVML_SUCCESS ? NVML_ERROR_NOT_SUPPORTED : result; /* its memory is no NUMA node */
+}
+
+/* A GPU on an NVSwitch board is a member of the fabric of its own machine. */
+nvmlReturn_t nvmlDeviceGetGpuFabricInfoV(nvmlDevice_t device, nvmlGpuFabricInfoV_t *info)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_gpu(device, info, &target);
+    if (result != NVML_SUCCESS)
+        return result;
+    if (!gv_model_of(target.device)->fabric)
+        return NVML_ERROR_NOT_SUPPORTED;
+    if (info->version == nvmlGpuFabricInfo_v3)
+        *info = (nvmlGpuFabricInfoV_t){.version = nvmlGpuFabricInfo_v3, .state = NVML_GPU_FABRIC_STATE_COMPLETED};
+    else if (info->version == nvmlGpuFabricInfo_v2)
+        *(nvmlGpuFabricInfo_v2_t *)info = (nvmlGpuFabricInfo_v2_t){.version = nvmlGpuFabricInfo_v2,
+                                                                   .state = NVML_GPU_FABRIC_STATE_COMPLETED};
+    else
+        return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetGpuFabricInfo(nvmlDevice_t device, nvmlGpuFabricInfo_t *info)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_gpu(device, info, &target);
+    if (result != NVML_SUCCESS)
+        return result;
+    if (!gv_model_of(target.device)->fabric)
+        return NVML_ERROR_NOT_SUPPORTED;
+    *info = (nvmlGpuFabricInfo_t){.state = NVML_GPU_FABRIC_STATE_COMPLETED};
     return NVML_SUCCESS;
 }

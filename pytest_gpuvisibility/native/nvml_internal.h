@@ -30,6 +30,20 @@ nvmlReturn_t gv_nvml_gpu(nvmlDevice_t handle, const void *output, struct gv_targ
 
 /* The handle of a unit; the fault of its GPU where it has one. */
 nvmlReturn_t gv_nvml_handle(const struct gv_state *state, int unit, nvmlDevice_t *handle);
+/* ... whether its GPU has a fault or not. */
+nvmlDevice_t gv_nvml_handle_at(int unit);
+
+/* Opens a GPU for a reading that only some products have. */
+nvmlReturn_t gv_nvml_open_where(bool (*supported)(const struct gv_target *), nvmlDevice_t device, const void *output,
+                                struct gv_target *target);
+bool gv_nvml_has_ecc(const struct gv_target *target);
+bool gv_nvml_remaps_rows(const struct gv_target *target); /* from Ampere on */
+bool gv_nvml_has_memory_sensor(const struct gv_device *device);
+
+long long gv_nvml_now(void); /* microseconds since 1970, as NVML stamps its samples */
+unsigned long long gv_nvml_energy(const struct gv_target *target); /* mJ */
+
+unsigned int gv_nvml_memory_slices(const struct gv_target *target); /* eighths of its GPU's memory */
 
 bool gv_nvml_is_slice(const struct gv_target *target);
 /* NVML_ERROR_DEPRECATED from the driver branch on in which NVML gave the function up (590), else success. */
@@ -39,12 +53,26 @@ nvmlReturn_t gv_nvml_text(char *output, unsigned int length, const char *text);
 
 /* ---- what is true of a product, and not of one machine ---- */
 
+/* Degrees C. From Ada on a GPU has no thresholds: it says how far below the limit (T.Limit) each event is. */
+struct gv_thresholds {
+    int shutdown, slowdown, highest, target;
+};
+
+/* A 0 or NULL in what follows bus_width: no such number is known, and the architecture decides. */
 struct gv_model {
     const char *match; /* part of the name */
     unsigned int pci_device, pci_subsystem;
     unsigned int power_limit, power_minimum, power_idle; /* W */
     unsigned int graphics_clock, memory_clock;           /* MHz, the highest */
     unsigned int bus_width;                              /* bits */
+    unsigned int power_highest;                          /* W, where it is above power_limit */
+    unsigned int video_clock, idle_clock;                /* MHz */
+    unsigned int memory_clocks[4], low_memory_limit;     /* MHz: the lower ones, and the highest graphics clock of the last */
+    unsigned int reserved, bar1;                         /* MiB */
+    unsigned int remap_banks;
+    struct gv_thresholds thresholds;
+    const char *board_part, *vbios, *inforom;
+    bool fabric; /* on an NVSwitch board */
 };
 
 const struct gv_model *gv_model_of(const struct gv_device *device);
@@ -54,10 +82,15 @@ bool gv_model_is_consumer(const struct gv_device *device); /* has fans and displ
 bool gv_model_has_mig(const struct gv_device *device);
 unsigned int gv_model_cores_per_multiprocessor(const struct gv_device *device);
 unsigned int gv_model_pcie_generation(const struct gv_device *device);
+struct gv_thresholds gv_model_thresholds(const struct gv_device *device);
+bool gv_model_counts_from_limit(const struct gv_device *device); /* its thresholds are distances from T.Limit */
+bool gv_model_retires_pages(const struct gv_device *device);     /* before Ampere; later ones remap rows */
 uint64_t gv_model_reserved_memory(const struct gv_device *device);
 uint64_t gv_model_bar1(const struct gv_device *device);
 const char *gv_model_vbios(const struct gv_device *device);
 const char *gv_model_inforom(const struct gv_device *device);
+/* A number made from the UUID, so that it is the same at every call. */
+uint64_t gv_model_hash(const struct gv_device *device);
 /* 13 digits made from the UUID, so that it is the same at every call. */
 void gv_model_serial(const struct gv_device *device, char serial[NVML_DEVICE_SERIAL_BUFFER_SIZE]);
 

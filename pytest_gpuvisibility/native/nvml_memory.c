@@ -1,4 +1,4 @@
-/* libnvidia-ml.so.1: memory, the processes that hold it, and MIG slices. */
+/* libnvidia-ml.so.1: memory, and the processes that hold it. */
 #include "nvml_internal.h"
 
 #include <stdio.h>
@@ -85,8 +85,8 @@ nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory)
     return NVML_SUCCESS;
 }
 
-/* The slices of a GPU share its BAR1 in proportion to their memory; from Hopper on a GPU in MIG mode maps all of its
- * own memory first. */
+/* From Hopper on a GPU in MIG mode first maps all of its own memory. Its slices have an eighth of the rest for each of
+ * their memory slices. */
 nvmlReturn_t nvmlDeviceGetBAR1MemoryInfo(nvmlDevice_t device, nvmlBAR1Memory_t *bar1)
 {
     struct gv_target target;
@@ -95,12 +95,14 @@ nvmlReturn_t nvmlDeviceGetBAR1MemoryInfo(nvmlDevice_t device, nvmlBAR1Memory_t *
         return result;
     const uint64_t mebibyte = UINT64_C(1) << 20;
     const struct gv_device *gpu = target.device;
+    bool maps_memory = gpu->mig_enabled && gpu->cc_major >= 9;
     uint64_t total = gv_model_bar1(gpu), used = mebibyte;
-    if (gpu->mig_enabled && gpu->cc_major >= 9)
+    if (maps_memory)
         used = gpu->memory - gv_model_reserved_memory(gpu);
     if (gv_nvml_is_slice(&target)) {
-        total = (uint64_t)((double)(total - used) * (double)target.unit->memory / (double)gpu->memory);
-        total = total / mebibyte * mebibyte;
+        uint64_t kept = maps_memory ? 513 * mebibyte : 0;
+        uint64_t shared = total > used + kept ? total - used - kept : 0;
+        total = shared * gv_nvml_memory_slices(&target) / 8 / mebibyte * mebibyte;
         used = 0;
     }
     *bar1 = (nvmlBAR1Memory_t){.bar1Total = total, .bar1Free = total - used, .bar1Used = used};
@@ -346,119 +348,10 @@ nvmlReturn_t nvmlDeviceGetAccountingPids(nvmlDevice_t device, unsigned int *coun
     return list_nothing(device, count);
 }
 
-/* ---- MIG ---- */
-
-enum { MOST_SLICES = 7 };
-
-nvmlReturn_t nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned int *current, unsigned int *pending)
+nvmlReturn_t nvmlDeviceGetAccountingStats(nvmlDevice_t device, unsigned int pid, nvmlAccountingStats_t *stats)
 {
+    (void)pid;
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, current && pending ? current : NULL, &target);
-    if (result != NVML_SUCCESS)
-        return result;
-    if (!gv_model_has_mig(target.device))
-        return NVML_ERROR_NOT_SUPPORTED;
-    *current = *pending = target.device->mig_enabled ? NVML_DEVICE_MIG_ENABLE : NVML_DEVICE_MIG_DISABLE;
-    return NVML_SUCCESS;
-}
-
-nvmlReturn_t nvmlDeviceGetMaxMigDeviceCount(nvmlDevice_t device, unsigned int *count)
-{
-    struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, count, &target);
-    if (result == NVML_SUCCESS)
-        *count = target.device->mig_enabled ? MOST_SLICES : 0;
-    return result;
-}
-
-nvmlReturn_t nvmlDeviceGetMigDeviceHandleByIndex(nvmlDevice_t device, unsigned int index, nvmlDevice_t *slice)
-{
-    struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, slice, &target);
-    if (result != NVML_SUCCESS)
-        return result;
-    if (!gv_model_has_mig(target.device))
-        return NVML_ERROR_NOT_SUPPORTED;
-    for (int unit = target.state->device_count; unit < target.state->unit_count; unit++)
-        if (target.state->unit[unit].device == target.device_index && index-- == 0)
-            return gv_nvml_handle(target.state, unit, slice);
-    return NVML_ERROR_NOT_FOUND;
-}
-
-nvmlReturn_t nvmlDeviceIsMigDeviceHandle(nvmlDevice_t device, unsigned int *is_slice)
-{
-    struct gv_target target;
-    nvmlReturn_t result = gv_nvml_unit(device, is_slice, &target);
-    if (result == NVML_SUCCESS)
-        *is_slice = gv_nvml_is_slice(&target);
-    return result;
-}
-
-static nvmlReturn_t open_slice(nvmlDevice_t device, const void *output, struct gv_target *target)
-{
-    nvmlReturn_t result = gv_nvml_unit(device, output, target);
-    return result == NVML_SUCCESS && !gv_nvml_is_slice(target) ? NVML_ERROR_NOT_SUPPORTED : result;
-}
-
-nvmlReturn_t nvmlDeviceGetGpuInstanceId(nvmlDevice_t device, unsigned int *id)
-{
-    struct gv_target target;
-    nvmlReturn_t result = open_slice(device, id, &target);
-    if (result == NVML_SUCCESS)
-        *id = (unsigned int)target.unit->gpu_instance;
-    return result;
-}
-
-nvmlReturn_t nvmlDeviceGetComputeInstanceId(nvmlDevice_t device, unsigned int *id)
-{
-    struct gv_target target;
-    nvmlReturn_t result = open_slice(device, id, &target);
-    if (result == NVML_SUCCESS)
-        *id = (unsigned int)target.unit->compute_instance;
-    return result;
-}
-
-nvmlReturn_t nvmlDeviceGetDeviceHandleFromMigDeviceHandle(nvmlDevice_t slice, nvmlDevice_t *device)
-{
-    struct gv_target target;
-    nvmlReturn_t result = open_slice(slice, device, &target);
-    return result == NVML_SUCCESS ? gv_nvml_handle(target.state, target.device_index, device) : result;
-}
-
-/* "1c.3g.71gb" is a compute instance of 1 slice in a GPU instance of 3; "3g.71gb" has all 3. */
-static void read_profile(const char *profile, unsigned int *compute_slices, unsigned int *gpu_slices)
-{
-    if (sscanf(profile, "%uc.%ug", compute_slices, gpu_slices) == 2)
-        return;
-    if (sscanf(profile, "%ug", gpu_slices) != 1)
-        *gpu_slices = 1;
-    *compute_slices = *gpu_slices;
-}
-
-nvmlReturn_t nvmlDeviceGetAttributes_v2(nvmlDevice_t device, nvmlDeviceAttributes_t *attributes)
-{
-    struct gv_target target;
-    nvmlReturn_t result = open_slice(device, attributes, &target);
-    if (result != NVML_SUCCESS)
-        return result;
-    unsigned int compute_slices, gpu_slices;
-    read_profile(target.unit->profile, &compute_slices, &gpu_slices);
-    /* From Hopper on each slice brings a video and a JPEG decoder; an A100 has one for every two slices. */
-    bool hopper = target.device->cc_major >= 9;
-    *attributes = (nvmlDeviceAttributes_t){
-        .multiprocessorCount = (unsigned int)target.unit->multiprocessors,
-        .sharedCopyEngineCount = gpu_slices,
-        .sharedDecoderCount = hopper ? gpu_slices : (gpu_slices == 3 ? 2 : gpu_slices / 2),
-        .sharedJpegCount = hopper ? gpu_slices : gpu_slices == MOST_SLICES,
-        .sharedOfaCount = gpu_slices == MOST_SLICES,
-        .gpuInstanceSliceCount = gpu_slices,
-        .computeInstanceSliceCount = compute_slices,
-        .memorySizeMB = target.unit->memory >> 20,
-    };
-    return NVML_SUCCESS;
-}
-
-nvmlReturn_t nvmlDeviceGetAttributes(nvmlDevice_t device, nvmlDeviceAttributes_t *attributes)
-{
-    return nvmlDeviceGetAttributes_v2(device, attributes);
+    nvmlReturn_t result = gv_nvml_gpu(device, stats, &target);
+    return result == NVML_SUCCESS ? NVML_ERROR_NOT_FOUND : result;
 }

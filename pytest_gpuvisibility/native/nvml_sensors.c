@@ -6,29 +6,13 @@
 
 enum {
     TEMPERATURE = 32,         /* degrees C */
-    MEMORY_TEMPERATURE = 38,
-    SLOWDOWN_TEMPERATURE = 89,
-    SHUTDOWN_TEMPERATURE = 92,
-    HIGHEST_TEMPERATURE = 85,
+    LIMIT_TEMPERATURE = 87,   /* T.Limit */
     HIGHEST_MEMORY_TEMPERATURE = 95,
-    IDLE_CLOCK = 210,         /* MHz */
-    IDLE_VIDEO_CLOCK = 555,
+    LOWEST_TARGET = 65,
+    HIGHEST_TARGET = 91,
     FAN_SPEED = 30,           /* per cent */
     SAMPLING_PERIOD = 200000, /* microseconds */
 };
-
-static bool has_ecc(const struct gv_target *target)
-{
-    return !gv_model_is_consumer(target->device);
-}
-
-/* Opens a GPU for a reading that only some products have. */
-static nvmlReturn_t open_where(bool (*supported)(const struct gv_target *), nvmlDevice_t device, const void *output,
-                               struct gv_target *target)
-{
-    nvmlReturn_t result = gv_nvml_gpu(device, output, target);
-    return result == NVML_SUCCESS && !supported(target) ? NVML_ERROR_NOT_SUPPORTED : result;
-}
 
 /* ---- temperature and fans ---- */
 
@@ -68,8 +52,33 @@ nvmlReturn_t nvmlDeviceGetMarginTemperature(nvmlDevice_t device, nvmlMarginTempe
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     if (gv_model_architecture(target.device) < NVML_DEVICE_ARCH_ADA)
         return NVML_ERROR_NOT_SUPPORTED;
-    margin->marginTemperature = HIGHEST_TEMPERATURE - TEMPERATURE;
+    margin->marginTemperature = LIMIT_TEMPERATURE - TEMPERATURE;
     return NVML_SUCCESS;
+}
+
+/* 0 for a threshold that the GPU has not. From Ada on they are distances from T.Limit: see the fields. */
+static int threshold_degrees(const struct gv_device *device, nvmlTemperatureThresholds_t threshold)
+{
+    struct gv_thresholds known = gv_model_thresholds(device);
+    int limit = gv_model_counts_from_limit(device) ? LIMIT_TEMPERATURE : 0;
+    switch (threshold) {
+    case NVML_TEMPERATURE_THRESHOLD_SHUTDOWN:
+        return limit ? limit - known.shutdown : known.shutdown;
+    case NVML_TEMPERATURE_THRESHOLD_SLOWDOWN:
+        return limit ? limit - known.slowdown : known.slowdown;
+    case NVML_TEMPERATURE_THRESHOLD_GPU_MAX:
+        return limit ? limit - known.highest : known.highest;
+    case NVML_TEMPERATURE_THRESHOLD_MEM_MAX:
+        return gv_nvml_has_memory_sensor(device) ? HIGHEST_MEMORY_TEMPERATURE : 0;
+    case NVML_TEMPERATURE_THRESHOLD_ACOUSTIC_CURR:
+        return known.target;
+    case NVML_TEMPERATURE_THRESHOLD_ACOUSTIC_MIN:
+        return known.target ? LOWEST_TARGET : 0;
+    case NVML_TEMPERATURE_THRESHOLD_ACOUSTIC_MAX:
+        return known.target ? HIGHEST_TARGET : 0;
+    default:
+        return 0;
+    }
 }
 
 nvmlReturn_t nvmlDeviceGetTemperatureThreshold(nvmlDevice_t device, nvmlTemperatureThresholds_t threshold,
@@ -79,22 +88,13 @@ nvmlReturn_t nvmlDeviceGetTemperatureThreshold(nvmlDevice_t device, nvmlTemperat
     nvmlReturn_t result = gv_nvml_gpu(device, temperature, &target);
     if (result != NVML_SUCCESS)
         return result;
-    switch (threshold) {
-    case NVML_TEMPERATURE_THRESHOLD_SHUTDOWN:
-        *temperature = SHUTDOWN_TEMPERATURE;
-        return NVML_SUCCESS;
-    case NVML_TEMPERATURE_THRESHOLD_SLOWDOWN:
-        *temperature = SLOWDOWN_TEMPERATURE;
-        return NVML_SUCCESS;
-    case NVML_TEMPERATURE_THRESHOLD_MEM_MAX:
-        *temperature = HIGHEST_MEMORY_TEMPERATURE;
-        return NVML_SUCCESS;
-    case NVML_TEMPERATURE_THRESHOLD_GPU_MAX:
-        *temperature = HIGHEST_TEMPERATURE;
-        return NVML_SUCCESS;
-    default:
-        return threshold < NVML_TEMPERATURE_THRESHOLD_COUNT ? NVML_ERROR_NOT_SUPPORTED : NVML_ERROR_INVALID_ARGUMENT;
-    }
+    if (threshold >= NVML_TEMPERATURE_THRESHOLD_COUNT)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    int degrees = threshold_degrees(target.device, threshold);
+    if (!degrees)
+        return NVML_ERROR_NOT_SUPPORTED;
+    *temperature = (unsigned int)degrees;
+    return NVML_SUCCESS;
 }
 
 static bool has_fans(const struct gv_target *target)
@@ -114,7 +114,7 @@ nvmlReturn_t nvmlDeviceGetNumFans(nvmlDevice_t device, unsigned int *count)
 nvmlReturn_t nvmlDeviceGetFanSpeed(nvmlDevice_t device, unsigned int *speed)
 {
     struct gv_target target;
-    nvmlReturn_t result = open_where(has_fans, device, speed, &target);
+    nvmlReturn_t result = gv_nvml_open_where(has_fans, device, speed, &target);
     if (result == NVML_SUCCESS)
         *speed = FAN_SPEED;
     return result;
@@ -124,6 +124,39 @@ nvmlReturn_t nvmlDeviceGetFanSpeed_v2(nvmlDevice_t device, unsigned int fan, uns
 {
     nvmlReturn_t result = nvmlDeviceGetFanSpeed(device, speed);
     return result == NVML_SUCCESS && fan ? NVML_ERROR_INVALID_ARGUMENT : result;
+}
+
+static nvmlReturn_t open_fan(nvmlDevice_t device, unsigned int fan, const void *output)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_open_where(has_fans, device, output, &target);
+    return result == NVML_SUCCESS && fan ? NVML_ERROR_INVALID_ARGUMENT : result;
+}
+
+nvmlReturn_t nvmlDeviceGetTargetFanSpeed(nvmlDevice_t device, unsigned int fan, unsigned int *speed)
+{
+    nvmlReturn_t result = open_fan(device, fan, speed);
+    if (result == NVML_SUCCESS)
+        *speed = FAN_SPEED;
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetMinMaxFanSpeed(nvmlDevice_t device, unsigned int *lowest, unsigned int *highest)
+{
+    nvmlReturn_t result = open_fan(device, 0, lowest && highest ? lowest : NULL);
+    if (result != NVML_SUCCESS)
+        return result;
+    *lowest = FAN_SPEED;
+    *highest = 100;
+    return NVML_SUCCESS;
+}
+
+nvmlReturn_t nvmlDeviceGetFanControlPolicy_v2(nvmlDevice_t device, unsigned int fan, nvmlFanControlPolicy_t *policy)
+{
+    nvmlReturn_t result = open_fan(device, fan, policy);
+    if (result == NVML_SUCCESS)
+        *policy = NVML_FAN_POLICY_TEMPERATURE_CONTINOUS_SW;
+    return result;
 }
 
 /* ---- power, in milliwatts ---- */
@@ -164,7 +197,9 @@ nvmlReturn_t nvmlDeviceGetPowerManagementLimitConstraints(nvmlDevice_t device, u
     if (result != NVML_SUCCESS)
         return result;
     *lowest = gv_model_of(target.device)->power_minimum * 1000;
-    *highest = gv_model_of(target.device)->power_limit * 1000;
+    *highest = gv_model_of(target.device)->power_highest * 1000;
+    if (!*highest)
+        *highest = gv_model_of(target.device)->power_limit * 1000;
     return NVML_SUCCESS;
 }
 
@@ -180,7 +215,7 @@ nvmlReturn_t nvmlDeviceGetPowerManagementMode(nvmlDevice_t device, nvmlEnableSta
 }
 
 /* Millijoules at idle since the system was started. */
-static unsigned long long energy(const struct gv_target *target)
+unsigned long long gv_nvml_energy(const struct gv_target *target)
 {
     struct timespec now;
     clock_gettime(CLOCK_BOOTTIME, &now);
@@ -193,144 +228,17 @@ nvmlReturn_t nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t device, unsigned l
     struct gv_target target;
     nvmlReturn_t result = gv_nvml_gpu(device, millijoules, &target);
     if (result == NVML_SUCCESS)
-        *millijoules = energy(&target);
+        *millijoules = gv_nvml_energy(&target);
     return result;
 }
 
-/* ---- clocks, in MHz ---- */
-
-static unsigned int video_clock(const struct gv_model *model)
-{
-    return model->graphics_clock * 78 / 100 / 15 * 15; /* the ratio on real GPUs; clocks are multiples of 15 */
-}
-
-nvmlReturn_t nvmlDeviceGetMaxClockInfo(nvmlDevice_t device, nvmlClockType_t type, unsigned int *clock)
+nvmlReturn_t nvmlDeviceGetPowerSource(nvmlDevice_t device, nvmlPowerSource_t *source)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, clock, &target);
-    if (result != NVML_SUCCESS)
-        return result;
-    const struct gv_model *model = gv_model_of(target.device);
-    switch (type) {
-    case NVML_CLOCK_GRAPHICS:
-    case NVML_CLOCK_SM:
-        *clock = model->graphics_clock;
-        return NVML_SUCCESS;
-    case NVML_CLOCK_MEM:
-        *clock = model->memory_clock;
-        return NVML_SUCCESS;
-    case NVML_CLOCK_VIDEO:
-        *clock = video_clock(model);
-        return NVML_SUCCESS;
-    default:
-        return NVML_ERROR_INVALID_ARGUMENT;
-    }
-}
-
-/* A data-centre GPU keeps its memory at full speed. */
-nvmlReturn_t nvmlDeviceGetClockInfo(nvmlDevice_t device, nvmlClockType_t type, unsigned int *clock)
-{
-    struct gv_target target;
-    nvmlReturn_t result = nvmlDeviceGetMaxClockInfo(device, type, clock);
+    nvmlReturn_t result = gv_nvml_gpu(device, source, &target);
     if (result == NVML_SUCCESS)
-        result = gv_nvml_gpu(device, clock, &target);
-    if (result != NVML_SUCCESS)
-        return result;
-    if (type == NVML_CLOCK_VIDEO)
-        *clock = IDLE_VIDEO_CLOCK;
-    else if (type != NVML_CLOCK_MEM)
-        *clock = IDLE_CLOCK;
-    else if (gv_model_is_consumer(target.device))
-        *clock = 405;
-    return NVML_SUCCESS;
-}
-
-/* The clock that programs are given unless they ask otherwise. */
-static nvmlReturn_t applications_clock(nvmlDevice_t device, nvmlClockType_t type, unsigned int *clock)
-{
-    struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, clock, &target);
-    if (result == NVML_SUCCESS)
-        result = gv_nvml_given_up(target.state);
-    if (result != NVML_SUCCESS)
-        return result;
-    if (gv_model_is_consumer(target.device) || type == NVML_CLOCK_VIDEO)
-        return NVML_ERROR_NOT_SUPPORTED;
-    return nvmlDeviceGetMaxClockInfo(device, type, clock);
-}
-
-nvmlReturn_t nvmlDeviceGetApplicationsClock(nvmlDevice_t device, nvmlClockType_t type, unsigned int *clock)
-{
-    return applications_clock(device, type, clock);
-}
-
-nvmlReturn_t nvmlDeviceGetDefaultApplicationsClock(nvmlDevice_t device, nvmlClockType_t type, unsigned int *clock)
-{
-    return applications_clock(device, type, clock);
-}
-
-nvmlReturn_t nvmlDeviceGetMaxCustomerBoostClock(nvmlDevice_t device, nvmlClockType_t type, unsigned int *clock)
-{
-    struct gv_target target;
-    nvmlReturn_t result = open_where(has_ecc, device, clock, &target);
-    return result == NVML_SUCCESS ? nvmlDeviceGetMaxClockInfo(device, type, clock) : result;
-}
-
-nvmlReturn_t nvmlDeviceGetClock(nvmlDevice_t device, nvmlClockType_t type, nvmlClockId_t id, unsigned int *clock)
-{
-    switch (id) {
-    case NVML_CLOCK_ID_CURRENT:
-        return nvmlDeviceGetClockInfo(device, type, clock);
-    case NVML_CLOCK_ID_APP_CLOCK_TARGET:
-    case NVML_CLOCK_ID_APP_CLOCK_DEFAULT:
-        return applications_clock(device, type, clock);
-    case NVML_CLOCK_ID_CUSTOMER_BOOST_MAX:
-        return nvmlDeviceGetMaxCustomerBoostClock(device, type, clock);
-    default:
-        return NVML_ERROR_INVALID_ARGUMENT;
-    }
-}
-
-nvmlReturn_t nvmlDeviceGetPerformanceState(nvmlDevice_t device, nvmlPstates_t *state)
-{
-    struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, state, &target);
-    if (result == NVML_SUCCESS)
-        *state = gv_model_is_consumer(target.device) ? NVML_PSTATE_8 : NVML_PSTATE_0;
+        *source = NVML_POWER_SOURCE_AC;
     return result;
-}
-
-nvmlReturn_t nvmlDeviceGetPowerState(nvmlDevice_t device, nvmlPstates_t *state)
-{
-    return nvmlDeviceGetPerformanceState(device, state);
-}
-
-nvmlReturn_t nvmlDeviceGetCurrentClocksEventReasons(nvmlDevice_t device, unsigned long long *reasons)
-{
-    struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, reasons, &target);
-    if (result == NVML_SUCCESS)
-        *reasons = nvmlClocksEventReasonGpuIdle;
-    return result;
-}
-
-nvmlReturn_t nvmlDeviceGetCurrentClocksThrottleReasons(nvmlDevice_t device, unsigned long long *reasons)
-{
-    return nvmlDeviceGetCurrentClocksEventReasons(device, reasons);
-}
-
-nvmlReturn_t nvmlDeviceGetSupportedClocksEventReasons(nvmlDevice_t device, unsigned long long *reasons)
-{
-    struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, reasons, &target);
-    if (result == NVML_SUCCESS)
-        *reasons = 0x1FF; /* all but those of newer drivers */
-    return result;
-}
-
-nvmlReturn_t nvmlDeviceGetSupportedClocksThrottleReasons(nvmlDevice_t device, unsigned long long *reasons)
-{
-    return nvmlDeviceGetSupportedClocksEventReasons(device, reasons);
 }
 
 /* ---- utilisation ---- */
@@ -344,7 +252,7 @@ static bool has_utilization(const struct gv_target *target)
 nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t *utilization)
 {
     struct gv_target target;
-    nvmlReturn_t result = open_where(has_utilization, device, utilization, &target);
+    nvmlReturn_t result = gv_nvml_open_where(has_utilization, device, utilization, &target);
     if (result == NVML_SUCCESS)
         *utilization = (nvmlUtilization_t){0, 0};
     return result;
@@ -353,7 +261,7 @@ nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_
 static nvmlReturn_t engine_utilization(nvmlDevice_t device, unsigned int *utilization, unsigned int *period)
 {
     struct gv_target target;
-    nvmlReturn_t result = open_where(has_utilization, device, utilization && period ? utilization : NULL, &target);
+    nvmlReturn_t result = gv_nvml_open_where(has_utilization, device, utilization && period ? utilization : NULL, &target);
     if (result != NVML_SUCCESS)
         return result;
     *utilization = 0;
@@ -398,6 +306,86 @@ nvmlReturn_t nvmlDeviceGetFBCStats(nvmlDevice_t device, nvmlFBCStats_t *stats)
     if (result == NVML_SUCCESS)
         *stats = (nvmlFBCStats_t){0};
     return result;
+}
+
+/* No program encodes or captures a screen. */
+static nvmlReturn_t no_sessions(nvmlDevice_t device, unsigned int *count)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_gpu(device, count, &target);
+    if (result == NVML_SUCCESS)
+        *count = 0;
+    return result;
+}
+
+nvmlReturn_t nvmlDeviceGetEncoderSessions(nvmlDevice_t device, unsigned int *count, nvmlEncoderSessionInfo_t *sessions)
+{
+    (void)sessions;
+    return no_sessions(device, count);
+}
+
+nvmlReturn_t nvmlDeviceGetFBCSessions(nvmlDevice_t device, unsigned int *count, nvmlFBCSessionInfo_t *sessions)
+{
+    (void)sessions;
+    return no_sessions(device, count);
+}
+
+nvmlReturn_t nvmlDeviceGetEncoderCapacity(nvmlDevice_t device, nvmlEncoderType_t type, unsigned int *capacity)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_gpu(device, capacity, &target);
+    if (result != NVML_SUCCESS)
+        return result;
+    if (type > NVML_ENCODER_QUERY_AV1)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    *capacity = 100;
+    return NVML_SUCCESS;
+}
+
+/* NVML keeps samples of some seconds; a GPU that is always the same needs only the last one. */
+nvmlReturn_t nvmlDeviceGetSamples(nvmlDevice_t device, nvmlSamplingType_t type, unsigned long long last_seen,
+                                  nvmlValueType_t *value_type, unsigned int *count, nvmlSample_t *samples)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_gpu(device, value_type && count ? count : NULL, &target);
+    if (result != NVML_SUCCESS)
+        return result;
+    if (type >= NVML_SAMPLINGTYPE_COUNT)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    if (type != NVML_TOTAL_POWER_SAMPLES && !has_utilization(&target))
+        return NVML_ERROR_NOT_SUPPORTED;
+    unsigned long long now = (unsigned long long)gv_nvml_now();
+    if (last_seen >= now)
+        return NVML_ERROR_NOT_FOUND;
+    *value_type = NVML_VALUE_TYPE_UNSIGNED_INT;
+    if (!samples) {
+        *count = 1;
+        return NVML_SUCCESS;
+    }
+    if (!*count)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    *count = 1;
+    samples[0] = (nvmlSample_t){.timeStamp = now};
+    if (type == NVML_TOTAL_POWER_SAMPLES)
+        samples[0].sampleValue.uiVal = gv_model_of(target.device)->power_idle * 1000;
+    else if (type == NVML_PROCESSOR_CLK_SAMPLES)
+        return nvmlDeviceGetClockInfo(device, NVML_CLOCK_SM, &samples[0].sampleValue.uiVal);
+    else if (type == NVML_MEMORY_CLK_SAMPLES)
+        return nvmlDeviceGetClockInfo(device, NVML_CLOCK_MEM, &samples[0].sampleValue.uiVal);
+    return NVML_SUCCESS;
+}
+
+/* Never slowed down by anything. */
+nvmlReturn_t nvmlDeviceGetViolationStatus(nvmlDevice_t device, nvmlPerfPolicyType_t policy, nvmlViolationTime_t *time)
+{
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_gpu(device, time, &target);
+    if (result != NVML_SUCCESS)
+        return result;
+    if (policy >= NVML_PERF_POLICY_COUNT)
+        return NVML_ERROR_INVALID_ARGUMENT;
+    *time = (nvmlViolationTime_t){.referenceTime = (unsigned long long)gv_nvml_now()};
+    return NVML_SUCCESS;
 }
 
 /* ---- modes ---- */
@@ -474,91 +462,16 @@ nvmlReturn_t nvmlDeviceGetC2cModeInfoV(nvmlDevice_t device, nvmlC2cModeInfo_v1_t
     return NVML_SUCCESS;
 }
 
-/* ---- ECC: on, and without errors ---- */
-
-nvmlReturn_t nvmlDeviceGetEccMode(nvmlDevice_t device, nvmlEnableState_t *current, nvmlEnableState_t *pending)
+/* Programs without privileges may not change clocks, as a driver has it unless told otherwise. */
+nvmlReturn_t nvmlDeviceGetAPIRestriction(nvmlDevice_t device, nvmlRestrictedAPI_t api, nvmlEnableState_t *restricted)
 {
     struct gv_target target;
-    nvmlReturn_t result = open_where(has_ecc, device, current && pending ? current : NULL, &target);
-    if (result == NVML_SUCCESS)
-        *current = *pending = NVML_FEATURE_ENABLED;
-    return result;
-}
-
-nvmlReturn_t nvmlDeviceGetDefaultEccMode(nvmlDevice_t device, nvmlEnableState_t *mode)
-{
-    struct gv_target target;
-    nvmlReturn_t result = open_where(has_ecc, device, mode, &target);
-    if (result == NVML_SUCCESS)
-        *mode = NVML_FEATURE_ENABLED;
-    return result;
-}
-
-nvmlReturn_t nvmlDeviceGetTotalEccErrors(nvmlDevice_t device, nvmlMemoryErrorType_t type, nvmlEccCounterType_t counter,
-                                         unsigned long long *count)
-{
-    struct gv_target target;
-    nvmlReturn_t result = open_where(has_ecc, device, count, &target);
+    nvmlReturn_t result = gv_nvml_gpu(device, restricted, &target);
     if (result != NVML_SUCCESS)
         return result;
-    if (type >= NVML_MEMORY_ERROR_TYPE_COUNT || counter >= NVML_ECC_COUNTER_TYPE_COUNT)
+    if (api >= NVML_RESTRICTED_API_COUNT)
         return NVML_ERROR_INVALID_ARGUMENT;
-    *count = 0;
-    return NVML_SUCCESS;
-}
-
-nvmlReturn_t nvmlDeviceGetMemoryErrorCounter(nvmlDevice_t device, nvmlMemoryErrorType_t type,
-                                             nvmlEccCounterType_t counter, nvmlMemoryLocation_t location,
-                                             unsigned long long *count)
-{
-    nvmlReturn_t result = nvmlDeviceGetTotalEccErrors(device, type, counter, count);
-    if (result != NVML_SUCCESS)
-        return result;
-    if (location == NVML_MEMORY_LOCATION_DRAM || location == NVML_MEMORY_LOCATION_SRAM)
-        return NVML_SUCCESS;
-    return location < NVML_MEMORY_LOCATION_COUNT ? NVML_ERROR_NOT_SUPPORTED : NVML_ERROR_INVALID_ARGUMENT;
-}
-
-nvmlReturn_t nvmlDeviceGetSramEccErrorStatus(nvmlDevice_t device, nvmlEccSramErrorStatus_t *status)
-{
-    struct gv_target target;
-    nvmlReturn_t result = open_where(has_ecc, device, status, &target);
-    if (result != NVML_SUCCESS)
-        return result;
-    if (status->version != nvmlEccSramErrorStatus_v1)
-        return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
-    *status = (nvmlEccSramErrorStatus_t){.version = nvmlEccSramErrorStatus_v1};
-    return NVML_SUCCESS;
-}
-
-/* Rows are remapped from Ampere on. */
-static bool has_row_remapping(const struct gv_target *target)
-{
-    return has_ecc(target) && target->device->cc_major >= 8;
-}
-
-nvmlReturn_t nvmlDeviceGetRemappedRows(nvmlDevice_t device, unsigned int *correctable, unsigned int *uncorrectable,
-                                       unsigned int *pending, unsigned int *failure)
-{
-    struct gv_target target;
-    const void *output = correctable && uncorrectable && pending && failure ? correctable : NULL;
-    nvmlReturn_t result = open_where(has_row_remapping, device, output, &target);
-    if (result != NVML_SUCCESS)
-        return result;
-    if (target.device->mig_enabled)
-        return NVML_ERROR_NOT_SUPPORTED;
-    *correctable = *uncorrectable = *pending = *failure = 0;
-    return NVML_SUCCESS;
-}
-
-nvmlReturn_t nvmlDeviceGetRowRemapperHistogram(nvmlDevice_t device, nvmlRowRemapperHistogramValues_t *values)
-{
-    struct gv_target target;
-    nvmlReturn_t result = open_where(has_row_remapping, device, values, &target);
-    if (result != NVML_SUCCESS)
-        return result;
-    unsigned int banks = target.device->cc_major >= 9 ? 2560 : (target.device->cc_minor ? 192 : 640);
-    *values = (nvmlRowRemapperHistogramValues_t){.max = banks};
+    *restricted = NVML_FEATURE_ENABLED;
     return NVML_SUCCESS;
 }
 
@@ -623,73 +536,33 @@ nvmlReturn_t nvmlDeviceGetBusType(nvmlDevice_t device, nvmlBusType_t *type)
     return constant(device, type, NVML_BUS_TYPE_PCIE);
 }
 
-/* ---- fields ---- */
-
-static void set_unsigned(nvmlFieldValue_t *field, unsigned int value)
+/* Megabits per second and lane, as the driver counts them. */
+static unsigned int lane_speed(unsigned int generation)
 {
-    field->valueType = NVML_VALUE_TYPE_UNSIGNED_INT;
-    field->value.uiVal = value;
+    static const unsigned int speeds[] = {0, 2500, 5000, 8000, 16000, 32000, 64000};
+    return generation < sizeof speeds / sizeof *speeds ? speeds[generation] : 0;
 }
 
-static nvmlReturn_t read_field(const struct gv_target *target, nvmlFieldValue_t *field)
+nvmlReturn_t nvmlDeviceGetPcieSpeed(nvmlDevice_t device, unsigned int *speed)
 {
-    const struct gv_model *model = gv_model_of(target->device);
-    switch (field->fieldId) {
-    case NVML_FI_DEV_ECC_CURRENT:
-    case NVML_FI_DEV_ECC_PENDING:
-        set_unsigned(field, 1);
-        return has_ecc(target) ? NVML_SUCCESS : NVML_ERROR_NOT_SUPPORTED;
-    case NVML_FI_DEV_MEMORY_TEMP: /* only stacked memory has a sensor */
-        set_unsigned(field, MEMORY_TEMPERATURE);
-        return model->bus_width >= 1024 && target->device->cc_major >= 8 ? NVML_SUCCESS : NVML_ERROR_NOT_SUPPORTED;
-    case NVML_FI_DEV_TOTAL_ENERGY_CONSUMPTION:
-        field->valueType = NVML_VALUE_TYPE_UNSIGNED_LONG_LONG;
-        field->value.ullVal = energy(target);
-        return NVML_SUCCESS;
-    case NVML_FI_DEV_NVLINK_LINK_COUNT:
-        set_unsigned(field, 0);
-        return NVML_SUCCESS;
-    case NVML_FI_DEV_POWER_AVERAGE:
-        set_unsigned(field, model->power_idle * 1000);
-        return target->device->cc_major >= 8 ? NVML_SUCCESS : NVML_ERROR_NOT_SUPPORTED;
-    case NVML_FI_DEV_POWER_INSTANT:
-        set_unsigned(field, model->power_idle * 1000);
-        return NVML_SUCCESS;
-    case NVML_FI_DEV_POWER_MIN_LIMIT:
-        set_unsigned(field, model->power_minimum * 1000);
-        return NVML_SUCCESS;
-    case NVML_FI_DEV_POWER_MAX_LIMIT:
-    case NVML_FI_DEV_POWER_DEFAULT_LIMIT:
-    case NVML_FI_DEV_POWER_CURRENT_LIMIT:
-    case NVML_FI_DEV_POWER_REQUESTED_LIMIT:
-        set_unsigned(field, model->power_limit * 1000);
-        return NVML_SUCCESS;
-    default:
-        return NVML_ERROR_NOT_SUPPORTED;
-    }
+    unsigned int generation;
+    nvmlReturn_t result = nvmlDeviceGetCurrPcieLinkGeneration(device, speed ? &generation : NULL);
+    if (result == NVML_SUCCESS)
+        *speed = lane_speed(generation);
+    return result;
 }
 
-static long long now_in_microseconds(void)
+/* One of NVML_PCIE_LINK_MAX_SPEED_..., which count generations. */
+nvmlReturn_t nvmlDeviceGetPcieLinkMaxSpeed(nvmlDevice_t device, unsigned int *speed)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    return nvmlDeviceGetMaxPcieLinkGeneration(device, speed);
 }
 
-/* Succeeds as a whole; each field says for itself whether it was read. */
-nvmlReturn_t nvmlDeviceGetFieldValues(nvmlDevice_t device, int count, nvmlFieldValue_t *values)
+nvmlReturn_t nvmlDeviceGetIrqNum(nvmlDevice_t device, unsigned int *number)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, count > 0 ? values : NULL, &target);
-    if (result != NVML_SUCCESS)
-        return result;
-    for (int i = 0; i < count; i++) {
-        nvmlFieldValue_t *field = &values[i];
-        field->timestamp = now_in_microseconds();
-        field->latencyUsec = 0;
-        field->valueType = NVML_VALUE_TYPE_UNSIGNED_INT;
-        field->value.ullVal = 0;
-        field->nvmlReturn = read_field(&target, field);
-    }
-    return NVML_SUCCESS;
+    nvmlReturn_t result = gv_nvml_gpu(device, number, &target);
+    if (result == NVML_SUCCESS)
+        *number = 100 + (unsigned int)target.device_index;
+    return result;
 }
