@@ -169,7 +169,7 @@ void gv_state_unmap(struct gv_state *state)
 /* One that was opened stays, state and all, for others may still be reading it. */
 struct opened {
     struct gv_state *state;
-    char given[PATH_MAX], directory[PATH_MAX]; /* as the environment has it; absolute, for the program may move */
+    char *given, *directory; /* as the environment has it; absolute, for the program may move */
 };
 
 static pthread_mutex_t machine_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -177,12 +177,15 @@ static _Atomic(struct opened *) machine;
 
 static struct opened *open_machine(const char *given)
 {
-    struct opened *opened = malloc(sizeof *opened);
+    struct opened *opened = calloc(1, sizeof *opened);
     if (!opened)
         return NULL;
-    strcpy(opened->given, given);
-    if (realpath(given, opened->directory) && gv_state_map(opened->directory, &opened->state) == 0)
+    opened->given = strdup(given);
+    opened->directory = realpath(given, NULL);
+    if (opened->given && opened->directory && gv_state_map(opened->directory, &opened->state) == 0)
         return opened;
+    free(opened->given);
+    free(opened->directory);
     free(opened);
     return NULL;
 }
@@ -192,7 +195,7 @@ struct gv_state *gv_machine_reopen(void)
     const char *given = secure_getenv("GPU_VISIBILITY_MACHINE");
     pthread_mutex_lock(&machine_lock);
     struct opened *opened = atomic_load(&machine);
-    if (given && *given && strlen(given) < PATH_MAX && !(opened && strcmp(given, opened->given) == 0)) {
+    if (given && *given && !(opened && strcmp(given, opened->given) == 0)) {
         struct opened *other = open_machine(given);
         if (other) {
             opened = other;

@@ -84,8 +84,8 @@ class Ledger:
         lost = state.lost_records(directory) if (directory / "state").exists() else 0
         if lost:
             raise LedgerDamaged(
-                f"{self.path} lacks {lost} record{'s' if lost > 1 else ''} that could not be written. Was the disk full,"
-                " or a limit on the size of files (ulimit -f) in force? Make room and run again."
+                f"{self.path} lacks {lost} record{'s' if lost > 1 else ''} that could not be written. Was the disk"
+                " full, or a limit on the size of files (ulimit -f) in force? Make room and run again."
             )
 
     def _record(self, number: int, line: bytes) -> LedgerRecord:

@@ -81,8 +81,8 @@ def _why_not_made(inventory: Inventory, error: int) -> str:
         )
     if error == errno.EINVAL:
         return (
-            "something in it is longer or larger than a machine can hold, which has room for UUIDs and names of up to 95"
-            " bytes, a driver version of 31, PCI bus ids of 19, and profiles of slices of 23"
+            "something in it is longer or larger than a machine can hold, which has room for UUIDs and names of up to"
+            " 95 bytes, a driver version of 31, PCI bus ids of 19, and profiles of slices of 23"
         )
     if error in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
         return f"{os.strerror(error)}; its state takes 9 MB, so free some space or choose another directory (TMPDIR)"
