@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
 
     resolve = commands.add_parser("resolve", help="explain a mask, token by token")
     resolve.add_argument(
-        "--inventory", default="a100x8", metavar="NAME|FILE|real", help="the machine (default: %(default)s)"
+        "--inventory", metavar="NAME|FILE|real", help="the machine (default: a100x8; with --environ, this one)"
     )
     resolve.add_argument("--order", metavar="ORDER", help="CUDA_DEVICE_ORDER (default: unset, which is FASTEST_FIRST)")
     resolve.add_argument("--driver", metavar="VERSION", help="the driver's version, for MIG (default: the inventory's)")
@@ -88,6 +88,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """What ``check`` does not know is pytest's; anywhere else it is a mistake."""
     parser = _parser()
     arguments, unknown = parser.parse_known_args(argv)
+    if arguments.command is _resolve and arguments.value is None and len(unknown) == 1 and unknown[0][1:2].isdigit():
+        arguments.value = unknown.pop()  # a mask that begins with a negative number, which argparse takes for an option
     if unknown and arguments.command is not _check:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     arguments.pytest_options = unknown
@@ -114,16 +116,17 @@ def _resolve(arguments: argparse.Namespace) -> int:
     from .inventory import Inventory
     from .reports import mask
     from .resolver import resolve
-    from .selection import real_gpus_answer
+    from .selection import DEFAULT_INVENTORY, real_gpus_answer
 
-    value, order = arguments.value, arguments.order
+    value, order, machine = arguments.value, arguments.order, arguments.inventory
     if arguments.environ:
         if value is not None:
             raise UserError(f"--environ explains this process's environment; leave out the value {value!r}.")
         value, order = os.environ.get("CUDA_VISIBLE_DEVICES"), order or os.environ.get("CUDA_DEVICE_ORDER")
-        if real_gpus_answer():
-            arguments.inventory = "real"
-    inventory = Inventory.from_nvml() if arguments.inventory == "real" else Inventory.load(arguments.inventory)
+        machine = machine or ("real" if real_gpus_answer() else None)
+        if machine is None:
+            print(f"No GPU answers on this machine: read as if it were {DEFAULT_INVENTORY}.", file=sys.stderr)
+    inventory = Inventory.from_nvml() if machine == "real" else Inventory.load(machine or DEFAULT_INVENTORY)
     visibility = resolve(value, inventory, device_order=order, driver=arguments.driver)
     print(json.dumps(mask.as_json(visibility), indent=2) if arguments.json else mask.explain(visibility))
     return 0

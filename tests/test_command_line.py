@@ -1,0 +1,96 @@
+"""The command line, as a shell sees it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HELD = """
+import ctypes
+cuda = ctypes.CDLL("libcuda.so.1")
+assert cuda.cuInit(0) == 0
+context = ctypes.c_void_p()
+assert cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 1) == 0
+"""
+
+
+def cli(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest_gpuvisibility", *words]
+    return subprocess.run(
+        command, cwd="/", env={**os.environ, **environ}, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.mark.parametrize(
+    ("mask", "indices"), [("0,2,-1,1", [0, 2]), ("-1", []), ("-1,0", []), ("", []), ("3,1", [3, 1])]
+)
+def test_resolve_prints_json(mask: str, indices: list[int]) -> None:
+    answer = json.loads(cli("resolve", "--inventory", "a100x4", "--json", mask).stdout)
+    assert [device["index"] for device in answer["devices"]] == indices
+    assert answer["admissible"] == [indices]
+    assert all({"index", "uuid"} <= set(device) for device in answer["devices"])
+
+
+def test_resolve_says_when_it_is_not_settled() -> None:
+    assert json.loads(cli("resolve", "--inventory", "a100x4", "--json", "0,9,0").stdout)["admissible"] == [[0], []]
+
+
+def test_resolve_environ_reads_the_callers_own() -> None:
+    run = cli("resolve", "--environ", "--json", CUDA_VISIBLE_DEVICES="5")
+    assert [device["index"] for device in json.loads(run.stdout)["devices"]] == [5]
+    assert "a100x8" in run.stderr
+
+
+def test_resolve_environ_on_a_machine_that_answers() -> None:
+    resolve = [sys.executable, "-m", "pytest_gpuvisibility", "resolve", "--environ", "--json"]
+    run = cli("run", "--inventory", "mixed4", "--visible", "0", "--", *resolve)
+    assert [device["index"] for device in json.loads(run.stdout)["devices"]] == [2]
+
+
+@pytest.mark.parametrize("code", [0, 7])
+def test_run_ends_with_the_programs_exit_code(code: int) -> None:
+    run = cli("run", "--inventory", "a100x2", "--", "sh", "-c", f"echo out; exit {code}")
+    assert (run.returncode, run.stdout) == (code, "out\n")
+
+
+def test_run_tells_of_a_signal_as_a_shell_does() -> None:
+    assert cli("run", "--", "sh", "-c", "kill -9 $$").returncode == 137
+
+
+def test_run_says_who_touched_what(tmp_path: Path) -> None:
+    audit = tmp_path / "ledger.jsonl"
+    run = cli(
+        "run", "--inventory", "a100x4", "--visible", "3,1", "--audit", str(audit), "--", sys.executable, "-c", HELD
+    )
+    assert run.returncode == 0, run.stderr
+    assert 'CUDA_VISIBLE_DEVICES "3,1"' in run.stderr
+    assert run.stderr.rstrip().endswith("touched GPU 1")
+    records = [json.loads(line) for line in audit.read_text().splitlines()]
+    assert [record["event"] for record in records] == ["init", "context"]
+    expected = {"time", "pid", "ppid", "argv0", "event", "uuid", "cuda_visible_devices", "cuda_device_order"}
+    assert all(expected <= set(record) for record in records)
+
+
+def test_run_refuses_an_audit_that_cannot_be_written() -> None:
+    run = cli("run", "--audit", "/nonexistent/ledger.jsonl", "--", "true")
+    assert run.returncode == 2
+    assert "/nonexistent" in run.stderr
+
+
+@pytest.mark.parametrize("listing", ["rules", "inventories", "servers"])
+def test_listings_come_as_text_and_as_json(listing: str) -> None:
+    names = [entry.get("id", entry.get("name")) for entry in json.loads(cli(listing, "--json").stdout)]
+    assert names
+    assert all(name in cli(listing).stdout for name in names)
+
+
+@pytest.mark.parametrize("words", [["run", "--bogus"], ["resolve", "0", "1"], ["nosuch"], []])
+def test_a_mistake_ends_in_exit_code_2(words: list[str]) -> None:
+    run = cli(*words)
+    assert run.returncode == 2
+    assert "Traceback" not in run.stderr
