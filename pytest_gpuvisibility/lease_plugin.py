@@ -107,6 +107,7 @@ class LeasePlugin:
         self._office = _office(self._selection.visibility.devices)
         self._session = ExitStack()
         self._has_share = False
+        self._refusal = ""
 
     def close(self) -> None:
         self._session.close()
@@ -122,17 +123,20 @@ class LeasePlugin:
         :raises UserError: fewer devices than workers, or they were not free in time.
         """
         from .errors import UserError
-        from .lease import LeaseTimeout
+        from .lease import Lease, LeaseTimeout
 
+        self._has_share = True
         workers, number = _worker() if _is_worker() else (1, 0)
         self._check_shares(workers)
         share = self._permitted // workers
         try:
             lease = self._office.take(share, self._timeout, first=number * share % self._permitted)
         except LeaseTimeout as error:
-            raise UserError(f"{self._setting}: {error}. {_MORE_TIME}") from None
+            self._refusal = f"{self._setting}: {error}. {_MORE_TIME}"
+            if not _is_worker():
+                raise UserError(self._refusal) from None
+            lease = Lease((), ())  # an error here would pass for a crash, and the worker be replaced, to wait again
         self._session.enter_context(self._in_force(lease))
-        self._has_share = True
 
     def _check_shares(self, workers: int) -> None:
         from .errors import UserError
@@ -160,6 +164,10 @@ class LeasePlugin:
         except UserError as error:
             raise pytest.UsageError(str(error)) from None
 
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        if self._refusal:
+            session.shouldfail = self._refusal
+
     def pytest_report_header(self) -> str:
         each = "each test" if self._setting.value == "test" else "each worker"
         return f"gpu-lease: {each} has its own of {self._permitted} GPUs (from {self._setting.source})"
@@ -183,17 +191,15 @@ class LeasePlugin:
             raise refusal
 
     def _take(self, item: pytest.Item, count: int) -> Lease:
-        from .errors import UserError
         from .lease import LeaseTimeout, TooFewDevices
 
         try:
             return self._office.take(count, self._timeout)
         except TooFewDevices as error:
-            pytest.skip(f"gpu_count: {error} ({self._setting})")
+            raise pytest.skip.Exception(f"gpu_count: {error} ({self._setting})") from None
         except LeaseTimeout as error:
-            pytest.fail(f"{self._setting}: {error}. {_MORE_TIME}", pytrace=False)
-        except UserError as error:
-            pytest.fail(str(error), pytrace=False)
+            message = f"{self._setting}: {error}. {_MORE_TIME}"
+            raise pytest.fail.Exception(message, pytrace=False) from None
 
     @contextmanager
     def _in_force(self, lease: Lease) -> Iterator[None]:

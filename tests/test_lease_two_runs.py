@@ -1,0 +1,114 @@
+"""Two pytest runs at once, four workers each, on one machine of four GPUs that they take for the real one."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from pytest_gpuvisibility import Inventory
+
+TESTS = """
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+TOUCH = '''
+import ctypes
+cuda = ctypes.CDLL("libcuda.so.1")
+device, context, count = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_int()
+assert cuda.cuInit(0) == 0
+assert cuda.cuDeviceGetCount(ctypes.byref(count)) == 0
+for ordinal in range(count.value):
+    uuid = (ctypes.c_char * 16)()
+    assert cuda.cuDeviceGet(ctypes.byref(device), ordinal) == 0
+    assert cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device) == 0
+    assert cuda.cuDeviceGetUuid(uuid, device) == 0
+    print(uuid.raw.hex())
+'''
+
+def record(leased, start):
+    line = json.dumps({"uuids": leased, "start": start, "end": time.monotonic(), "run": os.environ["RUN"]}) + "\\n"
+    file = os.open(os.environ["RECORD"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.write(file, line.encode())
+    os.close(file)
+
+def use(gpu_lease):
+    start = time.monotonic()
+    leased = [device.uuid for device in gpu_lease.devices]
+    seen = subprocess.check_output([sys.executable, "-c", TOUCH], text=True).split()
+    assert seen == [uuid.removeprefix("GPU-").replace("-", "") for uuid in leased]
+    record(leased, start)
+
+@pytest.mark.parametrize("number", range(8))
+def test_one(number, gpu_lease):
+    use(gpu_lease)
+
+@pytest.mark.gpu_count(3)
+@pytest.mark.parametrize("number", range(2))
+def test_three(number, gpu_lease):
+    use(gpu_lease)
+
+@pytest.mark.gpu_count(2)
+def test_that_is_killed(gpu_lease):
+    use(gpu_lease)
+    if os.environ["RUN"] == "a":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+@pytest.mark.parametrize("number", range(8, 16))
+def test_one_more(number, gpu_lease):
+    use(gpu_lease)
+
+@pytest.mark.gpu_count(4)
+def test_four(gpu_lease):
+    use(gpu_lease)
+"""
+EACH = 8 + 2 + 1 + 8 + 1
+ALL_FREE = """
+import os, pathlib
+from pytest_gpuvisibility import Inventory
+from pytest_gpuvisibility.lease import LeaseOffice
+
+leases = pathlib.Path(os.environ["GPU_VISIBILITY_MACHINE"], "leases")
+with LeaseOffice(Inventory.load("a100x4").devices, leases).take(4, timeout=0):
+    pass
+print("left:", [path.name for path in leases.iterdir()])
+"""
+
+
+def test_no_gpu_is_held_twice_and_none_is_lost(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytester.makepyfile(TESTS)
+    pytester.makeini("[pytest]\nmarkers = gpu_count(n): how many\n")
+    record = pytester.path / "record.jsonl"
+    monkeypatch.setenv("RECORD", str(record))
+    one_run = shlex.join(
+        [sys.executable, "-m", "pytest", "-n4", "-p", "no:cacheprovider", "--gpu-inventory=real", "--gpu-lease=test"]
+    )
+    all_free = shlex.join([sys.executable, "-c", ALL_FREE])
+    both = f"RUN=a {one_run} >a.txt 2>&1 & RUN=b {one_run} >b.txt 2>&1 & wait; {all_free}"
+    result = pytester.run(
+        sys.executable, "-m", "pytest_gpuvisibility", "run", "--inventory=a100x4", "--", "sh", "-c", both
+    )
+
+    a, b = (Path(pytester.path, name).read_text() for name in ("a.txt", "b.txt"))
+    assert f"1 failed, {EACH - 1} passed" in a, a
+    assert "crashed while running" in a
+    assert f"{EACH} passed" in b, b
+    result.stdout.fnmatch_lines(["left: [[]]"])
+    used = [json.loads(line) for line in record.read_text().splitlines()]
+    assert len(used) == 2 * EACH
+    for device in Inventory.load("a100x4").devices:
+        times = sorted((test["start"], test["end"], test["run"]) for test in used if device.uuid in test["uuids"])
+        assert {run for *_, run in times} == {"a", "b"}
+        for earlier, later in pairwise(times):
+            assert earlier[1] <= later[0], (device.uuid, earlier, later)
