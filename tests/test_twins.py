@@ -63,3 +63,21 @@ def test_the_plain_pytest_command_is_the_same_run(tmp_path: Path) -> None:
     run = subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 1, run.stdout
     assert "Does not conform: 1 MUST rule fails, 0 pass." in run.stdout
+
+
+def test_rules_share_a_launch_also_across_workers(tmp_path: Path) -> None:
+    rules = [f"--gpu-rule={id}" for id in ("VIS-001", "VIS-012", "ASN-004")]
+    run = check(profile_of("none", tmp_path), *rules, "-n3")
+    assert "3 rules, 2 scenarios," in run.stdout  # the launch that shows that the server runs, and theirs
+
+
+def test_the_summary_begins_with_what_a_stranger_asks(tmp_path: Path) -> None:
+    run = check(profile_of("vis-001", tmp_path), "--gpu-rule=VIS-001", "--gpu-rule=VIS-002", "-n0")
+    lines = run.stdout[run.stdout.index("twin 1.0 on simulated") :].splitlines()[:10]
+    title, _, count, _, launch, proof = lines[:6]
+    assert title.startswith("twin 1.0 on simulated a100x8: 2 rules, 3 scenarios, ")
+    assert title.endswith(" s of it the server's own start-up)")
+    assert count == "Does not conform: 1 MUST rule fails, 1 pass."
+    assert launch.split("  ")[1:3] == ["VIS-001", "takes GPUs it was not given"]
+    assert launch.endswith("  CUDA_VISIBLE_DEVICES=4,5,6,7, 4 groups of 1")
+    assert proof.strip() == "permitted 4 5 6 7, used 0 1 2 3 (touched)"
