@@ -80,7 +80,7 @@ MIG_MASK = "MIG-89c850dc"
 def machine(uuids: tuple[str, ...]) -> Inventory:
     eight = Inventory.load("a100x8")
     gpus = (replace(gpu, uuid=uuid) for gpu, uuid in zip(eight.devices, uuids, strict=False))
-    return replace(eight, name=f"torch-tests-{len(uuids)}", devices=tuple(gpus))
+    return replace(eight, name=f"torch-{len(uuids)}-{uuids[1][4:7]}", devices=tuple(gpus))
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{case.mask}-of-{len(case.uuids)}" for case in CASES])
