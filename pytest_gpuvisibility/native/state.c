@@ -99,7 +99,10 @@ static bool is_terminated(const char *text, size_t size)
 static bool is_sound_device(const struct gv_device *device)
 {
     int mode = atomic_load(&device->compute_mode);
-    return is_terminated(device->uuid, sizeof device->uuid) && is_terminated(device->name, sizeof device->name) &&
+    unsigned char mig_enabled; /* a bool that is neither 0 nor 1 may not even be read as one */
+    memcpy(&mig_enabled, &device->mig_enabled, sizeof mig_enabled);
+    return mig_enabled <= 1 && is_terminated(device->uuid, sizeof device->uuid) &&
+           is_terminated(device->name, sizeof device->name) &&
            is_terminated(device->pci_bus_id, sizeof device->pci_bus_id) &&
            (mode == GV_COMPUTE_DEFAULT || mode == GV_COMPUTE_PROHIBITED || mode == GV_COMPUTE_EXCLUSIVE_PROCESS);
 }
@@ -262,7 +265,9 @@ bool gv_process_alive(const struct gv_process *process)
         return false;
     if (!known_start) /* it has no /proc to tell the time by */
         return kill(pid, 0) == 0 || errno == EPERM;
-    return read_identity(pid, &start, &stack) && start == known_start && (!stack || stack == known_stack);
+    if (!read_identity(pid, &start, &stack) || start != known_start)
+        return false;
+    return !stack || !known_stack || stack == known_stack;
 }
 
 uint64_t gv_usage_bytes(const struct gv_usage *usage)

@@ -1,0 +1,287 @@
+"""The state of a machine and its ledger where something is wrong: damage, limits, sudden ends, full disks."""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from simulated_programs import CONTEXT, HOLDER, MEBIBYTE, ask, environ, holding, run
+
+from pytest_gpuvisibility import Inventory
+from pytest_gpuvisibility.errors import UserError
+from pytest_gpuvisibility.simulator.ledger import LedgerDamaged
+from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.simulator.native import library_directory
+from pytest_gpuvisibility.simulator.state import MachineError
+
+HERE = Path(__file__).parent
+NATIVE = HERE.parent / "pytest_gpuvisibility" / "native"
+
+# [cuInit, cuDevicePrimaryCtxRetain, cuMemAlloc of 1 MiB, nvmlInit], or as far as it came.
+ANSWERS = """
+import ctypes, json
+cuda, nvml = ctypes.CDLL("libcuda.so.1"), ctypes.CDLL("libnvidia-ml.so.1")
+context, address, answers = ctypes.c_void_p(), ctypes.c_uint64(), {}
+answers["cuInit"] = cuda.cuInit(0)
+answers["nvmlInit"] = nvml.nvmlInit_v2()
+if answers["cuInit"] == 0:
+    answers["context"] = cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0)
+    if answers["context"] == 0:
+        cuda.cuCtxSetCurrent(context)
+        answers["alloc"] = cuda.cuMemAlloc_v2(ctypes.byref(address), ctypes.c_size_t(1 << 20))
+print(json.dumps(answers))
+"""
+NOTHING_THERE = {"cuInit": 100, "nvmlInit": 9}  # CUDA_ERROR_NO_DEVICE, NVML_ERROR_DRIVER_NOT_LOADED
+ALL_WELL = {"cuInit": 0, "nvmlInit": 0, "context": 0, "alloc": 0}
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    with Machine.create(Inventory.load("a100x2")) as machine:
+        yield machine
+
+
+def compile_program(directory: Path, *sources: Path) -> Path:
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    program = directory / sources[0].stem
+    flags = ["-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-pthread", f"-I{NATIVE}"]
+    subprocess.run([compiler, *flags, *map(str, sources), "-o", str(program), "-ldl"], check=True)
+    return program
+
+
+@pytest.fixture(scope="module")
+def state_tool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return compile_program(tmp_path_factory.mktemp("tool"), HERE / "state_tool.c", NATIVE / "state.c")
+
+
+def held(machine: Machine) -> list[tuple[int, int, int]]:
+    return [(entry["pid"], entry["contexts"], entry["bytes"]) for entry in machine.snapshot()["processes"]]
+
+
+# ---- damage ----
+
+
+def cut_to(size: int) -> Callable[[Path], None]:
+    return lambda state: os.truncate(state, size)
+
+
+def overwrite(offset: int, content: bytes) -> Callable[[Path], None]:
+    def change(state: Path) -> None:
+        with state.open("r+b") as file:
+            file.seek(offset)
+            file.write(content)
+
+    return change
+
+
+def replace_with(make: Callable[[Path], object]) -> Callable[[Path], None]:
+    def change(state: Path) -> None:
+        state.unlink()
+        make(state)
+
+    return change
+
+
+DAMAGES = {
+    "empty": (cut_to(0), "made by another version, cut short, or overwritten"),
+    "cut short": (cut_to(5000), "made by another version, cut short, or overwritten"),
+    "longer": (cut_to(1 << 24), "made by another version, cut short, or overwritten"),
+    "other magic number": (overwrite(0, b"?"), "made by another version, cut short, or overwritten"),
+    "another letter in a name": (overwrite(24, b"?"), "does not match its checksum"),
+    "zeros": (overwrite(24, bytes(4096)), "does not match its checksum"),
+    "ones": (overwrite(24, b"\xff" * 50_000), "does not match its checksum"),
+    "gone": (Path.unlink, "no simulated machine to use in .*: No such file or directory"),
+    "a directory": (replace_with(Path.mkdir), "no simulated machine to use in .*: Is a directory"),
+    "a pipe": (replace_with(os.mkfifo), "made by another version, cut short, or overwritten"),
+    "a loop": (replace_with(lambda state: state.symlink_to("state")), "Too many levels of symbolic links"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_machine_is_refused_in_words_and_is_no_machine_to_programs(machine: Machine, name: str) -> None:
+    damage, message = DAMAGES[name]
+    damage(machine.directory / "state")
+    with pytest.raises(MachineError, match=message):
+        machine.snapshot()
+    with pytest.raises(MachineError, match=message):
+        machine.set_compute_mode(0, "default")
+    assert ask(machine, ANSWERS) == NOTHING_THERE
+
+
+@pytest.mark.parametrize("value", ["", "/nowhere", "x" * 5000, "\n"])
+def test_without_a_machine_the_libraries_answer_quietly(value: str) -> None:
+    environ = {"LD_LIBRARY_PATH": str(library_directory()), "GPU_VISIBILITY_MACHINE": value}
+    for variables in (environ, {"LD_LIBRARY_PATH": str(library_directory())}):
+        done = subprocess.run(
+            [sys.executable, "-c", ANSWERS], env=variables, capture_output=True, text=True, timeout=60
+        )
+        assert (json.loads(done.stdout), done.stderr) == (NOTHING_THERE, "")
+
+
+def test_a_program_may_name_its_machine_relatively_and_move(machine: Machine, tmp_path: Path) -> None:
+    enter, leave = (f"import os; os.chdir({str(path)!r})\n" for path in (machine.directory.parent, tmp_path))
+    code = enter + ANSWERS.replace("if answers", leave + "if answers")
+    assert ask(machine, code, GPU_VISIBILITY_MACHINE=machine.directory.name) == ALL_WELL
+    assert {record.event for record in machine.ledger.records()} == {"init", "context", "alloc"}
+
+
+SECURE = """
+#include <dlfcn.h>
+#include <stdio.h>
+#include <sys/auxv.h>
+int main(int count, char **arguments)
+{
+    int (*init)(unsigned) = (int (*)(unsigned))dlsym(dlopen(arguments[count - 1], RTLD_NOW), "cuInit");
+    printf("%d %d", (int)getauxval(AT_SECURE), init(0));
+    return 0;
+}
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a setgid program of another group")
+def test_a_privileged_program_ignores_the_environment(machine: Machine, tmp_path: Path) -> None:
+    (tmp_path / "secure.c").write_text(SECURE)
+    program = compile_program(tmp_path, tmp_path / "secure.c")
+    command = [str(program), str(library_directory() / "libcuda.so.1")]
+    assert run(machine, *command).stdout == "0 0"
+    other = next(group.gr_gid for group in grp.getgrall() if group.gr_gid not in (os.getgid(), *os.getgroups()))
+    os.chown(program, -1, other)
+    program.chmod(0o2755)
+    answer = run(machine, *command).stdout
+    if answer.startswith("0"):
+        pytest.skip("programs here gain nothing by the setgid bit")
+    assert answer == f"1 {NOTHING_THERE['cuInit']}"
+
+
+# ---- limits ----
+
+
+def test_a_machine_has_64_gpus_and_no_more() -> None:
+    one = Inventory.load("a100x1")
+
+    def many(count: int) -> Inventory:
+        uuids = [f"GPU-{i:08x}-0000-4000-8000-000000000000" for i in range(count)]
+        devices = [
+            replace(one.devices[0], index=i, minor=i, uuid=uuid, pci_bus_id=f"00000000:{i:02X}:00.0")
+            for i, uuid in enumerate(uuids)
+        ]
+        return replace(one, name=f"a100x{count}", devices=tuple(devices))
+
+    with Machine.create(many(64)) as machine:
+        assert len(machine.snapshot()["devices"]) == 64
+        assert len(machine.probe(machine.environ(os.environ)).devices) == 64
+    with pytest.raises(UserError, match="has 65 GPUs; at most 64 are supported"):
+        many(65)
+
+
+def test_the_process_after_the_4096th_is_out_of_memory(machine: Machine, state_tool: Path) -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as living:
+        subprocess.run([state_tool, machine.directory, "fill", str(living.pid)], check=True)
+        assert ask(machine, ANSWERS) == {"cuInit": 0, "nvmlInit": 0, "context": 2}
+        assert machine.ledger.records()[-1].result == 2
+        living.communicate()
+    assert ask(machine, ANSWERS) == ALL_WELL
+
+
+# ---- who lives ----
+
+
+def test_a_reused_pid_is_another_process(machine: Machine, state_tool: Path) -> None:
+    subprocess.run([state_tool, machine.directory, "reuse", str(os.getpid())], check=True)
+    assert held(machine) == []
+    assert {device["used"] for device in machine.snapshot()["devices"]} == {0}
+
+
+def test_a_zombie_holds_nothing(machine: Machine) -> None:
+    with holding(machine, 0, 100) as process:
+        assert held(machine) == [(process.pid, 1, 100 * MEBIBYTE)]
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert held(machine) == []
+
+
+def test_a_program_started_by_exec_holds_nothing_of_the_one_before(machine: Machine) -> None:
+    first = HOLDER.replace("sys.stdin.read()", "sys.stdin.readline()")
+    code = first + 'import os\nos.execvp("sh", ["sh", "-c", "echo other; read line"])\n'
+    command = [sys.executable, "-c", code, "0", "100"]
+    with subprocess.Popen(
+        command, env=environ(machine), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        assert held(machine) == [(process.pid, 1, 100 * MEBIBYTE)]
+        print(file=process.stdin, flush=True)
+        assert process.stdout.readline() == "other\n"
+        assert held(machine) == []
+        process.communicate()
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
+def test_who_holds_the_lock_and_is_gone_or_stopped_holds_up_nobody(
+    machine: Machine, state_tool: Path, end: signal.Signals
+) -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as holder:
+        subprocess.run([state_tool, machine.directory, "hold", str(holder.pid)], check=True)
+        holder.send_signal(end)
+        if end == signal.SIGKILL:
+            holder.wait()
+        assert ask(machine, ANSWERS) == ALL_WELL
+        holder.kill()
+
+
+# ---- the ledger ----
+
+RETRIES = """
+import ctypes, json, sys
+cuda = ctypes.CDLL("libcuda.so.1")
+cuda.cuInit(0)
+for _ in range(int(sys.argv[1])):
+    cuda.cuGetExportTable(None, None)
+print("null")
+"""
+
+
+def test_a_program_that_tries_again_and_again_does_not_fill_the_disk(machine: Machine) -> None:
+    ask(machine, RETRIES, "100000")
+    counts = [record.count for record in machine.ledger.records() if record.event == "refused"]
+    assert counts == [1 << bit for bit in range(17)]
+
+
+def test_a_full_disk_breaks_no_program_and_is_not_taken_for_silence(machine: Machine) -> None:
+    machine.ledger.path.unlink(missing_ok=True)
+    machine.ledger.path.symlink_to("/dev/full")
+    assert ask(machine, ANSWERS) == ALL_WELL
+    machine.ledger.path.unlink()
+    with pytest.raises(LedgerDamaged, match="lacks 3 records that could not be written"):
+        machine.ledger.records()
+
+
+LIMITED = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700))
+"""
+
+
+def test_a_limit_on_file_sizes_kills_no_program(machine: Machine) -> None:
+    assert ask(machine, LIMITED + ANSWERS) == ALL_WELL
+    assert machine.ledger.path.stat().st_size == 700
+    with pytest.raises(LedgerDamaged, match="or a limit on the size of files"):
+        machine.ledger.records()
+
+
+def test_what_a_context_takes_is_what_the_tests_believe(machine: Machine) -> None:
+    with holding(machine, 1, 100):
+        assert machine.snapshot()["devices"][1]["used"] == (CONTEXT + 100) * MEBIBYTE
