@@ -311,7 +311,7 @@ def test_an_unknown_field_is_named(machine: Machine) -> None:
     assert refusal(machine, "--query-compute-apps=pid,device_minor", "--format=csv,noheader") == (2, message)
 
 
-@pytest.mark.parametrize("arguments", [["--bogus"], ["-L", "what"], ["-z"], ["-q", "-x"]])
+@pytest.mark.parametrize("arguments", [["--bogus"], ["-L", "what"], ["-z"]])
 def test_an_unknown_argument_is_refused(machine: Machine, arguments: list[str]) -> None:
     code, text = refusal(machine, *arguments)
     assert (code, text.split(".")[0]) == (2, "Invalid combination of input arguments")

@@ -106,13 +106,14 @@ struct engines {
     unsigned int copy, decoder, jpeg, ofa;
 };
 
-/* From Hopper on each slice brings a video and a JPEG decoder; an A100 has one for every two slices. */
-static struct engines engines_of(const struct gv_device *device, unsigned int gpu_slices)
+/* From Hopper on each slice brings a video and a JPEG decoder. An A100 has five video decoders, of which a slice gets
+ * one with every two eighths of the memory. */
+static struct engines engines_of(const struct gv_device *device, unsigned int gpu_slices, unsigned int memory_slices)
 {
     bool hopper = device->cc_major >= 9, whole = gpu_slices == MOST_SLICES;
     return (struct engines){
         .copy = gpu_slices,
-        .decoder = hopper ? gpu_slices : (gpu_slices == 3 ? 2 : gpu_slices / 2),
+        .decoder = hopper ? gpu_slices : whole ? 5 : memory_slices / 2,
         .jpeg = hopper ? gpu_slices : whole,
         .ofa = whole,
     };
@@ -126,7 +127,7 @@ nvmlReturn_t nvmlDeviceGetAttributes_v2(nvmlDevice_t device, nvmlDeviceAttribute
         return result;
     unsigned int compute_slices, gpu_slices;
     read_profile(target.unit->profile, &compute_slices, &gpu_slices);
-    struct engines engines = engines_of(target.device, gpu_slices);
+    struct engines engines = engines_of(target.device, gpu_slices, gv_nvml_memory_slices(&target));
     *attributes = (nvmlDeviceAttributes_t){
         .multiprocessorCount = (unsigned int)target.unit->multiprocessors,
         .sharedCopyEngineCount = engines.copy,
@@ -203,7 +204,7 @@ static void name_profile(const struct gv_device *device, const struct profile *p
 
 static nvmlGpuInstanceProfileInfo_v3_t describe(const struct gv_device *device, const struct profile *profile)
 {
-    struct engines engines = engines_of(device, profile->gpu_slices);
+    struct engines engines = engines_of(device, profile->gpu_slices, profile->memory_slices);
     nvmlGpuInstanceProfileInfo_v3_t info = {
         .version = nvmlGpuInstanceProfileInfo_v3,
         .id = profile->id,
@@ -503,7 +504,7 @@ nvmlReturn_t nvmlGpuInstanceGetComputeInstanceProfileInfoV(nvmlGpuInstance_t ins
         return NVML_ERROR_INVALID_ARGUMENT;
     if (info->version != nvmlComputeInstanceProfileInfo_v2 && info->version != nvmlComputeInstanceProfileInfo_v3)
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
-    struct engines engines = engines_of(target.device, gpu_slices);
+    struct engines engines = engines_of(target.device, gpu_slices, gv_nvml_memory_slices(&target));
     unsigned int size = compute_sizes[profile], all = multiprocessors_of(target.device, profile_of_unit(&target));
     nvmlComputeInstanceProfileInfo_v3_t full = {
         .version = info->version,

@@ -1,0 +1,1 @@
+"""The simulated nvidia-smi: see ../nvidia_smi.py, which starts it."""
