@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "cuda_programs"]
 
 OURS = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "GPU_VISIBILITY_MACHINE", "PYTEST_GPU_VISIBILITY_OUTER")
 

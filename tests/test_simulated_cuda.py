@@ -4,126 +4,25 @@ own.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cuda_programs import CONTEXT_OVERHEAD, Start, next_shown, uuids
 
-from pytest_gpuvisibility import Inventory
 from pytest_gpuvisibility.simulator.machine import Machine
 from pytest_gpuvisibility.simulator.native import library_directory
 
 pytest.importorskip("cuda.bindings", reason="NVIDIA's CUDA bindings (dependency group `test`) are not installed")
 
-CONTEXT_OVERHEAD = 450 << 20
 GIB = 1 << 30
 
 NO_DEVICE, NOT_INITIALIZED, NOT_SUPPORTED, OUT_OF_MEMORY = 100, 3, 801, 2
-
-# What every client begins with. `show` is the only way that a client tells its test something.
-PRELUDE = """
-import ctypes, json, os, sys
-from cuda.bindings import driver
-
-def call(function, *arguments):
-    result, *values = function(*arguments)
-    assert result == driver.CUresult.CUDA_SUCCESS, (function, result)
-    return values[0] if len(values) == 1 else values
-
-def code(function, *arguments):
-    return int(function(*arguments)[0])
-
-def show(value):
-    print(json.dumps(value), flush=True)
-
-def use(ordinal):
-    context = call(driver.cuDevicePrimaryCtxRetain, ordinal)
-    call(driver.cuCtxSetCurrent, context)
-
-def uuid(ordinal):
-    digits = call(driver.cuDeviceGetUuid, ordinal).bytes.hex()
-    return "GPU-" + "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
-
-cuda = ctypes.CDLL("libcuda.so.1")
-"""
-
-Start = Callable[..., "subprocess.Popen[str]"]
-
-
-@pytest.fixture
-def make_machine(tmp_path: Path) -> Iterator[Callable[..., Machine]]:
-    machines: list[Machine] = []
-
-    def make(name: str = "a100x4", **options: Any) -> Machine:
-        machines.append(Machine.create(Inventory.load(name), **options))
-        return machines[-1]
-
-    yield make
-    for machine in machines:
-        machine.close()
-
-
-@pytest.fixture
-def machine(make_machine: Callable[..., Machine]) -> Machine:
-    return make_machine()
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Starts a client on a machine; what is still running afterwards is killed."""
-    clients: list[subprocess.Popen[str]] = []
-
-    def start(machine: Machine, script: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-        client = subprocess.Popen(
-            [sys.executable, "-c", PRELUDE + textwrap.dedent(script), *arguments],
-            env={**machine.environ(os.environ), **variables},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="surrogateescape",
-        )
-        clients.append(client)
-        return client
-
-    yield start
-    for client in clients:
-        client.kill()
-        client.communicate()
-
-
-@pytest.fixture
-def run(start: Start) -> Callable[..., Any]:
-    """Runs a client to its end and returns what it showed; anything else that it wrote is a failure."""
-
-    def run(machine: Machine, script: str, *arguments: str, **variables: str) -> Any:
-        client = start(machine, script, *arguments, **variables)
-        output, errors = client.communicate(timeout=60)
-        assert (client.returncode, errors) == (0, "")
-        shown = [json.loads(line) for line in output.splitlines()]
-        return shown[0] if len(shown) == 1 else shown
-
-    return run
-
-
-def next_shown(client: subprocess.Popen[str]) -> Any:
-    assert client.stdout is not None
-    assert client.stderr is not None
-    line = client.stdout.readline()
-    assert line, client.stderr.read()
-    return json.loads(line)
-
-
-def uuids(machine: Machine, *indices: int) -> list[str]:
-    return [machine.inventory.devices[index].uuid for index in indices]
-
 
 # ---- what a process sees ----
 
@@ -261,7 +160,7 @@ def test_without_a_machine_there_is_no_device_and_no_noise(
     script = """
     number = ctypes.byref(ctypes.c_int())
     show([cuda.cuInit(0), cuda.cuDeviceGetCount(number), cuda.cuDriverGetVersion(number),
-          cuda.cuCtxSynchronize(), cuda.cuMemCreate()])
+          cuda.cuCtxSynchronize(), cuda.cuMulticastCreate()])
     """
     shown = run(machine, script, GPU_VISIBILITY_MACHINE=directory)
     assert shown == [NO_DEVICE, NOT_INITIALIZED, NO_DEVICE, NOT_INITIALIZED, NOT_SUPPORTED]
@@ -618,15 +517,15 @@ def test_what_the_simulation_does_not_offer_is_refused_and_recorded(machine: Mac
     early = cuda.cuGetExportTable(ctypes.byref(table), identity)
     call(driver.cuInit, 0)
     use(0)
-    codes = [cuda.cuModuleLoadData(None, b"code") for _ in range(100)]
-    show([early, table.value, set(codes) == {801}, code(driver.cuMemPoolCreate, driver.CUmemPoolProps())])
+    codes = [cuda.cuLinkCreate_v2(None) for _ in range(100)]
+    show([early, table.value, set(codes) == {801}, code(driver.cuMulticastCreate, driver.CUmulticastObjectProp())])
     """
     assert run(machine, script, CUDA_VISIBLE_DEVICES="0") == [NOT_SUPPORTED, None, True, NOT_SUPPORTED]
     refused = [r for r in machine.ledger.records() if r.event == "refused"]
     assert [(r.function, r.count) for r in refused] == [
         ("cuGetExportTable", 1),
-        *(("cuModuleLoadData", 2**i) for i in range(7)),
-        ("cuMemPoolCreate", 1),
+        *(("cuLinkCreate_v2", 2**i) for i in range(7)),
+        ("cuMulticastCreate", 1),
     ]
     assert refused[0].uuid is None
     assert refused[0].cuda_visible_devices == "0"
@@ -661,14 +560,12 @@ def test_launches_do_nothing_where_that_was_asked_for(
     script = """
     call(driver.cuInit, 0)
     use(0)
-    module = code(driver.cuModuleLoadData, b"code")
-    if module == 0:
-        function = call(driver.cuModuleGetFunction, call(driver.cuModuleLoadData, b"code"), b"add")
-        show(code(driver.cuLaunchKernel, function, 1, 1, 1, 32, 1, 1, 0, 0, 0, 0))
-    else:
-        show(module)
+    function = call(driver.cuModuleGetFunction, call(driver.cuModuleLoadData, b"code"), b"add")
+    show(code(driver.cuLaunchKernel, function, 1, 1, 1, 32, 1, 1, 0, 0, 0, 0))
     """
-    assert run(make_machine(), script) == NOT_SUPPORTED
+    machine = make_machine()
+    assert run(machine, script) == NOT_SUPPORTED
+    assert [r.function for r in machine.ledger.records() if r.event == "refused"] == ["cuLaunchKernel"]
     machine = make_machine(launch="noop")
     assert run(machine, script) == 0
     launch = machine.ledger.records()[-1]

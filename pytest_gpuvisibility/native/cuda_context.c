@@ -462,7 +462,7 @@ static CUresult find_peer(CUcontext peer, CUcontext *context)
     CUresult result = gv_current_context(context);
     if (result != CUDA_SUCCESS)
         return result;
-    REQUIRE(peer && gv_is_context(peer), CUDA_ERROR_INVALID_CONTEXT);
+    REQUIRE(peer && peer != *context && gv_is_context(peer), CUDA_ERROR_INVALID_CONTEXT);
     cuDeviceCanAccessPeer(&can, (*context)->ordinal, peer->ordinal);
     return can ? CUDA_SUCCESS : CUDA_ERROR_PEER_ACCESS_UNSUPPORTED;
 }
@@ -474,18 +474,16 @@ CUresult cuCtxEnablePeerAccess(CUcontext peer, unsigned int flags)
     CUresult result = find_peer(peer, &context);
     if (result != CUDA_SUCCESS)
         return result;
-    REQUIRE(!context->peer[peer->ordinal], CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED);
-    context->peer[peer->ordinal] = true;
+    REQUIRE(context->peer[peer->ordinal] != peer->id, CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED);
+    context->peer[peer->ordinal] = peer->id;
     return CUDA_SUCCESS;
 }
 
 CUresult cuCtxDisablePeerAccess(CUcontext peer)
 {
-    CUcontext context;
-    CUresult result = find_peer(peer, &context);
-    if (result != CUDA_SUCCESS)
-        return result;
-    REQUIRE(context->peer[peer->ordinal], CUDA_ERROR_PEER_ACCESS_NOT_ENABLED);
-    context->peer[peer->ordinal] = false;
+    REQUIRE_CONTEXT(context);
+    REQUIRE(peer && gv_is_context(peer), CUDA_ERROR_INVALID_CONTEXT);
+    REQUIRE(context->peer[peer->ordinal] == peer->id, CUDA_ERROR_PEER_ACCESS_NOT_ENABLED);
+    context->peer[peer->ordinal] = 0;
     return CUDA_SUCCESS;
 }

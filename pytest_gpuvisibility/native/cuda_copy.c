@@ -15,21 +15,21 @@ static CUresult copy(void *target, const void *source, size_t size)
 CUresult cuMemcpyHtoD_v2(CUdeviceptr target, const void *source, size_t size)
 {
     REQUIRE_CONTEXT(context);
-    return size ? copy(gv_device_range(target, size), gv_any_range(source, size), size) : CUDA_SUCCESS;
+    return size ? copy(gv_device_range(target, size, GV_WRITES), gv_any_range(source, size, GV_READS), size) : CUDA_SUCCESS;
 }
 PER_THREAD(cuMemcpyHtoD_v2, _ptds);
 
 CUresult cuMemcpyDtoH_v2(void *target, CUdeviceptr source, size_t size)
 {
     REQUIRE_CONTEXT(context);
-    return size ? copy(gv_any_range(target, size), gv_device_range(source, size), size) : CUDA_SUCCESS;
+    return size ? copy(gv_any_range(target, size, GV_WRITES), gv_device_range(source, size, GV_READS), size) : CUDA_SUCCESS;
 }
 PER_THREAD(cuMemcpyDtoH_v2, _ptds);
 
 CUresult cuMemcpyDtoD_v2(CUdeviceptr target, CUdeviceptr source, size_t size)
 {
     REQUIRE_CONTEXT(context);
-    return size ? copy(gv_device_range(target, size), gv_device_range(source, size), size) : CUDA_SUCCESS;
+    return size ? copy(gv_device_range(target, size, GV_WRITES), gv_device_range(source, size, GV_READS), size) : CUDA_SUCCESS;
 }
 PER_THREAD(cuMemcpyDtoD_v2, _ptds);
 
@@ -38,7 +38,7 @@ CUresult cuMemcpy(CUdeviceptr target, CUdeviceptr source, size_t size)
 {
     REQUIRE_CONTEXT(context);
     const void *from = (const void *)(uintptr_t)source, *to = (const void *)(uintptr_t)target;
-    return size ? copy(gv_any_range(to, size), gv_any_range(from, size), size) : CUDA_SUCCESS;
+    return size ? copy(gv_any_range(to, size, GV_WRITES), gv_any_range(from, size, GV_READS), size) : CUDA_SUCCESS;
 }
 PER_THREAD(cuMemcpy, _ptds);
 
@@ -47,7 +47,7 @@ CUresult cuMemcpyPeer(CUdeviceptr target, CUcontext target_context, CUdeviceptr 
 {
     REQUIRE_READY();
     REQUIRE(gv_is_context(target_context) && gv_is_context(source_context), CUDA_ERROR_INVALID_CONTEXT);
-    return size ? copy(gv_device_range(target, size), gv_device_range(source, size), size) : CUDA_SUCCESS;
+    return size ? copy(gv_device_range(target, size, GV_WRITES), gv_device_range(source, size, GV_READS), size) : CUDA_SUCCESS;
 }
 PER_THREAD(cuMemcpyPeer, _ptds);
 
@@ -98,16 +98,16 @@ struct side {
 };
 
 /* The first byte of the box of width x height x depth, after checking that its last one is inside too. */
-static char *locate(const struct side *side, size_t width, size_t height, size_t depth)
+static char *locate(const struct side *side, size_t width, size_t height, size_t depth, enum gv_access access)
 {
     size_t pitch = side->pitch ? side->pitch : side->x + width, plane, offset, end;
     size_t rows = side->height ? side->height : side->y + height;
     if (__builtin_mul_overflow(pitch, rows, &plane) || __builtin_mul_overflow(plane, side->z + depth - 1, &offset) ||
         __builtin_add_overflow(offset, pitch * (side->y + height - 1) + side->x + width, &end))
         return NULL;
-    char *start = side->type == CU_MEMORYTYPE_HOST      ? gv_any_range(side->host, end)
-                  : side->type == CU_MEMORYTYPE_DEVICE  ? gv_device_range(side->device, end)
-                  : side->type == CU_MEMORYTYPE_UNIFIED ? gv_any_range((void *)(uintptr_t)side->device, end)
+    char *start = side->type == CU_MEMORYTYPE_HOST      ? gv_any_range(side->host, end, access)
+                  : side->type == CU_MEMORYTYPE_DEVICE  ? gv_device_range(side->device, end, access)
+                  : side->type == CU_MEMORYTYPE_UNIFIED ? gv_any_range((void *)(uintptr_t)side->device, end, access)
                                                         : NULL;
     return start ? start + plane * side->z + pitch * side->y + side->x : NULL;
 }
@@ -122,8 +122,8 @@ static CUresult copy_box(const char *function, const struct side *target, const 
         return CUDA_SUCCESS;
     REQUIRE_VALUE((!target->pitch || target->x + width <= target->pitch) &&
                   (!source->pitch || source->x + width <= source->pitch));
-    char *to = locate(target, width, height, depth);
-    const char *from = locate(source, width, height, depth);
+    char *to = locate(target, width, height, depth, GV_WRITES);
+    const char *from = locate(source, width, height, depth, GV_READS);
     REQUIRE_VALUE(to && from);
     size_t to_pitch = target->pitch ? target->pitch : target->x + width;
     size_t from_pitch = source->pitch ? source->pitch : source->x + width;
@@ -187,6 +187,32 @@ CUresult cuMemcpy3DAsync_v2(const CUDA_MEMCPY3D *box, CUstream stream)
 }
 PER_THREAD(cuMemcpy3DAsync_v2, _ptsz);
 
+/* Between contexts: the addresses alone say which memory is meant. */
+static CUresult copy_3d_peer(const char *function, const CUDA_MEMCPY3D_PEER *box)
+{
+    REQUIRE_READY();
+    REQUIRE_VALUE(box);
+    REQUIRE(gv_is_context(box->srcContext) && gv_is_context(box->dstContext), CUDA_ERROR_INVALID_CONTEXT);
+    const struct side source = {box->srcMemoryType, box->srcHost, box->srcDevice, box->srcXInBytes,
+                                box->srcY,          box->srcZ,    box->srcPitch,  box->srcHeight};
+    const struct side target = {box->dstMemoryType, box->dstHost, box->dstDevice, box->dstXInBytes,
+                                box->dstY,          box->dstZ,    box->dstPitch,  box->dstHeight};
+    return copy_box(function, &target, &source, box->WidthInBytes, box->Height, box->Depth);
+}
+
+CUresult cuMemcpy3DPeer(const CUDA_MEMCPY3D_PEER *box)
+{
+    return copy_3d_peer(__func__, box);
+}
+PER_THREAD(cuMemcpy3DPeer, _ptds);
+
+CUresult cuMemcpy3DPeerAsync(const CUDA_MEMCPY3D_PEER *box, CUstream stream)
+{
+    REQUIRE(gv_is_stream(stream), CUDA_ERROR_INVALID_HANDLE);
+    return copy_3d_peer(__func__, box);
+}
+PER_THREAD(cuMemcpy3DPeerAsync, _ptsz);
+
 /* ---- setting ---- */
 
 /* `width` elements of `size` bytes in each of `height` rows, all of them `value`. */
@@ -199,7 +225,7 @@ static CUresult set(CUdeviceptr target, size_t pitch, unsigned value, size_t siz
     if (!width || !height)
         return CUDA_SUCCESS;
     REQUIRE_VALUE(!__builtin_mul_overflow(pitch, height - 1, &end) && !__builtin_add_overflow(end, row, &end));
-    char *start = gv_device_range(target, end);
+    char *start = gv_device_range(target, end, GV_WRITES);
     REQUIRE_VALUE(start);
     for (size_t y = 0; y < height; y++) {
         char *first = start + y * pitch;

@@ -272,6 +272,12 @@ static const struct constant constant[] = {
     {CU_DEVICE_ATTRIBUTE_MAXIMUM_TEXTURE3D_DEPTH, 16384},
     {CU_DEVICE_ATTRIBUTE_MULTI_GPU_BOARD_GROUP_ID, 0},
     {CU_DEVICE_ATTRIBUTE_MEM_SYNC_DOMAIN_COUNT, 1},
+    {CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED, 1},
+    {CU_DEVICE_ATTRIBUTE_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR_SUPPORTED, 1},
+    {CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED, 1},
+    {CU_DEVICE_ATTRIBUTE_MEMPOOL_SUPPORTED_HANDLE_TYPES, CU_MEM_HANDLE_TYPE_NONE},
+    {CU_DEVICE_ATTRIBUTE_IPC_EVENT_SUPPORTED, 1},
+    {CU_DEVICE_ATTRIBUTE_READ_ONLY_HOST_REGISTER_SUPPORTED, 1},
     {CU_DEVICE_ATTRIBUTE_UNIFIED_FUNCTION_POINTERS, 1},
     {CU_DEVICE_ATTRIBUTE_NUMA_ID, -1},
     {CU_DEVICE_ATTRIBUTE_HOST_NUMA_ID, -1},
@@ -282,7 +288,7 @@ static int constant_attribute(CUdevice_attribute attribute)
     for (size_t i = 0; i < sizeof constant / sizeof *constant; i++)
         if (constant[i].attribute == attribute)
             return constant[i].value;
-    return 0; /* what the simulation does not have, memory pools and virtual memory management among it */
+    return 0; /* what the simulation does not have */
 }
 
 static int device_attribute(CUdevice device, CUdevice_attribute attribute)
@@ -361,9 +367,14 @@ CUresult cuDeviceGetProperties(CUdevprop *properties, CUdevice device)
 /* ---- peers ---- */
 
 /* Every whole GPU reaches every other one; a slice reaches nothing. */
+bool gv_can_access(int unit, int peer)
+{
+    return unit != peer && unit < gv_driver.state->device_count && peer < gv_driver.state->device_count;
+}
+
 static bool can_access(CUdevice device, CUdevice peer)
 {
-    return gv_device_of(device) != gv_device_of(peer) && !is_slice(device) && !is_slice(peer);
+    return gv_can_access(gv_driver.unit[device], gv_driver.unit[peer]);
 }
 
 CUresult cuDeviceCanAccessPeer(int *can, CUdevice device, CUdevice peer)

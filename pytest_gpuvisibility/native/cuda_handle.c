@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "cuda_handle.h"
@@ -15,18 +16,23 @@ static struct gv_handle **bucket_of(const void *handle)
     return &bucket[(uintptr_t)handle / 64 % BUCKETS];
 }
 
+static void add(struct gv_handle *handle)
+{
+    struct gv_handle **first = bucket_of(handle);
+    handle->id = ++last_id + 2; /* 1 and 2 are the default streams' */
+    handle->next = *first;
+    *first = handle;
+}
+
 struct gv_handle *gv_handle_new(enum gv_handle_kind kind, CUcontext context)
 {
     struct gv_handle *handle = calloc(1, sizeof *handle);
     if (!handle)
         return NULL;
-    struct gv_handle **first = bucket_of(handle);
     handle->kind = kind;
     handle->context = context;
     pthread_mutex_lock(&lock);
-    handle->id = ++last_id + 2; /* 1 and 2 are the default streams' */
-    handle->next = *first;
-    *first = handle;
+    add(handle);
     pthread_mutex_unlock(&lock);
     return handle;
 }
@@ -41,31 +47,93 @@ struct gv_handle *gv_handle_find(enum gv_handle_kind kind, const void *handle)
     return found;
 }
 
-/* Frees what is chosen; returns how many. */
-static int free_where(bool (*chosen)(const struct gv_handle *, const void *), const void *argument)
+static bool is_same(const char *one, const char *other)
 {
-    int freed = 0;
+    return one && other ? strcmp(one, other) == 0 : one == other;
+}
+
+/* Under the lock. */
+static struct gv_handle *find_child(const struct gv_handle *parent, enum gv_handle_kind kind, const char *name,
+                                    CUcontext context)
+{
+    for (struct gv_handle *child = parent->child; child; child = child->sibling)
+        if (child->kind == kind && child->context == context && is_same(child->name, name))
+            return child;
+    return NULL;
+}
+
+struct gv_handle *gv_handle_child(struct gv_handle *parent, enum gv_handle_kind kind, const char *name,
+                                  CUcontext context)
+{
     pthread_mutex_lock(&lock);
+    struct gv_handle *found = find_child(parent, kind, name, context);
+    if (!found && (found = calloc(1, sizeof *found))) {
+        found->kind = kind;
+        found->context = context;
+        found->parent = parent;
+        found->sibling = parent->child;
+        parent->child = found;
+        found->name = name ? strdup(name) : NULL;
+        add(found);
+    }
+    pthread_mutex_unlock(&lock);
+    return found;
+}
+
+/* ---- freeing ---- */
+
+static void visit_all(void (*visit)(struct gv_handle *, const void *), const void *argument)
+{
+    for (int i = 0; i < BUCKETS; i++)
+        for (struct gv_handle *handle = bucket[i]; handle; handle = handle->next)
+            visit(handle, argument);
+}
+
+static void mark_of_context(struct gv_handle *handle, const void *context)
+{
+    handle->dead |= handle->context == context;
+}
+
+static void mark_with_parent(struct gv_handle *handle, const void *unused)
+{
+    (void)unused;
+    handle->dead |= handle->parent && handle->parent->dead;
+}
+
+static void leave_parent(struct gv_handle *handle, const void *unused)
+{
+    (void)unused;
+    if (!handle->dead || !handle->parent || handle->parent->dead)
+        return;
+    struct gv_handle **link = &handle->parent->child;
+    while (*link != handle)
+        link = &(*link)->sibling;
+    *link = handle->sibling;
+}
+
+static void destroy(struct gv_handle *handle)
+{
+    free(handle->name);
+    free(handle);
+}
+
+/* Under the lock: frees what is marked, and with it all that belongs to it: a library's modules, and their functions. */
+static void free_dead(void)
+{
+    visit_all(mark_with_parent, NULL);
+    visit_all(mark_with_parent, NULL);
+    visit_all(leave_parent, NULL);
     for (int i = 0; i < BUCKETS; i++) {
         for (struct gv_handle **link = &bucket[i]; *link;) {
             struct gv_handle *handle = *link;
-            if (!chosen(handle, argument)) {
+            if (handle->dead) {
+                *link = handle->next;
+                destroy(handle);
+            } else {
                 link = &handle->next;
-                continue;
             }
-            *link = handle->next;
-            free(handle->name);
-            free(handle);
-            freed++;
         }
     }
-    pthread_mutex_unlock(&lock);
-    return freed;
-}
-
-static bool is_of(const struct gv_handle *handle, const void *parent)
-{
-    return handle->parent == parent;
 }
 
 bool gv_handle_free(enum gv_handle_kind kind, const void *handle)
@@ -74,24 +142,23 @@ bool gv_handle_free(enum gv_handle_kind kind, const void *handle)
     struct gv_handle **link = bucket_of(handle), *found;
     while (*link && (*link != handle || (*link)->kind != kind))
         link = &(*link)->next;
-    if ((found = *link))
-        *link = found->next;
+    if ((found = *link)) {
+        if (found->child || found->parent) {
+            found->dead = true;
+            free_dead();
+        } else {
+            *link = found->next;
+            destroy(found);
+        }
+    }
     pthread_mutex_unlock(&lock);
-    if (!found)
-        return false;
-    if (kind == GV_MODULE || kind == GV_LIBRARY)
-        free_where(is_of, found);
-    free(found->name);
-    free(found);
-    return true;
-}
-
-static bool is_in(const struct gv_handle *handle, const void *context)
-{
-    return handle->context == context;
+    return found != NULL;
 }
 
 void gv_forget_handles(CUcontext context)
 {
-    free_where(is_in, context);
+    pthread_mutex_lock(&lock);
+    visit_all(mark_of_context, context);
+    free_dead();
+    pthread_mutex_unlock(&lock);
 }

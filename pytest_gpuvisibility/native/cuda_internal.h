@@ -27,7 +27,7 @@ struct CUctx_st {
     size_t limit[CU_LIMIT_MAX];
     CUfunc_cache cache;
     CUsharedconfig shared;
-    bool peer[GV_MAX_UNITS]; /* ordinals whose memory it was given access to */
+    unsigned long long peer[GV_MAX_UNITS]; /* by ordinal, the id of the context whose memory it has access to; or 0 */
 };
 
 /* What cuInit found, once and for all. */
@@ -59,6 +59,8 @@ CUresult gv_cuda_ready(void);
 #define REQUIRE_VALUE(condition) REQUIRE(condition, CUDA_ERROR_INVALID_VALUE)
 
 bool gv_is_device(CUdevice device);
+/* Whether one device can reach the other's memory; units of the machine. */
+bool gv_can_access(int unit, int peer);
 const struct gv_unit *gv_unit_of(CUdevice device);
 const struct gv_device *gv_device_of(CUdevice device);
 
@@ -80,11 +82,14 @@ bool gv_is_context(CUcontext context); /* alive, and not a stray pointer */
 void gv_wait_for_callbacks(void);
 /* A stream that is alive, or one of the default ones; those have no context of their own. */
 bool gv_is_stream(CUstream stream);
+/* The context that a stream belongs to: a default stream to the current one. */
+CUresult gv_stream_context(CUstream stream, CUcontext *context);
 
 /* The memory that a pointer means, or NULL. Device: all of it must lie in one allocation. Any: a pointer into an
  * allocation must stay inside it; every other one but NULL is the host's, and trusted. */
-void *gv_device_range(CUdeviceptr pointer, size_t size);
-void *gv_any_range(const void *address, size_t size);
+enum gv_access { GV_READS, GV_WRITES };
+void *gv_device_range(CUdeviceptr pointer, size_t size, enum gv_access access);
+void *gv_any_range(const void *address, size_t size, enum gv_access access);
 void gv_zero_range(void *address, size_t size);
 
 /* Frees all memory, and all streams, events and modules, of a context. Under gv_cuda_lock. */

@@ -1,28 +1,16 @@
-/* Device memory: pages of the host, committed only when written, whose addresses serve as device pointers.
+/* Memory: pages of the host, committed only when written, whose addresses serve as device pointers.
  *
  * What a device has of memory is shared by all processes of the machine; allocating more of it than is left fails. Any
  * pointer into memory that was allocated here is checked against the allocation's bounds; other pointers are the host's. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "cuda_internal.h"
-
-enum kind { DEVICE, MANAGED, HOST, REGISTERED };
-
-struct block {
-    uintptr_t start;
-    size_t size;
-    enum kind kind;
-    unsigned flags;
-    CUcontext context; /* HOST and REGISTERED: the one current at the time */
-    unsigned long long id;
-};
+#include "cuda_memory.h"
 
 /* All blocks, by address. Under gv_cuda_lock. */
-static struct block *blocks;
+static struct gv_block *blocks;
 static size_t block_count, block_room;
 static unsigned long long last_id;
 
@@ -42,18 +30,32 @@ static size_t position_after(uintptr_t address)
     return low;
 }
 
-static struct block *find_block(uintptr_t address)
+struct gv_block *gv_block_find(uintptr_t address)
 {
     size_t after = position_after(address);
-    struct block *block = after ? &blocks[after - 1] : NULL;
+    struct gv_block *block = after ? &blocks[after - 1] : NULL;
     return block && address - block->start < block->size ? block : NULL;
 }
 
-static bool insert_block(struct block block)
+struct gv_block *gv_block_search(bool (*matches)(const struct gv_block *, const void *), const void *argument)
+{
+    for (size_t i = 0; i < block_count; i++)
+        if (matches(&blocks[i], argument))
+            return &blocks[i];
+    return NULL;
+}
+
+bool gv_block_overlaps(uintptr_t start, size_t size)
+{
+    size_t after = position_after(start);
+    return gv_block_find(start) || (after < block_count && blocks[after].start - start < size);
+}
+
+bool gv_block_insert(struct gv_block block)
 {
     if (block_count == block_room) {
         size_t room = block_room ? 2 * block_room : 64;
-        struct block *grown = realloc(blocks, room * sizeof *grown);
+        struct gv_block *grown = realloc(blocks, room * sizeof *grown);
         if (!grown)
             return false;
         blocks = grown;
@@ -67,16 +69,42 @@ static bool insert_block(struct block block)
     return true;
 }
 
-/* Gives a block's memory back; the table is the caller's to mend. */
-static void free_block(const struct block *block)
+static bool counts(enum gv_memory_kind kind)
 {
-    if (block->kind != REGISTERED)
-        munmap((void *)block->start, block->size);
-    if (block->kind == DEVICE || block->kind == MANAGED)
-        gv_give_memory(gv_driver.state, block->context->unit, block->size);
+    return kind == GV_DEVICE || kind == GV_MANAGED;
 }
 
-static void remove_block(struct block *block)
+/* Pages of the kind can be mapped more than once. */
+static bool is_shared(enum gv_memory_kind kind)
+{
+    return kind == GV_DEVICE || kind == GV_IMPORTED || kind == GV_MAPPED;
+}
+
+/* What was taken of a machine that the program has left since is its to keep. */
+static void give_back(const struct gv_block *block)
+{
+    if (block->pool)
+        gv_pool_give(block->pool, block->size);
+    else if (counts(block->kind) && block->state == gv_driver.state)
+        gv_give_memory(block->state, block->unit, block->size);
+}
+
+/* Gives a block's memory back; the table is the caller's to mend. */
+static void free_block(const struct gv_block *block)
+{
+    void *pages = (void *)block->start;
+    if (block->kind == GV_DEVICE)
+        gv_pages_free(pages, block->size);
+    else if (block->kind == GV_MAPPED) /* the addresses stay reserved */
+        mmap(pages, block->size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    else if (block->kind != GV_REGISTERED)
+        munmap(pages, block->size);
+    if (block->kind == GV_MAPPED)
+        gv_physical_unmapped(block->physical);
+    give_back(block);
+}
+
+void gv_block_remove(struct gv_block *block)
 {
     free_block(block);
     size_t position = (size_t)(block - blocks);
@@ -93,52 +121,102 @@ void gv_forget_memory(CUcontext context)
             blocks[kept++] = blocks[i];
     }
     block_count = kept;
+    gv_pools_trim(context->ordinal);
+}
+
+bool gv_look_up(uintptr_t address, struct gv_block *copy)
+{
+    pthread_mutex_lock(&gv_cuda_lock);
+    struct gv_block *block = gv_block_find(address);
+    if (block)
+        *copy = *block;
+    pthread_mutex_unlock(&gv_cuda_lock);
+    return block != NULL;
 }
 
 /* ---- allocating ---- */
 
-static CUresult allocate(CUcontext context, enum kind kind, size_t size, unsigned flags, void **address)
+static void *new_pages(struct gv_block *block)
 {
-    bool on_device = kind == DEVICE || kind == MANAGED;
-    if (on_device && gv_take_memory(gv_driver.state, context->unit, size))
-        return CUDA_ERROR_OUT_OF_MEMORY;
-    void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    struct block block = {(uintptr_t)pages, size, kind, flags, context, 0};
-    if (pages != MAP_FAILED && insert_block(block)) {
-        *address = pages;
+    if (is_shared(block->kind))
+        return gv_pages_new(block->size, &block->origin);
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    void *pages = mmap(NULL, block->size, PROT_READ | PROT_WRITE, flags, -1, 0);
+    return pages == MAP_FAILED ? NULL : pages;
+}
+
+/* Under the lock. The block has everything but its address. */
+static CUresult allocate(struct gv_block *block)
+{
+    int error = block->pool           ? gv_pool_take(block->pool, block->size)
+                : counts(block->kind) ? gv_take_memory(block->state, block->unit, block->size)
+                                      : 0;
+    REQUIRE(!error, CUDA_ERROR_OUT_OF_MEMORY);
+    void *pages = new_pages(block);
+    block->start = (uintptr_t)pages;
+    if (pages && gv_block_insert(*block))
         return CUDA_SUCCESS;
-    }
-    if (pages != MAP_FAILED)
-        munmap(pages, size);
-    if (on_device)
-        gv_give_memory(gv_driver.state, context->unit, size);
+    if (pages)
+        munmap(pages, block->size);
+    give_back(block);
     return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
-static CUresult allocate_on_device(CUcontext context, enum kind kind, size_t size, unsigned flags, CUdeviceptr *pointer)
+static struct gv_block new_block(CUcontext context, enum gv_memory_kind kind, size_t size, unsigned flags)
 {
-    void *address = NULL;
+    return (struct gv_block){
+        .size = size,
+        .kind = kind,
+        .flags = flags,
+        .context = context,
+        .ordinal = context->ordinal,
+        .unit = context->unit,
+        .state = gv_driver.state,
+        .origin = {.file = -1},
+    };
+}
+
+CUresult gv_allocate(CUcontext context, enum gv_memory_kind kind, size_t size, unsigned flags, struct gv_pool *pool,
+                     CUdeviceptr *pointer)
+{
+    struct gv_block block = new_block(context, kind, size, flags);
+    if (pool) {
+        block.pool = pool;
+        block.ordinal = gv_pool_ordinal(pool);
+        block.unit = gv_driver.unit[block.ordinal];
+    }
     pthread_mutex_lock(&gv_cuda_lock);
-    CUresult result = allocate(context, kind, size, flags, &address);
+    CUresult result = allocate(&block);
     pthread_mutex_unlock(&gv_cuda_lock);
-    gv_cuda_record("alloc", NULL, context->unit, result, size);
+    gv_cuda_record("alloc", NULL, block.unit, result, size);
     if (result == CUDA_SUCCESS)
-        *pointer = (CUdeviceptr)(uintptr_t)address;
+        *pointer = block.start;
     return result;
+}
+
+bool gv_free(CUdeviceptr pointer)
+{
+    pthread_mutex_lock(&gv_cuda_lock);
+    struct gv_block *block = gv_block_find((uintptr_t)pointer);
+    bool found = block && block->start == pointer && counts(block->kind);
+    if (found)
+        gv_block_remove(block);
+    pthread_mutex_unlock(&gv_cuda_lock);
+    return found;
 }
 
 CUresult cuMemAlloc_v2(CUdeviceptr *pointer, size_t size)
 {
     REQUIRE_CONTEXT(context);
     REQUIRE_VALUE(pointer && size);
-    return allocate_on_device(context, DEVICE, size, 0, pointer);
+    return gv_allocate(context, GV_DEVICE, size, 0, NULL, pointer);
 }
 
 CUresult cuMemAllocManaged(CUdeviceptr *pointer, size_t size, unsigned int flags)
 {
     REQUIRE_CONTEXT(context);
     REQUIRE_VALUE(pointer && size && (flags == CU_MEM_ATTACH_GLOBAL || flags == CU_MEM_ATTACH_HOST));
-    return allocate_on_device(context, MANAGED, size, flags, pointer);
+    return gv_allocate(context, GV_MANAGED, size, flags, NULL, pointer);
 }
 
 CUresult cuMemAllocPitch_v2(CUdeviceptr *pointer, size_t *pitch, size_t width, size_t height, unsigned int element)
@@ -149,7 +227,7 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr *pointer, size_t *pitch, size_t width, s
     REQUIRE_VALUE(!__builtin_add_overflow(width, (size_t)511, &row));
     row &= ~(size_t)511;
     REQUIRE(!__builtin_mul_overflow(row, height, &size), CUDA_ERROR_OUT_OF_MEMORY);
-    CUresult result = allocate_on_device(context, DEVICE, size, 0, pointer);
+    CUresult result = gv_allocate(context, GV_DEVICE, size, 0, NULL, pointer);
     if (result == CUDA_SUCCESS)
         *pitch = row;
     return result;
@@ -158,30 +236,8 @@ CUresult cuMemAllocPitch_v2(CUdeviceptr *pointer, size_t *pitch, size_t width, s
 CUresult cuMemFree_v2(CUdeviceptr pointer)
 {
     REQUIRE_READY();
-    if (!pointer)
-        return CUDA_SUCCESS;
-    pthread_mutex_lock(&gv_cuda_lock);
-    struct block *block = find_block((uintptr_t)pointer);
-    bool found = block && block->start == pointer && (block->kind == DEVICE || block->kind == MANAGED);
-    if (found)
-        remove_block(block);
-    pthread_mutex_unlock(&gv_cuda_lock);
-    return found ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    return !pointer || gv_free(pointer) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
-
-CUresult cuMemAllocAsync(CUdeviceptr *pointer, size_t size, CUstream stream)
-{
-    (void)stream;
-    return cuMemAlloc_v2(pointer, size);
-}
-PER_THREAD(cuMemAllocAsync, _ptsz);
-
-CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream)
-{
-    (void)stream;
-    return cuMemFree_v2(pointer);
-}
-PER_THREAD(cuMemFreeAsync, _ptsz);
 
 CUresult cuMemGetInfo_v2(size_t *free_bytes, size_t *total)
 {
@@ -200,9 +256,12 @@ CUresult cuMemHostAlloc(void **address, size_t size, unsigned int flags)
     const unsigned known = CU_MEMHOSTALLOC_PORTABLE | CU_MEMHOSTALLOC_DEVICEMAP | CU_MEMHOSTALLOC_WRITECOMBINED;
     REQUIRE_CONTEXT(context);
     REQUIRE_VALUE(address && size && !(flags & ~known));
+    struct gv_block block = new_block(context, GV_HOST, size, flags);
     pthread_mutex_lock(&gv_cuda_lock);
-    CUresult result = allocate(context, HOST, size, flags, address);
+    CUresult result = allocate(&block);
     pthread_mutex_unlock(&gv_cuda_lock);
+    if (result == CUDA_SUCCESS)
+        *address = (void *)block.start;
     return result;
 }
 
@@ -216,29 +275,22 @@ CUresult cuMemAllocHost(void **address, unsigned int size)
     return cuMemHostAlloc(address, size, 0);
 }
 
-static CUresult remove_host_block(const void *address, enum kind kind, CUresult otherwise)
+static CUresult remove_host_block(const void *address, enum gv_memory_kind kind, CUresult otherwise)
 {
     REQUIRE_READY();
     REQUIRE_VALUE(address);
     pthread_mutex_lock(&gv_cuda_lock);
-    struct block *block = find_block((uintptr_t)address);
+    struct gv_block *block = gv_block_find((uintptr_t)address);
     bool found = block && block->start == (uintptr_t)address && block->kind == kind;
     if (found)
-        remove_block(block);
+        gv_block_remove(block);
     pthread_mutex_unlock(&gv_cuda_lock);
     return found ? CUDA_SUCCESS : otherwise;
 }
 
 CUresult cuMemFreeHost(void *address)
 {
-    return remove_host_block(address, HOST, CUDA_ERROR_INVALID_VALUE);
-}
-
-/* Under the lock: whether a block begins in, or reaches into, the range. */
-static bool overlaps_block(uintptr_t start, size_t size)
-{
-    size_t after = position_after(start);
-    return find_block(start) || (after < block_count && blocks[after].start - start < size);
+    return remove_host_block(address, GV_HOST, CUDA_ERROR_INVALID_VALUE);
 }
 
 CUresult cuMemHostRegister_v2(void *address, size_t size, unsigned int flags)
@@ -247,12 +299,13 @@ CUresult cuMemHostRegister_v2(void *address, size_t size, unsigned int flags)
     REQUIRE_CONTEXT(context);
     REQUIRE(!(flags & CU_MEMHOSTREGISTER_IOMEMORY), CUDA_ERROR_NOT_SUPPORTED);
     REQUIRE_VALUE(address && size && !(flags & ~known) && (uintptr_t)address + size > (uintptr_t)address);
-    struct block block = {(uintptr_t)address, size, REGISTERED, flags, context, 0};
+    struct gv_block block = new_block(context, GV_REGISTERED, size, flags);
+    block.start = (uintptr_t)address;
     CUresult result = CUDA_SUCCESS;
     pthread_mutex_lock(&gv_cuda_lock);
-    if (overlaps_block(block.start, size))
+    if (gv_block_overlaps(block.start, size))
         result = CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
-    else if (!insert_block(block))
+    else if (!gv_block_insert(block))
         result = CUDA_ERROR_OUT_OF_MEMORY;
     pthread_mutex_unlock(&gv_cuda_lock);
     return result;
@@ -265,228 +318,83 @@ CUresult cuMemHostRegister(void *address, size_t size, unsigned int flags)
 
 CUresult cuMemHostUnregister(void *address)
 {
-    return remove_host_block(address, REGISTERED, CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED);
+    return remove_host_block(address, GV_REGISTERED, CUDA_ERROR_HOST_MEMORY_NOT_REGISTERED);
 }
 
-/* A copy of the block that an address lies in. */
-static bool look_up(uintptr_t address, struct block *copy)
+static bool is_host(const struct gv_block *block)
 {
-    pthread_mutex_lock(&gv_cuda_lock);
-    struct block *block = find_block(address);
-    if (block)
-        *copy = *block;
-    pthread_mutex_unlock(&gv_cuda_lock);
-    return block != NULL;
-}
-
-static bool is_host(const struct block *block)
-{
-    return block->kind == HOST || block->kind == REGISTERED;
+    return block->kind == GV_HOST || block->kind == GV_REGISTERED;
 }
 
 CUresult cuMemHostGetDevicePointer_v2(CUdeviceptr *pointer, void *address, unsigned int flags)
 {
-    struct block block;
+    struct gv_block block;
     REQUIRE_READY();
-    REQUIRE_VALUE(pointer && flags == 0 && look_up((uintptr_t)address, &block) && is_host(&block));
+    REQUIRE_VALUE(pointer && flags == 0 && gv_look_up((uintptr_t)address, &block) && is_host(&block));
     *pointer = (CUdeviceptr)(uintptr_t)address;
     return CUDA_SUCCESS;
 }
 
 CUresult cuMemHostGetFlags(unsigned int *flags, void *address)
 {
-    struct block block;
+    struct gv_block block;
     REQUIRE_READY();
-    REQUIRE_VALUE(flags && look_up((uintptr_t)address, &block) && is_host(&block));
+    REQUIRE_VALUE(flags && gv_look_up((uintptr_t)address, &block) && is_host(&block));
     *flags = block.flags;
     return CUDA_SUCCESS;
 }
 
-/* ---- what a pointer is ---- */
-
-CUresult cuMemGetAddressRange_v2(CUdeviceptr *base, size_t *size, CUdeviceptr pointer)
-{
-    struct block block;
-    REQUIRE_READY();
-    REQUIRE(look_up((uintptr_t)pointer, &block) && !is_host(&block), CUDA_ERROR_NOT_FOUND);
-    if (base)
-        *base = block.start;
-    if (size)
-        *size = block.size;
-    return CUDA_SUCCESS;
-}
-
-static CUresult pointer_attribute(void *data, CUpointer_attribute attribute, CUdeviceptr pointer,
-                                  const struct block *block)
-{
-    switch (attribute) {
-    case CU_POINTER_ATTRIBUTE_CONTEXT:
-        *(CUcontext *)data = block->context;
-        return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_MEMORY_TYPE:
-        *(unsigned *)data = is_host(block) ? CU_MEMORYTYPE_HOST : CU_MEMORYTYPE_DEVICE;
-        return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_DEVICE_POINTER:
-        *(CUdeviceptr *)data = pointer;
-        return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_HOST_POINTER:
-        REQUIRE_VALUE(block->kind != DEVICE);
-        *(void **)data = (void *)(uintptr_t)pointer;
-        return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_BUFFER_ID:
-    case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
-        *(unsigned long long *)data = block->id;
-        return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_SYNC_MEMOPS:
-    case CU_POINTER_ATTRIBUTE_IS_LEGACY_CUDA_IPC_CAPABLE:
-    case CU_POINTER_ATTRIBUTE_IS_GPU_DIRECT_RDMA_CAPABLE:
-        *(unsigned *)data = 0;
-        return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_IS_MANAGED:
-        *(unsigned *)data = block->kind == MANAGED;
-        return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_MAPPED:
-        *(unsigned *)data = 1;
-        return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
-        *(int *)data = block->context->ordinal;
-        return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
-    case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR:
-        *(CUdeviceptr *)data = block->start;
-        return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
-    case CU_POINTER_ATTRIBUTE_MAPPING_SIZE:
-        *(size_t *)data = block->size;
-        return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
-        *(unsigned long long *)data = 0;
-        return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_ACCESS_FLAGS:
-        *(unsigned *)data = CU_POINTER_ATTRIBUTE_ACCESS_FLAG_READWRITE;
-        return CUDA_SUCCESS;
-    case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
-        *(CUmemoryPool *)data = NULL;
-        return CUDA_SUCCESS;
-    default:
-        return CUDA_ERROR_NOT_SUPPORTED;
-    }
-}
-
-CUresult cuPointerGetAttribute(void *data, CUpointer_attribute attribute, CUdeviceptr pointer)
-{
-    struct block block;
-    REQUIRE_READY();
-    REQUIRE_VALUE(data && look_up((uintptr_t)pointer, &block));
-    return pointer_attribute(data, attribute, pointer, &block);
-}
-
-/* A pointer that CUDA does not know is no error here: what is asked of it is 0. */
-static void unknown_attribute(void *data, CUpointer_attribute attribute)
-{
-    switch (attribute) {
-    case CU_POINTER_ATTRIBUTE_CONTEXT:
-    case CU_POINTER_ATTRIBUTE_HOST_POINTER:
-    case CU_POINTER_ATTRIBUTE_MEMPOOL_HANDLE:
-        *(void **)data = NULL;
-        break;
-    case CU_POINTER_ATTRIBUTE_DEVICE_POINTER:
-    case CU_POINTER_ATTRIBUTE_RANGE_START_ADDR:
-    case CU_POINTER_ATTRIBUTE_MAPPING_BASE_ADDR:
-    case CU_POINTER_ATTRIBUTE_RANGE_SIZE:
-    case CU_POINTER_ATTRIBUTE_MAPPING_SIZE:
-    case CU_POINTER_ATTRIBUTE_BUFFER_ID:
-    case CU_POINTER_ATTRIBUTE_MEMORY_BLOCK_ID:
-    case CU_POINTER_ATTRIBUTE_ALLOWED_HANDLE_TYPES:
-        *(unsigned long long *)data = 0;
-        break;
-    case CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL:
-        *(int *)data = -2; /* neither a device nor the host's NUMA nodes: what the driver says of plain memory */
-        break;
-    default:
-        *(unsigned *)data = 0;
-    }
-}
-
-CUresult cuPointerGetAttributes(unsigned int count, CUpointer_attribute *attributes, void **data, CUdeviceptr pointer)
-{
-    struct block block;
-    REQUIRE_READY();
-    REQUIRE_VALUE(count && attributes && data);
-    bool known = look_up((uintptr_t)pointer, &block);
-    for (unsigned i = 0; i < count; i++) {
-        REQUIRE_VALUE(data[i]);
-        if (!known || pointer_attribute(data[i], attributes[i], pointer, &block) != CUDA_SUCCESS)
-            unknown_attribute(data[i], attributes[i]);
-    }
-    return CUDA_SUCCESS;
-}
-
-/* ---- advice on managed memory: accepted, and of no effect ---- */
-
-static CUresult check_managed(CUdeviceptr pointer, size_t size)
-{
-    struct block block;
-    REQUIRE_READY();
-    REQUIRE_VALUE(size && look_up((uintptr_t)pointer, &block) && block.kind == MANAGED);
-    REQUIRE_VALUE(size <= block.start + block.size - (uintptr_t)pointer);
-    return CUDA_SUCCESS;
-}
-
-CUresult cuMemAdvise(CUdeviceptr pointer, size_t size, CUmem_advise advice, CUdevice device)
-{
-    (void)advice, (void)device;
-    return check_managed(pointer, size);
-}
-
-CUresult cuMemAdvise_v2(CUdeviceptr pointer, size_t size, CUmem_advise advice, CUmemLocation location)
-{
-    (void)advice, (void)location;
-    return check_managed(pointer, size);
-}
-
-CUresult cuMemPrefetchAsync(CUdeviceptr pointer, size_t size, CUdevice device, CUstream stream)
-{
-    (void)device, (void)stream;
-    return check_managed(pointer, size);
-}
-PER_THREAD(cuMemPrefetchAsync, _ptsz);
-
-CUresult cuMemPrefetchAsync_v2(CUdeviceptr pointer, size_t size, CUmemLocation location, unsigned int flags,
-                               CUstream stream)
-{
-    (void)location, (void)flags, (void)stream;
-    return check_managed(pointer, size);
-}
-PER_THREAD(cuMemPrefetchAsync_v2, _ptsz);
-
 /* ---- reaching memory, for the copies ---- */
 
-void *gv_device_range(CUdeviceptr pointer, size_t size)
+static bool may_access(const struct gv_block *block, enum gv_access access)
 {
-    struct block block;
-    if (!look_up((uintptr_t)pointer, &block) || size > block.start + block.size - (uintptr_t)pointer)
-        return NULL;
-    return (void *)(uintptr_t)pointer;
+    return block->kind != GV_MAPPED || gv_devices_any(access == GV_WRITES ? &block->writable : &block->readable);
 }
 
-void *gv_any_range(const void *address, size_t size)
+/* Under the lock. One range may lie in several mappings, side by side, but in only one allocation of any other kind. */
+static bool covers(const struct gv_block *block, uintptr_t address, size_t size, enum gv_access access)
 {
-    struct block block;
-    if (!address || (look_up((uintptr_t)address, &block) && size > block.start + block.size - (uintptr_t)address))
-        return NULL;
-    return (void *)address;
+    while (block && may_access(block, access)) {
+        size_t rest = block->start + block->size - address;
+        if (size <= rest)
+            return true;
+        if (block->kind != GV_MAPPED)
+            return false;
+        address += rest;
+        size -= rest;
+        block = gv_block_find(address);
+        if (block && block->kind != GV_MAPPED)
+            return false;
+    }
+    return false;
+}
+
+void *gv_device_range(CUdeviceptr pointer, size_t size, enum gv_access access)
+{
+    pthread_mutex_lock(&gv_cuda_lock);
+    bool inside = covers(gv_block_find((uintptr_t)pointer), (uintptr_t)pointer, size, access);
+    pthread_mutex_unlock(&gv_cuda_lock);
+    return inside ? (void *)(uintptr_t)pointer : NULL;
+}
+
+void *gv_any_range(const void *address, size_t size, enum gv_access access)
+{
+    pthread_mutex_lock(&gv_cuda_lock);
+    const struct gv_block *block = gv_block_find((uintptr_t)address);
+    bool usable = block ? covers(block, (uintptr_t)address, size, access) : !gv_is_reserved((uintptr_t)address);
+    pthread_mutex_unlock(&gv_cuda_lock);
+    return usable ? (void *)address : NULL;
 }
 
 void gv_zero_range(void *address, size_t size)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    struct block block;
+    struct gv_block block;
     uintptr_t start = (uintptr_t)address, end = start + size;
     uintptr_t first = (start + page - 1) & ~(page - 1), last = end & ~(page - 1);
     /* Whole pages of our own are given back instead of written: zeroing a whole GPU then takes no memory. */
-    bool own = look_up(start, &block) && block.kind != REGISTERED;
-    if (own && first < last && madvise((void *)first, last - first, MADV_DONTNEED) == 0) {
+    bool own = gv_look_up(start, &block) && block.kind != GV_REGISTERED && first < last;
+    if (own && madvise((void *)first, last - first, is_shared(block.kind) ? MADV_REMOVE : MADV_DONTNEED) == 0) {
         memset(address, 0, first - start);
         memset((void *)last, 0, end - last);
     } else {

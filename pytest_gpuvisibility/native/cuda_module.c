@@ -1,83 +1,59 @@
-/* Modules, functions and kernel launches. None of it can be had, unless the machine was made with launch="noop": then
- * any code loads, any name is a function in it, and a launch is recorded and does nothing. */
+/* Modules, libraries, functions, and kernel launches.
+ *
+ * No code is ever read or run: any image loads, any name is a function in it, and it has no global variables. A launch
+ * is an error, unless the machine was made with launch="noop": then it is recorded and does nothing. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cuda_handle.h"
-
-#define REQUIRE_NOOP()                                      \
-    do {                                                    \
-        REQUIRE_READY();                                    \
-        if (!pretends_to_launch())                          \
-            return (CUresult)gv_cuda_refuse(__func__);      \
-    } while (0)
-
-static bool pretends_to_launch(void)
-{
-    return gv_driver.state->launch_policy == GV_LAUNCH_NOOP;
-}
 
 /* ---- modules and libraries ---- */
 
 static CUresult load(enum gv_handle_kind kind, CUcontext context, const void *code, void **result)
 {
     REQUIRE_VALUE(code && result);
-    *result = gv_handle_new(kind, context);
-    return *result ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
-}
-
-static CUresult get_function(enum gv_handle_kind kind, void *parent, const char *name, void **function)
-{
-    REQUIRE_VALUE(function && name);
-    struct gv_handle *found = gv_handle_find(kind, parent), *handle;
-    REQUIRE(found, CUDA_ERROR_INVALID_HANDLE);
-    REQUIRE(handle = gv_handle_new(GV_FUNCTION, found->context), CUDA_ERROR_OUT_OF_MEMORY);
-    handle->parent = found;
-    handle->name = strdup(name);
-    *function = handle;
+    void *handle = gv_handle_new(kind, context);
+    REQUIRE(handle, CUDA_ERROR_OUT_OF_MEMORY);
+    *result = handle;
     return CUDA_SUCCESS;
 }
 
 CUresult cuModuleLoadData(CUmodule *module, const void *image)
 {
-    REQUIRE_NOOP();
     REQUIRE_CONTEXT(context);
     return load(GV_MODULE, context, image, (void **)module);
 }
 
 CUresult cuModuleLoad(CUmodule *module, const char *file)
 {
-    REQUIRE_NOOP();
     REQUIRE_CONTEXT(context);
+    REQUIRE_VALUE(module && file);
+    REQUIRE(access(file, R_OK) == 0, CUDA_ERROR_FILE_NOT_FOUND);
     return load(GV_MODULE, context, file, (void **)module);
 }
 
 CUresult cuModuleLoadDataEx(CUmodule *module, const void *image, unsigned int count, CUjit_option *options,
                             void **values)
 {
-    (void)count, (void)options, (void)values;
-    REQUIRE_NOOP();
     REQUIRE_CONTEXT(context);
+    REQUIRE_VALUE(!count || (options && values));
     return load(GV_MODULE, context, image, (void **)module);
 }
 
 CUresult cuModuleLoadFatBinary(CUmodule *module, const void *image)
 {
-    REQUIRE_NOOP();
     REQUIRE_CONTEXT(context);
     return load(GV_MODULE, context, image, (void **)module);
 }
 
 CUresult cuModuleUnload(CUmodule module)
 {
-    REQUIRE_NOOP();
-    return gv_handle_free(GV_MODULE, module) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
-}
-
-CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *name)
-{
-    REQUIRE_NOOP();
-    return get_function(GV_MODULE, module, name, (void **)function);
+    REQUIRE_READY();
+    struct gv_handle *handle = gv_handle_find(GV_MODULE, module);
+    REQUIRE(handle && !handle->parent, CUDA_ERROR_INVALID_HANDLE); /* a library's module goes with it */
+    gv_handle_free(GV_MODULE, module);
+    return CUDA_SUCCESS;
 }
 
 CUresult cuModuleGetLoadingMode(CUmoduleLoadingMode *mode)
@@ -91,38 +67,132 @@ CUresult cuModuleGetLoadingMode(CUmoduleLoadingMode *mode)
 CUresult cuLibraryLoadData(CUlibrary *library, const void *code, CUjit_option *jit_options, void **jit_values,
                            unsigned int jit_count, CUlibraryOption *options, void **values, unsigned int count)
 {
-    (void)jit_options, (void)jit_values, (void)jit_count, (void)options, (void)values, (void)count;
-    REQUIRE_NOOP();
+    (void)values; /* some options have none */
+    REQUIRE_READY();
+    REQUIRE_VALUE((!jit_count || (jit_options && jit_values)) && (!count || options));
     return load(GV_LIBRARY, NULL, code, (void **)library);
+}
+
+CUresult cuLibraryLoadFromFile(CUlibrary *library, const char *file, CUjit_option *jit_options, void **jit_values,
+                               unsigned int jit_count, CUlibraryOption *options, void **values, unsigned int count)
+{
+    REQUIRE_READY();
+    REQUIRE_VALUE(library && file);
+    REQUIRE(access(file, R_OK) == 0, CUDA_ERROR_FILE_NOT_FOUND);
+    return cuLibraryLoadData(library, file, jit_options, jit_values, jit_count, options, values, count);
 }
 
 CUresult cuLibraryUnload(CUlibrary library)
 {
-    REQUIRE_NOOP();
+    REQUIRE_READY();
     return gv_handle_free(GV_LIBRARY, library) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+}
+
+/* ---- what is in them ---- */
+
+static CUresult get_child(enum gv_handle_kind kind, const void *parent, enum gv_handle_kind wanted, const char *name,
+                          CUcontext context, void **result)
+{
+    REQUIRE_VALUE(result);
+    struct gv_handle *found = gv_handle_find(kind, parent);
+    REQUIRE(found, CUDA_ERROR_INVALID_HANDLE);
+    struct gv_handle *child = gv_handle_child(found, wanted, name, context ? context : found->context);
+    REQUIRE(child, CUDA_ERROR_OUT_OF_MEMORY);
+    *result = child;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuModuleGetFunction(CUfunction *function, CUmodule module, const char *name)
+{
+    REQUIRE_READY();
+    REQUIRE_VALUE(name && *name);
+    return get_child(GV_MODULE, module, GV_FUNCTION, name, NULL, (void **)function);
 }
 
 CUresult cuLibraryGetKernel(CUkernel *kernel, CUlibrary library, const char *name)
 {
-    REQUIRE_NOOP();
-    return get_function(GV_LIBRARY, library, name, (void **)kernel);
+    REQUIRE_READY();
+    REQUIRE_VALUE(name && *name);
+    return get_child(GV_LIBRARY, library, GV_FUNCTION, name, NULL, (void **)kernel);
+}
+
+CUresult cuLibraryGetModule(CUmodule *module, CUlibrary library)
+{
+    REQUIRE_CONTEXT(context);
+    return get_child(GV_LIBRARY, library, GV_MODULE, NULL, context, (void **)module);
+}
+
+/* No name is that of a variable. */
+static CUresult no_variable(enum gv_handle_kind kind, const void *parent, const char *name)
+{
+    REQUIRE_READY();
+    REQUIRE_VALUE(name);
+    REQUIRE(gv_handle_find(kind, parent), CUDA_ERROR_INVALID_HANDLE);
+    return CUDA_ERROR_NOT_FOUND;
+}
+
+CUresult cuModuleGetGlobal_v2(CUdeviceptr *pointer, size_t *size, CUmodule module, const char *name)
+{
+    REQUIRE_VALUE(pointer || size);
+    return no_variable(GV_MODULE, module, name);
+}
+
+CUresult cuLibraryGetGlobal(CUdeviceptr *pointer, size_t *size, CUlibrary library, const char *name)
+{
+    REQUIRE_VALUE(pointer || size);
+    return no_variable(GV_LIBRARY, library, name);
+}
+
+CUresult cuLibraryGetManaged(CUdeviceptr *pointer, size_t *size, CUlibrary library, const char *name)
+{
+    REQUIRE_VALUE(pointer || size);
+    return no_variable(GV_LIBRARY, library, name);
+}
+
+CUresult cuLibraryGetUnifiedFunction(void **function, CUlibrary library, const char *name)
+{
+    REQUIRE_VALUE(function);
+    return no_variable(GV_LIBRARY, library, name);
 }
 
 /* A kernel may be launched in a function's place, so it is one. */
 CUresult cuKernelGetFunction(CUfunction *function, CUkernel kernel)
 {
-    REQUIRE_NOOP();
+    REQUIRE_READY();
     REQUIRE_VALUE(function);
     REQUIRE(gv_handle_find(GV_FUNCTION, kernel), CUDA_ERROR_INVALID_HANDLE);
     *function = (CUfunction)kernel;
     return CUDA_SUCCESS;
 }
 
+static CUresult get_parent(const void *function, enum gv_handle_kind kind, void **parent)
+{
+    REQUIRE_READY();
+    REQUIRE_VALUE(parent);
+    const struct gv_handle *handle = gv_handle_find(GV_FUNCTION, function);
+    REQUIRE(handle && gv_handle_find(kind, handle->parent), CUDA_ERROR_INVALID_HANDLE);
+    *parent = handle->parent;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuKernelGetLibrary(CUlibrary *library, CUkernel kernel)
+{
+    return get_parent(kernel, GV_LIBRARY, (void **)library);
+}
+
+CUresult cuFuncGetModule(CUmodule *module, CUfunction function)
+{
+    const struct gv_handle *handle = gv_handle_find(GV_FUNCTION, function);
+    if (handle && gv_handle_find(GV_LIBRARY, handle->parent))
+        return cuLibraryGetModule(module, (CUlibrary)handle->parent);
+    return get_parent(function, GV_MODULE, (void **)module);
+}
+
 /* ---- functions ---- */
 
-CUresult cuFuncGetName(const char **name, CUfunction function)
+static CUresult get_name(const char **name, const void *function)
 {
-    REQUIRE_NOOP();
+    REQUIRE_READY();
     REQUIRE_VALUE(name);
     const struct gv_handle *handle = gv_handle_find(GV_FUNCTION, function);
     REQUIRE(handle, CUDA_ERROR_INVALID_HANDLE);
@@ -130,14 +200,22 @@ CUresult cuFuncGetName(const char **name, CUfunction function)
     return CUDA_SUCCESS;
 }
 
-CUresult cuFuncGetAttribute(int *value, CUfunction_attribute attribute, CUfunction function)
+CUresult cuFuncGetName(const char **name, CUfunction function)
 {
-    int major, minor;
-    REQUIRE_NOOP();
-    REQUIRE_CONTEXT(context);
+    return get_name(name, function);
+}
+
+CUresult cuKernelGetName(const char **name, CUkernel kernel)
+{
+    return get_name(name, kernel);
+}
+
+/* What a small kernel would have. */
+static CUresult get_attribute(int *value, CUfunction_attribute attribute, const void *function, CUdevice device)
+{
     REQUIRE_VALUE(value && (unsigned)attribute < CU_FUNC_ATTRIBUTE_MAX);
     REQUIRE(gv_handle_find(GV_FUNCTION, function), CUDA_ERROR_INVALID_HANDLE);
-    cuDeviceComputeCapability(&major, &minor, context->ordinal);
+    const struct gv_device *gpu = gv_device_of(device);
     switch (attribute) {
     case CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK:
         *value = 1024;
@@ -145,9 +223,15 @@ CUresult cuFuncGetAttribute(int *value, CUfunction_attribute attribute, CUfuncti
     case CU_FUNC_ATTRIBUTE_NUM_REGS:
         *value = 32;
         break;
+    case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES:
+        *value = 49152;
+        break;
+    case CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
+        *value = -1; /* the driver's choice */
+        break;
     case CU_FUNC_ATTRIBUTE_PTX_VERSION:
     case CU_FUNC_ATTRIBUTE_BINARY_VERSION:
-        *value = 10 * major + minor;
+        *value = 10 * gpu->cc_major + gpu->cc_minor;
         break;
     default:
         *value = 0;
@@ -155,25 +239,161 @@ CUresult cuFuncGetAttribute(int *value, CUfunction_attribute attribute, CUfuncti
     return CUDA_SUCCESS;
 }
 
+/* Those that a program may set; they change nothing, for nothing runs. */
+static CUresult set_attribute(CUfunction_attribute attribute, int value, const void *function, CUdevice device)
+{
+    int most;
+    REQUIRE_VALUE((unsigned)attribute < CU_FUNC_ATTRIBUTE_MAX);
+    REQUIRE(gv_handle_find(GV_FUNCTION, function), CUDA_ERROR_INVALID_HANDLE);
+    switch (attribute) {
+    case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES:
+        cuDeviceGetAttribute(&most, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, device);
+        REQUIRE_VALUE(value >= 0 && value <= most);
+        return CUDA_SUCCESS;
+    case CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT:
+        REQUIRE_VALUE(value >= -1 && value <= 100);
+        return CUDA_SUCCESS;
+    case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_WIDTH:
+    case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_HEIGHT:
+    case CU_FUNC_ATTRIBUTE_REQUIRED_CLUSTER_DEPTH:
+    case CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED:
+    case CU_FUNC_ATTRIBUTE_CLUSTER_SCHEDULING_POLICY_PREFERENCE:
+        return CUDA_SUCCESS;
+    default:
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+}
+
+CUresult cuFuncGetAttribute(int *value, CUfunction_attribute attribute, CUfunction function)
+{
+    REQUIRE_CONTEXT(context);
+    return get_attribute(value, attribute, function, context->ordinal);
+}
+
+CUresult cuKernelGetAttribute(int *value, CUfunction_attribute attribute, CUkernel kernel, CUdevice device)
+{
+    REQUIRE_READY();
+    REQUIRE_DEVICE(device);
+    return get_attribute(value, attribute, kernel, device);
+}
+
 CUresult cuFuncSetAttribute(CUfunction function, CUfunction_attribute attribute, int value)
 {
-    (void)value;
-    REQUIRE_NOOP();
-    REQUIRE_VALUE((unsigned)attribute < CU_FUNC_ATTRIBUTE_MAX);
+    REQUIRE_CONTEXT(context);
+    return set_attribute(attribute, value, function, context->ordinal);
+}
+
+CUresult cuKernelSetAttribute(CUfunction_attribute attribute, int value, CUkernel kernel, CUdevice device)
+{
+    REQUIRE_READY();
+    REQUIRE_DEVICE(device);
+    return set_attribute(attribute, value, kernel, device);
+}
+
+static CUresult set_cache(const void *function, CUfunc_cache config)
+{
+    REQUIRE_VALUE((unsigned)config <= CU_FUNC_CACHE_PREFER_EQUAL);
     return gv_handle_find(GV_FUNCTION, function) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
 }
 
 CUresult cuFuncSetCacheConfig(CUfunction function, CUfunc_cache config)
 {
-    (void)config;
-    REQUIRE_NOOP();
+    REQUIRE_READY();
+    return set_cache(function, config);
+}
+
+CUresult cuKernelSetCacheConfig(CUkernel kernel, CUfunc_cache config, CUdevice device)
+{
+    REQUIRE_READY();
+    REQUIRE_DEVICE(device);
+    return set_cache(kernel, config);
+}
+
+CUresult cuFuncIsLoaded(CUfunctionLoadingState *state, CUfunction function)
+{
+    REQUIRE_READY();
+    REQUIRE_VALUE(state);
+    REQUIRE(gv_handle_find(GV_FUNCTION, function), CUDA_ERROR_INVALID_HANDLE);
+    *state = CU_FUNCTION_LOADING_STATE_LOADED;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuFuncLoad(CUfunction function)
+{
+    REQUIRE_READY();
     return gv_handle_find(GV_FUNCTION, function) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+}
+
+/* ---- occupancy: what threads and shared memory allow ---- */
+
+static int attribute_of(CUcontext context, CUdevice_attribute attribute)
+{
+    int value = 0;
+    cuDeviceGetAttribute(&value, attribute, context->ordinal);
+    return value;
+}
+
+static int blocks_that_fit(CUcontext context, int threads, size_t shared)
+{
+    int warps = (threads + 31) / 32;
+    int blocks = attribute_of(context, CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR) / 32 / warps;
+    int most = attribute_of(context, CU_DEVICE_ATTRIBUTE_MAX_BLOCKS_PER_MULTIPROCESSOR);
+    size_t all = (size_t)attribute_of(context, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR);
+    size_t each = shared + (size_t)attribute_of(context, CU_DEVICE_ATTRIBUTE_RESERVED_SHARED_MEMORY_PER_BLOCK);
+    if (threads > 1024 || shared > (size_t)attribute_of(context, CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN))
+        return 0;
+    blocks = blocks < most ? blocks : most;
+    return (size_t)blocks < all / each ? blocks : (int)(all / each);
+}
+
+CUresult cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *blocks, CUfunction function, int threads,
+                                                              size_t shared, unsigned int flags)
+{
+    REQUIRE_CONTEXT(context);
+    REQUIRE_VALUE(blocks && threads > 0 && flags <= CU_OCCUPANCY_DISABLE_CACHING_OVERRIDE);
+    REQUIRE(gv_handle_find(GV_FUNCTION, function), CUDA_ERROR_INVALID_HANDLE);
+    *blocks = blocks_that_fit(context, threads, shared);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, CUfunction function, int threads, size_t shared)
+{
+    return cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(blocks, function, threads, shared, 0);
+}
+
+CUresult cuOccupancyMaxPotentialBlockSizeWithFlags(int *grid, int *threads, CUfunction function,
+                                                   CUoccupancyB2DSize shared_of, size_t shared, int limit,
+                                                   unsigned int flags)
+{
+    REQUIRE_CONTEXT(context);
+    REQUIRE_VALUE(grid && threads && limit >= 0 && flags <= CU_OCCUPANCY_DISABLE_CACHING_OVERRIDE);
+    REQUIRE(gv_handle_find(GV_FUNCTION, function), CUDA_ERROR_INVALID_HANDLE);
+    int best = 0, best_blocks = 0;
+    for (int size = limit && limit < 1024 ? limit : 1024; size > 0; size = (size - 1) / 32 * 32) {
+        int blocks = blocks_that_fit(context, size, shared_of ? shared_of(size) : shared);
+        if (blocks * size > best_blocks * best) {
+            best = size;
+            best_blocks = blocks;
+        }
+    }
+    *threads = best;
+    *grid = best_blocks * attribute_of(context, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
+    return CUDA_SUCCESS;
+}
+
+CUresult cuOccupancyMaxPotentialBlockSize(int *grid, int *threads, CUfunction function, CUoccupancyB2DSize shared_of,
+                                          size_t shared, int limit)
+{
+    return cuOccupancyMaxPotentialBlockSizeWithFlags(grid, threads, function, shared_of, shared, limit, 0);
 }
 
 /* ---- launches ---- */
 
 static CUresult launch(const char *name, CUfunction function, CUstream stream, bool has_shape)
 {
+    REQUIRE_READY();
+    if (gv_driver.state->launch_policy != GV_LAUNCH_NOOP)
+        return (CUresult)gv_cuda_refuse(name);
     REQUIRE_CONTEXT(context);
     REQUIRE(gv_handle_find(GV_FUNCTION, function) && gv_is_stream(stream), CUDA_ERROR_INVALID_HANDLE);
     REQUIRE_VALUE(has_shape);
@@ -186,7 +406,6 @@ CUresult cuLaunchKernel(CUfunction function, unsigned int grid_x, unsigned int g
                         CUstream stream, void **parameters, void **extra)
 {
     (void)shared, (void)parameters, (void)extra;
-    REQUIRE_NOOP();
     return launch(__func__, function, stream, grid_x && grid_y && grid_z && block_x && block_y && block_z);
 }
 PER_THREAD(cuLaunchKernel, _ptsz);
@@ -194,11 +413,9 @@ PER_THREAD(cuLaunchKernel, _ptsz);
 CUresult cuLaunchKernelEx(const CUlaunchConfig *config, CUfunction function, void **parameters, void **extra)
 {
     (void)parameters, (void)extra;
-    REQUIRE_NOOP();
-    REQUIRE_VALUE(config);
-    return launch(__func__, function, config->hStream,
-                  config->gridDimX && config->gridDimY && config->gridDimZ && config->blockDimX && config->blockDimY &&
-                      config->blockDimZ);
+    return launch(__func__, function, config ? config->hStream : NULL,
+                  config && config->gridDimX && config->gridDimY && config->gridDimZ && config->blockDimX &&
+                      config->blockDimY && config->blockDimZ);
 }
 PER_THREAD(cuLaunchKernelEx, _ptsz);
 
@@ -207,7 +424,6 @@ CUresult cuLaunchCooperativeKernel(CUfunction function, unsigned int grid_x, uns
                                    unsigned int shared, CUstream stream, void **parameters)
 {
     (void)shared, (void)parameters;
-    REQUIRE_NOOP();
     return launch(__func__, function, stream, grid_x && grid_y && grid_z && block_x && block_y && block_z);
 }
 PER_THREAD(cuLaunchCooperativeKernel, _ptsz);

@@ -124,6 +124,15 @@ static CUresult find_stream(CUstream stream, struct target *target)
     return CUDA_SUCCESS;
 }
 
+CUresult gv_stream_context(CUstream stream, CUcontext *context)
+{
+    struct target target;
+    CUresult result = find_stream(stream, &target);
+    if (result == CUDA_SUCCESS)
+        *context = target.context;
+    return result;
+}
+
 #define REQUIRE_STREAM(handle, target)                              \
     struct target target;                                           \
     do {                                                            \
@@ -221,6 +230,25 @@ CUresult cuStreamGetCtx(CUstream stream, CUcontext *context)
 }
 PER_THREAD(cuStreamGetCtx, _ptsz);
 
+/* No stream is of a green context. */
+CUresult cuStreamGetCtx_v2(CUstream stream, CUcontext *context, CUgreenCtx *green)
+{
+    REQUIRE_STREAM(stream, target);
+    REQUIRE_VALUE(context && green);
+    *context = target.context;
+    *green = NULL;
+    return CUDA_SUCCESS;
+}
+PER_THREAD(cuStreamGetCtx_v2, _ptsz);
+
+CUresult cuStreamGetGreenCtx(CUstream stream, CUgreenCtx *green)
+{
+    REQUIRE_STREAM(stream, target);
+    REQUIRE_VALUE(green);
+    *green = NULL;
+    return CUDA_SUCCESS;
+}
+
 CUresult cuStreamGetDevice(CUstream stream, CUdevice *device)
 {
     REQUIRE_STREAM(stream, target);
@@ -239,11 +267,62 @@ CUresult cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus *status)
 }
 PER_THREAD(cuStreamIsCapturing, _ptsz);
 
+/* Of a stream that is not capturing only the status is told; what else is asked for is set to nothing. */
+static CUresult capture_info(CUstream stream, CUstreamCaptureStatus *status, cuuint64_t *id, CUgraph *graph,
+                             const CUgraphNode **nodes, const CUgraphEdgeData **edges, size_t *count)
+{
+    REQUIRE_STREAM(stream, target);
+    REQUIRE_VALUE(status);
+    *status = CU_STREAM_CAPTURE_STATUS_NONE;
+    if (id)
+        *id = 0;
+    if (graph)
+        *graph = NULL;
+    if (nodes)
+        *nodes = NULL;
+    if (edges)
+        *edges = NULL;
+    if (count)
+        *count = 0;
+    return CUDA_SUCCESS;
+}
+
+CUresult cuStreamGetCaptureInfo_v3(CUstream stream, CUstreamCaptureStatus *status, cuuint64_t *id, CUgraph *graph,
+                                   const CUgraphNode **nodes, const CUgraphEdgeData **edges, size_t *count)
+{
+    return capture_info(stream, status, id, graph, nodes, edges, count);
+}
+PER_THREAD(cuStreamGetCaptureInfo_v3, _ptsz);
+
+CUresult cuStreamGetCaptureInfo_v2(CUstream stream, CUstreamCaptureStatus *status, cuuint64_t *id, CUgraph *graph,
+                                   const CUgraphNode **nodes, size_t *count)
+{
+    return capture_info(stream, status, id, graph, nodes, NULL, count);
+}
+PER_THREAD(cuStreamGetCaptureInfo_v2, _ptsz);
+
+CUresult cuStreamGetCaptureInfo(CUstream stream, CUstreamCaptureStatus *status, cuuint64_t *id)
+{
+    return capture_info(stream, status, id, NULL, NULL, NULL, NULL);
+}
+PER_THREAD(cuStreamGetCaptureInfo, _ptsz);
+
+CUresult cuThreadExchangeStreamCaptureMode(CUstreamCaptureMode *mode)
+{
+    static __thread CUstreamCaptureMode of_thread = CU_STREAM_CAPTURE_MODE_GLOBAL;
+    REQUIRE_READY();
+    REQUIRE_VALUE(mode && (unsigned)*mode <= CU_STREAM_CAPTURE_MODE_RELAXED);
+    CUstreamCaptureMode before = of_thread;
+    of_thread = *mode;
+    *mode = before;
+    return CUDA_SUCCESS;
+}
+
 CUresult cuStreamAttachMemAsync(CUstream stream, CUdeviceptr pointer, size_t length, unsigned int flags)
 {
     (void)length, (void)flags;
     REQUIRE_STREAM(stream, target);
-    REQUIRE_VALUE(gv_device_range(pointer, 1));
+    REQUIRE_VALUE(gv_device_range(pointer, 1, GV_READS));
     return CUDA_SUCCESS;
 }
 PER_THREAD(cuStreamAttachMemAsync, _ptsz);
@@ -268,10 +347,10 @@ PER_THREAD(cuLaunchHostFunc, _ptsz);
 
 CUresult cuEventCreate(CUevent *event, unsigned int flags)
 {
-    const unsigned known = CU_EVENT_BLOCKING_SYNC | CU_EVENT_DISABLE_TIMING;
+    const unsigned known = CU_EVENT_BLOCKING_SYNC | CU_EVENT_DISABLE_TIMING | CU_EVENT_INTERPROCESS;
     REQUIRE_CONTEXT(context);
-    REQUIRE(!(flags & CU_EVENT_INTERPROCESS), CUDA_ERROR_NOT_SUPPORTED);
     REQUIRE_VALUE(event && !(flags & ~known));
+    REQUIRE_VALUE(!(flags & CU_EVENT_INTERPROCESS) || (flags & CU_EVENT_DISABLE_TIMING));
     struct gv_handle *handle = gv_handle_new(GV_EVENT, context);
     REQUIRE(handle, CUDA_ERROR_OUT_OF_MEMORY);
     handle->flags = flags;
