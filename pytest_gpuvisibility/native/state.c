@@ -62,9 +62,62 @@ uint64_t gv_state_checksum(const struct gv_state *state)
     return add_to_checksum(sum, state->unit, sizeof state->unit);
 }
 
+static bool is_terminated(const char *text, size_t size)
+{
+    return memchr(text, 0, size) != NULL;
+}
+
+/* Far beyond any real device, and no sum or product of them overflows. */
+#define MOST_MEMORY (UINT64_C(1) << 50)
+#define MOST 65535
+
+static bool within(int32_t number, int32_t low)
+{
+    return number >= low && number <= MOST;
+}
+
+static bool is_sound_device(const struct gv_device *device)
+{
+    int mode = atomic_load(&device->compute_mode);
+    unsigned char mig_enabled; /* a bool that is neither 0 nor 1 may not even be read as one */
+    memcpy(&mig_enabled, &device->mig_enabled, sizeof mig_enabled);
+    return mig_enabled <= 1 && is_terminated(device->uuid, sizeof device->uuid) &&
+           is_terminated(device->name, sizeof device->name) &&
+           is_terminated(device->pci_bus_id, sizeof device->pci_bus_id) &&
+           within(device->minor, 0) && within(device->cc_major, 0) && within(device->cc_minor, 0) &&
+           within(device->multiprocessors, 0) && device->memory <= MOST_MEMORY &&
+           (mode == GV_COMPUTE_DEFAULT || mode == GV_COMPUTE_PROHIBITED || mode == GV_COMPUTE_EXCLUSIVE_PROCESS);
+}
+
+static bool is_sound_unit(const struct gv_state *state, int index)
+{
+    const struct gv_unit *unit = &state->unit[index];
+    return is_terminated(unit->uuid, sizeof unit->uuid) && is_terminated(unit->name, sizeof unit->name) &&
+           is_terminated(unit->profile, sizeof unit->profile) && within(unit->gpu_instance, -1) &&
+           within(unit->compute_instance, -1) && within(unit->multiprocessors, 0) && unit->memory <= MOST_MEMORY &&
+           unit->device >= 0 && unit->device < state->device_count && (index >= state->device_count || unit->device == index);
+}
+
+/* Whether everything that is used as an index, a bound, a number or a text may be; the checksum finds all other damage. */
+static bool is_sound(const struct gv_state *state)
+{
+    int limit = atomic_load(&state->process_limit);
+    bool sound = state->device_count >= 0 && state->device_count <= GV_MAX_DEVICES &&
+                 state->unit_count >= state->device_count && state->unit_count <= GV_MAX_UNITS && limit >= 0 &&
+                 limit <= GV_MAX_PROCESSES && is_terminated(state->inventory, sizeof state->inventory) &&
+                 is_terminated(state->driver_version, sizeof state->driver_version) && state->cuda_version >= 0;
+    for (int i = 0; sound && i < state->device_count; i++)
+        sound = is_sound_device(&state->device[i]);
+    for (int i = 0; sound && i < state->unit_count; i++)
+        sound = is_sound_unit(state, i);
+    return sound;
+}
+
 int gv_state_create(const char *directory, const struct gv_state *content)
 {
     char path[PATH_MAX];
+    if (!is_sound(content))
+        return -EINVAL;
     int error = path_in(directory, "state", path);
     if (error)
         return error;
@@ -91,50 +144,11 @@ int gv_state_create(const char *directory, const struct gv_state *content)
     return 0;
 }
 
-static bool is_terminated(const char *text, size_t size)
-{
-    return memchr(text, 0, size) != NULL;
-}
-
-static bool is_sound_device(const struct gv_device *device)
-{
-    int mode = atomic_load(&device->compute_mode);
-    unsigned char mig_enabled; /* a bool that is neither 0 nor 1 may not even be read as one */
-    memcpy(&mig_enabled, &device->mig_enabled, sizeof mig_enabled);
-    return mig_enabled <= 1 && is_terminated(device->uuid, sizeof device->uuid) &&
-           is_terminated(device->name, sizeof device->name) &&
-           is_terminated(device->pci_bus_id, sizeof device->pci_bus_id) &&
-           (mode == GV_COMPUTE_DEFAULT || mode == GV_COMPUTE_PROHIBITED || mode == GV_COMPUTE_EXCLUSIVE_PROCESS);
-}
-
-static bool is_sound_unit(const struct gv_state *state, int index)
-{
-    const struct gv_unit *unit = &state->unit[index];
-    return is_terminated(unit->uuid, sizeof unit->uuid) && is_terminated(unit->name, sizeof unit->name) &&
-           is_terminated(unit->profile, sizeof unit->profile) && unit->device >= 0 &&
-           unit->device < state->device_count && (index >= state->device_count || unit->device == index);
-}
-
-/* Whether everything that is used as an index, a bound or a text may be; the checksum finds what else is damaged. */
-static bool is_sound(const struct gv_state *state)
-{
-    int limit = atomic_load(&state->process_limit);
-    bool sound = state->device_count >= 0 && state->device_count <= GV_MAX_DEVICES &&
-                 state->unit_count >= state->device_count && state->unit_count <= GV_MAX_UNITS && limit >= 0 &&
-                 limit <= GV_MAX_PROCESSES && is_terminated(state->inventory, sizeof state->inventory) &&
-                 is_terminated(state->driver_version, sizeof state->driver_version);
-    for (int i = 0; sound && i < state->device_count; i++)
-        sound = is_sound_device(&state->device[i]);
-    for (int i = 0; sound && i < state->unit_count; i++)
-        sound = is_sound_unit(state, i);
-    return sound && gv_state_checksum(state) == state->checksum;
-}
-
 static int check(const struct gv_state *state)
 {
     if (state->magic != GV_STATE_MAGIC || state->size != sizeof *state)
         return -EPROTO;
-    return is_sound(state) ? 0 : -EBADMSG;
+    return is_sound(state) && gv_state_checksum(state) == state->checksum ? 0 : -EBADMSG;
 }
 
 int gv_state_map(const char *directory, struct gv_state **state)

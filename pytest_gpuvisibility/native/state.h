@@ -101,7 +101,8 @@ struct gv_state {
 
 #define GV_CONTEXT_OVERHEAD (UINT64_C(450) << 20) /* bytes a context takes of its device, as NVML would show it */
 
-/* Writes a new state file into an existing directory. 0 or -errno: -ENOSPC where the disk has no room for it. */
+/* Writes a new state file into an existing directory. 0 or -errno: -EINVAL where a number in it is absurd, -ENOSPC where
+ * the disk has no room for it. */
 int gv_state_create(const char *directory, const struct gv_state *content);
 
 /* Maps the state of a machine. 0 or -errno: -ENOENT (no machine there), -EPROTO (not a state file of this version),
