@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from .fields import ALIASES, FIELDS, PROCESS_ALIASES, PROCESS_FIELDS, gpu_rows, header, known, process_rows
+from .fields import ALIASES, FIELDS, PROCESS_ALIASES, PROCESS_FIELDS, gpu_rows, header, known, known_to, process_rows
 from .nvml import INVALID_ARGUMENT, Exit, Nvml, NvmlError, open_nvml
 from .report import DISPLAYS, report, xml_report
 from .selection import select
@@ -126,7 +126,7 @@ def csv(nvml: Nvml, options: dict[str, str], first: bool) -> Iterator[str]:
     """The table of --query-gpu or --query-compute-apps; `first` as in answer()."""
     with_header, with_units = csv_options(options)
     if "--query-gpu" in options:
-        units = {field: unit for field, (unit, _) in FIELDS.items()}
+        units = {field: FIELDS[field][0] for field in known_to(nvml.branch())}
         rows, fields = gpu_rows, known(options["--query-gpu"], ALIASES, units)
     else:
         units = {field: unit for field, (unit, _) in PROCESS_FIELDS.items()}
@@ -173,14 +173,14 @@ def _interval(options: dict[str, str]) -> float | None:
 def run(arguments: Sequence[str], output: Callable[[str], object]) -> None:
     """Gives the answer to the command line to `output`; raises Exit instead of an answer."""
     options = parse(arguments)
-    if "--help-query-gpu" in options:
-        output("\n".join(help_on("--query-gpu", FIELDS, ALIASES)) + "\n")
-        return
     if "--help-query-compute-apps" in options:
         output("\n".join(help_on("--query-compute-apps", PROCESS_FIELDS, PROCESS_ALIASES)) + "\n")
         return
     interval = _interval(options)
     nvml = open_nvml()
+    if "--help-query-gpu" in options:
+        output("\n".join(help_on("--query-gpu", known_to(nvml.branch()), ALIASES)) + "\n")
+        return
     if "--help" in options:
         output(HELP.format(version=nvml.driver_version(), displays=", ".join(DISPLAYS)))
         return

@@ -343,11 +343,12 @@ FIELDS: dict[str, tuple[str, Reader | None]] = {
 
 # Fields that come in families, and those that no simulated GPU has.
 _REASONS = "sw_power_cap sync_boost sw_thermal_slowdown hw_thermal_slowdown hw_power_brake_slowdown"
+_ECC_PLACES = "device_memory dram register_file l1_cache l2_cache texture_memory cbu sram total"
 _ECC_COUNTED = "device_memory dram sram total"
-_ECC_NOT_COUNTED = "register_file l1_cache l2_cache texture_memory cbu"
 _SRAM = """
 volatile.sram.parity volatile.sram.secded aggregate.sram.parity aggregate.sram.secded
-aggregate.sram.l2 aggregate.sram.sm aggregate.sram.mcu aggregate.sram.pcie aggregate.sram.other
+aggregate.sram.thresholdExceeded aggregate.sram.l2 aggregate.sram.sm aggregate.sram.mcu aggregate.sram.pcie
+aggregate.sram.other
 """
 _FABRIC_HEALTH = """
 summary bandwidth route_recovery_in_progress route_unhealthy access_timeout_recovery incorrect_configuration
@@ -383,14 +384,87 @@ for _counter in (
     "uncorrected.volatile",
     "uncorrected.aggregate",
 ):
-    FIELDS |= {f"ecc.errors.{_counter}.{_place}": ("", without_errors) for _place in _ECC_COUNTED.split()}
-    FIELDS |= {f"ecc.errors.{_counter}.{_place}": ("", None) for _place in _ECC_NOT_COUNTED.split()}
+    for _place in _ECC_PLACES.split():
+        FIELDS[f"ecc.errors.{_counter}.{_place}"] = ("", without_errors if _place in _ECC_COUNTED.split() else None)
 FIELDS |= {f"ecc.errors.uncorrected.{_place}": ("", without_errors) for _place in _SRAM.split()}
 FIELDS["ecc.errors.uncorrected.aggregate.sram.thresholdExceeded"] = ("", _threshold_exceeded)
 FIELDS |= {f"fabric.health.{_name}": ("", _constant(NOT_AVAILABLE)) for _name in _FABRIC_HEALTH.split()}
 FIELDS |= dict.fromkeys(_ABSENT.split(), ("", None))
 FIELDS |= dict.fromkeys(_ABSENT_WATTS.split(), ("W", None))
 FIELDS |= {"power_smoothing.window_multiplier": ("ms", None)}
+
+# The order of --help-query-gpu, by how names begin: one line for fields that stand together in the order above.
+_ORDER = """
+timestamp
+driver_version
+kmd_version
+vgpu_driver_capability.
+count name serial uuid pci.
+vgpu_device_capability.
+pcie.link.gen.
+pcie.
+index display_ persistence_mode addressing_mode accounting.
+driver_model.
+vbios_version inforom. gpu_recovery_action
+gom.
+fan.speed pstate clocks_event_reasons.
+clocks_event_reasons_counters.
+memory. compute_ utilization. encoder.
+dramEncryption.
+ecc.mode.
+ecc.errors.
+retired_pages.
+remapped_rows.correctable remapped_rows.uncorrectable remapped_rows.pending remapped_rows.failure
+remapped_rows.histogram.
+temperature.
+power. enforced.
+module.power.draw. module.power.limit
+module.enforced.
+module.power.
+power_smoothing.delayed
+power_smoothing.primary power_smoothing.secondary power_smoothing.min
+power_smoothing.window
+power_smoothing.curr_profile.secondary
+power_smoothing.curr_profile.primary_floor_act_window power_smoothing.curr_profile.primary_floor_tar
+power_smoothing.curr_profile.
+power_smoothing.admin_override.secondary
+power_smoothing.admin_override.primary_floor_act_window power_smoothing.admin_override.primary_floor_tar
+power_smoothing.admin_override.
+edpp_multiplier
+clocks.
+mig.mode.
+gsp.mode.
+c2c.mode
+protected_memory.
+fabric.state fabric.status fabric.c
+fabric.health.
+platform.
+hostname
+"""
+_PLACES = {begin: place for place, line in enumerate(_ORDER.split("\n")) for begin in line.split()}
+
+
+def _place_of(field: str) -> int:
+    return next(_PLACES[field[:end]] for end in range(len(field), 0, -1) if field[:end] in _PLACES)
+
+
+FIELDS = {field: FIELDS[field] for field in sorted(FIELDS, key=_place_of)}
+
+# Fields of newer drivers only, and of older ones only: the branch that brought them or gave them up.
+_SINCE_595 = """
+kmd_version remapped_rows.correctable_inactive remapped_rows.uncorrectable_inactive fabric.health.partition_assigned
+"""
+
+
+def known_to(branch: int) -> list[str]:
+    """The fields that a driver of the branch knows, in its order."""
+    newer = _SINCE_595.split()
+    return [
+        field
+        for field in FIELDS
+        if not (branch < 595 and field in newer) and not (branch >= 595 and field.startswith("power_smoothing."))
+    ]
+
 
 # The real program's other names of a field; the column has the first.
 _ALIASES = """
@@ -424,6 +498,7 @@ clocks.applications.mem clocks.applications.memory
 clocks.default_applications.gr clocks.default_applications.graphics
 clocks.default_applications.mem clocks.default_applications.memory
 clocks.max.gr clocks.max.graphics
+clocks.max.sm clocks.max.sm
 clocks.max.mem clocks.max.memory
 """
 ALIASES = dict(line.split() for line in _ALIASES.split("\n") if line)

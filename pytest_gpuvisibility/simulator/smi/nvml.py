@@ -118,6 +118,10 @@ class Nvml:
     def driver_version(self) -> str:
         return self.text("nvmlSystemGetDriverVersion")
 
+    def branch(self) -> int:
+        """580 of "580.95.05"."""
+        return int(self.driver_version().partition(".")[0])
+
     def cuda_version(self) -> str:
         version = self.uint("nvmlSystemGetCudaDriverVersion_v2")
         return f"{version // 1000}.{version % 1000 // 10}"
@@ -181,7 +185,14 @@ class Unit:
 
 
 class Gpu(Unit):
-    """A physical GPU."""
+    """A physical GPU; `only`: the one slice of it that is shown, instead of all."""
+
+    def __init__(self, nvml: Nvml, handle: ctypes.c_void_p, only: Unit | None = None) -> None:
+        super().__init__(nvml, handle)
+        self._only = only
+
+    def processes(self) -> list[ctypes.Structure]:
+        return super().processes() if self._only is None else self._only.processes()
 
     def bus_id(self) -> str:
         text: bytes = self.fill(Pci, "nvmlDeviceGetPciInfo_v3").bus_id
@@ -191,6 +202,9 @@ class Gpu(Unit):
         return "Enabled" if self.pair("nvmlDeviceGetMigMode")[0] else "Disabled"
 
     def slices(self) -> Iterator[Unit]:
+        if self._only is not None:
+            yield self._only
+            return
         for index in range(self.uint("nvmlDeviceGetMaxMigDeviceCount")):
             handle = ctypes.c_void_p()
             try:

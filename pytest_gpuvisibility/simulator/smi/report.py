@@ -121,7 +121,7 @@ def _part_number(gpu: Gpu) -> str:
 
 
 def _power_state(gpu: Gpu) -> str:
-    if _branch(gpu.nvml) >= 590:
+    if gpu.nvml.branch() >= 590:
         return "Requested functionality has been deprecated"
     return f"P{gpu.uint('nvmlDeviceGetPerformanceState')}"
 
@@ -222,17 +222,13 @@ SLICE_READERS: dict[str, Callable[[Unit], str]] = {
 # ---- where lines occur ----
 
 
-def _branch(nvml: Nvml) -> int:
-    return int(nvml.driver_version().partition(".")[0])
-
-
 def _remaps(gpu: Gpu) -> bool:
     return read(gpu, "remapped_rows.pending") != NOT_AVAILABLE
 
 
 # Whether lines that are marked with the word occur for a GPU.
 CONDITIONS: dict[str, Callable[[Gpu], bool]] = {
-    "detailed": lambda gpu: _branch(gpu.nvml) >= 560 and _architecture(gpu) >= AMPERE,
+    "detailed": lambda gpu: gpu.nvml.branch() >= 560 and _architecture(gpu) >= AMPERE,
     "limited": lambda gpu: _architecture(gpu) >= ADA,
     "remaps": _remaps,
 }
@@ -245,7 +241,7 @@ class _Report:
         self._gpu = gpu
         self._form = form
         self._clocks = clocks
-        self._branch = _branch(gpu.nvml)
+        self._branch = gpu.nvml.branch()
 
     def nodes(self) -> list[Node]:
         return [node for template in parse(GPU) for node in self._nodes(template)]
@@ -422,7 +418,7 @@ def _schema(branch: int) -> int:
 def xml_report(nvml: Nvml, gpus: Sequence[Gpu]) -> Iterator[str]:
     """What -q -x prints."""
     yield '<?xml version="1.0" ?>'
-    yield f'<!DOCTYPE nvidia_smi_log SYSTEM "nvsmi_device_v{_schema(_branch(nvml))}.dtd">'
+    yield f'<!DOCTYPE nvidia_smi_log SYSTEM "nvsmi_device_v{_schema(nvml.branch())}.dtd">'
     yield "<nvidia_smi_log>"
     yield f"\t<timestamp>{time.strftime('%a %b %e %H:%M:%S %Y')}</timestamp>"
     yield f"\t<driver_version>{nvml.driver_version()}</driver_version>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-from .nvml import INVALID_ARGUMENT, NOT_FOUND, Exit, Gpu, Nvml, NvmlError
+from .nvml import INVALID_ARGUMENT, NOT_FOUND, Exit, Gpu, Nvml, NvmlError, Unit
 
 
 def _snapshot_bus_id(index: int) -> str:
@@ -35,19 +35,38 @@ def gpu_by_index(nvml: Nvml, index: int) -> Gpu:
     return Gpu(nvml, handle)
 
 
-def gpu_by_name(nvml: Nvml, name: str) -> Gpu | None:
-    """The GPU of an index, UUID or bus id, as -i takes them; None where there is none."""
-    if name.isascii() and name.isdigit():
-        return gpu_by_index(nvml, int(name)) if int(name) < nvml.count() else None
+def _handle(nvml: Nvml, function: str, name: str) -> ctypes.c_void_p | None:
+    """What a nvmlDeviceGetHandleBy... function finds; None where there is nothing of that name."""
     handle = ctypes.c_void_p()
-    function = "nvmlDeviceGetHandleByUUID" if name.startswith("GPU-") else "nvmlDeviceGetHandleByPciBusId_v2"
     try:
         nvml.call(function, os.fsencode(name), ctypes.byref(handle))
     except NvmlError as error:
         if error.code in (NOT_FOUND, INVALID_ARGUMENT):
             return None
         raise _sick(error, f"GPU {name}") from error
-    return Gpu(nvml, handle)
+    return handle
+
+
+def gpu_by_name(nvml: Nvml, name: str) -> Gpu | None:
+    """The GPU of an index, UUID, serial number or bus id, as -i takes them; None where there is none.
+
+    The UUID of a MIG slice stands for its GPU, of which only that slice and its processes are shown.
+    """
+    if name.isascii() and name.isdigit():
+        if int(name) < nvml.count():
+            return gpu_by_index(nvml, int(name))
+        handle = _handle(nvml, "nvmlDeviceGetHandleBySerial", name)
+    elif name.startswith(("GPU-", "MIG-")):
+        handle = _handle(nvml, "nvmlDeviceGetHandleByUUID", name)
+    else:
+        handle = _handle(nvml, "nvmlDeviceGetHandleByPciBusId_v2", name)
+    if handle is None:
+        return None
+    if not name.startswith("MIG-"):
+        return Gpu(nvml, handle)
+    parent = ctypes.c_void_p()
+    nvml.call("nvmlDeviceGetDeviceHandleFromMigDeviceHandle", handle, ctypes.byref(parent))
+    return Gpu(nvml, parent, only=Unit(nvml, handle))
 
 
 def select(nvml: Nvml, names: str | None) -> list[Gpu]:
