@@ -31,8 +31,8 @@ REFUSALS = (
     ),
     (
         "the CUDA runtime",
-        "libcudart, and what contains it statically: nvcc's default, cupy, cuda.core, cuda.bindings.runtime, CUDA"
-        " builds of torch. It asks cuGetExportTable for tables of functions that only NVIDIA knows; that is refused and"
+        "libcudart, and what contains it statically: nvcc's default, cupy, cuda.bindings.runtime, CUDA builds"
+        " of torch. It asks cuGetExportTable for tables of functions that only NVIDIA knows; that is refused and"
         " recorded, and the program is told CUDA error 801.",
     ),
     (

@@ -19,6 +19,7 @@ from .simulator.ledger import LedgerRecord
 from .simulator.machine import Machine
 
 FORWARDED = (signal.SIGTERM, signal.SIGHUP)
+PRIVATE_TABLES = "uses the CUDA runtime, which asks the driver for tables private to NVIDIA: it cannot be simulated"
 NOT_FOUND = 127
 """What a shell answers for a program that is not there."""
 
@@ -98,9 +99,7 @@ def touch_table(records: Sequence[LedgerRecord], inventory: Inventory) -> list[s
         )
         refused = dict.fromkeys(record.function for record in found if record.event == "refused" and record.function)
         if "cuGetExportTable" in refused:
-            lines.append(
-                "            uses the static CUDA runtime, which cannot be simulated: link it with -cudart shared"
-            )
+            lines.append(f"            {PRIVATE_TABLES}")
     return lines
 
 

@@ -7,16 +7,30 @@ id, name and memory. The heavy clients need the dependency group ``clients``: ``
 from __future__ import annotations
 
 import importlib.metadata
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clients.matrix import CLIENTS, INVENTORIES, MASKS, Client, Mask, answer, compilers_missing, run, spelled_alike
+from clients.matrix import (
+    CLIENTS,
+    INVENTORIES,
+    MASKS,
+    REFUSED,
+    Client,
+    Mask,
+    Refused,
+    answer,
+    compilers_missing,
+    run,
+    run_refused,
+    spelled_alike,
+)
 
 from pytest_gpuvisibility import Inventory, resolve
+from pytest_gpuvisibility.running import PRIVATE_TABLES
 from pytest_gpuvisibility.simulator.machine import Machine
+
+PAGE = Path(__file__).parent.parent / "docs" / "clients.md"
 
 
 @pytest.fixture(scope="session")
@@ -67,14 +81,17 @@ def test_the_client_is_installed(client: Client) -> None:
         assert importlib.metadata.version(client.distribution)
 
 
-REFUSED = "from cuda.bindings import runtime; print(int(runtime.cudaGetDeviceCount()[0]))"
+@pytest.mark.parametrize(
+    "refused",
+    [pytest.param(r, marks=[pytest.mark.heavy_client] if r.heavy else [], id=r.name) for r in REFUSED],
+)
+def test_the_cuda_runtime_is_refused_and_named(refused: Refused, room: Path) -> None:
+    ended = run_refused(refused, room)
+    assert (ended.returncode, ended.stdout) == (0, "cudaErrorNotSupported\n")
+    assert PRIVATE_TABLES in ended.stderr
 
 
-def test_the_static_cuda_runtime_is_refused_and_named(room: Path) -> None:
-    """cuda-bindings contains the runtime statically, as cupy and nvcc's programs do."""
-    machine_of = [sys.executable, "-m", "pytest_gpuvisibility", "run", "--inventory", "a100x2", "--"]
-    ended = subprocess.run(
-        [*machine_of, sys.executable, "-c", REFUSED], cwd=room, capture_output=True, text=True, timeout=60, check=True
-    )
-    assert ended.stdout == "801\n"
-    assert "uses the static CUDA runtime, which cannot be simulated" in ended.stderr
+def test_the_page_about_clients_has_them_all() -> None:
+    remedy = "run in tests: python -m clients.table > ../docs/clients.md"
+    for client in (*CLIENTS, *REFUSED):
+        assert f"\n| {client.name} |" in PAGE.read_text(encoding="utf-8"), remedy

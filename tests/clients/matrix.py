@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -156,6 +157,14 @@ CLIENTS = (
         note="lists devices and copies arrays; its kernels do not run",
     ),
     Client(
+        "cuda.core",
+        visible(UUID, NAME),
+        "visible",
+        "cuda-core",
+        heavy=True,
+        note="lists devices, makes contexts and streams; `Device.pci_bus_id` asks the CUDA runtime, and is refused",
+    ),
+    Client(
         "Ray",
         ray,
         "every GPU",
@@ -182,10 +191,58 @@ CLIENTS = (
 )
 
 
+@dataclass(frozen=True)
+class Refused:
+    """A program that cannot work: it asks the driver for what is private to NVIDIA, and must be told so by an error.
+
+    script: prints the error that it got, and nothing else. contains: what it has in it that asks.
+    """
+
+    name: str
+    distribution: str
+    script: str
+    contains: str = "the CUDA runtime, statically"
+    heavy: bool = False
+
+
+REFUSED = (
+    Refused(
+        "cuda.bindings.runtime",
+        "cuda-bindings",
+        "from cuda.bindings import runtime; print(runtime.cudaGetDeviceCount()[0].name)",
+    ),
+    Refused(
+        "libcudart.so",
+        "nvidia-cuda-runtime",
+        """
+import ctypes, importlib.metadata
+files = importlib.metadata.files("nvidia-cuda-runtime")
+library = ctypes.CDLL(str(next(file for file in files if file.name.startswith("libcudart.so")).locate()))
+library.cudaGetErrorName.restype = ctypes.c_char_p
+print(library.cudaGetErrorName(library.cudaGetDeviceCount(ctypes.byref(ctypes.c_int()))).decode())
+""",
+        contains="the CUDA runtime: to link it dynamically changes nothing, as no simulated one stands in for it yet",
+        heavy=True,
+    ),
+    Refused(
+        "cupy",
+        "cupy-cuda13x",
+        """
+import cupy
+try:
+    cupy.cuda.runtime.getDeviceCount()
+except Exception as error:
+    print(str(error).split(":")[0])
+""",
+        heavy=True,
+    ),
+)
+
+
 @functools.cache
 def command(client: Client, room: Path) -> list[str]:
     """How the client is started. A C or Rust program is compiled into `room`."""
-    source = HERE / (client.source or f"with_{client.name.lower().replace('-', '_')}.py")
+    source = HERE / (client.source or f"with_{re.sub('[-.]', '_', client.name.lower())}.py")
     program = str(room / source.stem)
     if source.suffix == ".py":
         return [sys.executable, str(source)]
@@ -204,6 +261,20 @@ def run(client: Client, machine: Machine, mask: str | None, room: Path) -> subpr
         environ["CUDA_VISIBLE_DEVICES"] = mask
     return subprocess.run(
         command(client, room), env=environ, cwd=room, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def run_refused(refused: Refused, room: Path) -> subprocess.CompletedProcess[str]:
+    """Runs it by `gpu-visibility run` on a machine of two GPUs."""
+    start = [sys.executable, "-m", "pytest_gpuvisibility", "run", "--inventory", "a100x2", "--"]
+    return subprocess.run(
+        [*start, sys.executable, "-c", refused.script],
+        env=clean(os.environ),
+        cwd=room,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
