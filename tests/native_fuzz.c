@@ -1,7 +1,9 @@
-/* Run under AddressSanitizer and UndefinedBehaviorSanitizer by test_native_fuzz.py: the mask parser, the state and the
- * ledger on random input. Usage: native_fuzz EMPTY-DIRECTORY ROUNDS. Exits 0, or dies of what it found. */
+/* Run under sanitizers by test_native_fuzz.py: the mask parser, the state and the ledger on random input, and from
+ * several threads at once. Usage: native_fuzz EMPTY-DIRECTORY ROUNDS [THREADS]; with THREADS they alone are at work, for
+ * ThreadSanitizer sees what threads of one process share, and not what processes do. Exits 0, or dies of what it found. */
 #include <assert.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +30,7 @@ static unsigned pick(unsigned limit)
 
 static const char DESCRIPTION[] =
     "inventory=fuzz\ndriver_version=580.95.05\ncuda_version=13000\n"
-    "device=\nuuid=GPU-5f1ce952-d417-4541-a323-cf2f078b0ef9\nname=A\nmemory=4294967296\nmultiprocessors=10\n"
+    "device=\nuuid=GPU-5f1ce952-d417-4541-a323-cf2f078b0ef9\nname=A\nmemory=1099511627776\nmultiprocessors=10\n"
     "pci_bus_id=00000000:07:00.0\nminor=0\ncompute_capability=8.0\nrelative_speed=3ff0000000000000\ncompute_mode=0\n"
     "device=\nuuid=GPU-5f1ce952-d417-4541-a323-cf2f078b0ef8\nname=B\nmemory=4294967296\nmultiprocessors=10\n"
     "pci_bus_id=00000000:08:00.0\nminor=1\ncompute_capability=8.0\nrelative_speed=4000000000000000\nmig_enabled=1\n"
@@ -109,16 +111,80 @@ static void snapshot_into_every_size(const char *directory)
     }
 }
 
+struct worker {
+    pthread_t thread;
+    const char *directory;
+    unsigned rounds;
+};
+
+static void *use_machine(void *argument)
+{
+    struct worker *worker = argument;
+    for (unsigned round = 0; round < worker->rounds; round++) {
+        struct gv_state *state = gv_machine_reopen();
+        struct gv_record record = {.event = "context", .unit = &state->unit[0], .result = (int)(round % 5)};
+        if (gv_take_context(state, 0) == 0) {
+            if (gv_take_memory(state, 0, 1 << 20) == 0)
+                gv_give_memory(state, 0, 1 << 20);
+            gv_give_context(state, 0);
+        }
+        gv_ledger_write(&record);
+        assert(gv_device_used(state, 1) == 0);
+        if (round % 64 == 0) {
+            pid_t child = fork();
+            if (child == 0)
+                _exit(gv_take_context(state, 0) == 0 ? 0 : 1);
+            int status;
+            assert(child > 0 && waitpid(child, &status, 0) == child && status == 0);
+            assert(gv_snapshot(worker->directory, NULL, 0) > 0);
+        }
+    }
+    return NULL;
+}
+
+static void use_from_threads(const struct gv_state *state, const char *directory, unsigned rounds, int threads)
+{
+    struct worker worker[16];
+    assert(threads > 0 && threads <= 16);
+    for (int i = 0; i < threads; i++) {
+        worker[i] = (struct worker){.directory = directory, .rounds = rounds};
+        assert(pthread_create(&worker[i].thread, NULL, use_machine, &worker[i]) == 0);
+    }
+    for (int i = 0; i < threads; i++)
+        assert(pthread_join(worker[i].thread, NULL) == 0);
+    assert(gv_unit_used(state, 0) == 0);
+}
+
+static void refuse_what_is_too_much(const char *directory)
+{
+    static const char device[] = "device=\n", slice[] = "mig=\n";
+    char *text = malloc(64 * (sizeof device - 1) + 66 * sizeof slice + 100), *end = stpcpy(text, "inventory=many\n");
+    for (int i = 0; i < GV_MAX_DEVICES; i++)
+        end = stpcpy(end, device);
+    strcpy(end, device);
+    assert(gv_create(directory, text) == -E2BIG);
+    for (int i = GV_MAX_DEVICES; i < GV_MAX_UNITS + 1; i++)
+        end = stpcpy(end, slice);
+    assert(gv_create(directory, text) == -E2BIG);
+    assert(gv_create(directory, "device=\nmemory=9000000000000000000\n") == -EINVAL);
+    free(text);
+}
+
 int main(int count, char **arguments)
 {
-    assert(count == 3);
+    assert(count == 3 || count == 4);
     unsigned rounds = (unsigned)atoi(arguments[2]);
     struct gv_state *state;
     assert(gv_create(arguments[1], "nonsense") == -EINVAL);
+    refuse_what_is_too_much(arguments[1]);
     assert(gv_create(arguments[1], DESCRIPTION) == 0);
     assert(gv_create(arguments[1], DESCRIPTION) == -EEXIST);
     assert(setenv("GPU_VISIBILITY_MACHINE", arguments[1], 1) == 0);
     assert((state = gv_machine()));
+    if (count == 4) {
+        use_from_threads(state, arguments[1], rounds, atoi(arguments[3]));
+        return 0;
+    }
     read_masks(state, rounds);
     strcpy(state->driver_version, "580.95.05");
     snapshot_into_every_size(arguments[1]);
