@@ -451,7 +451,7 @@ def test_what_cannot_be_shared_is_refused(
     ids=["limited files", "closed files"],
 )
 def test_memory_needs_no_file(machine: Machine, run: Callable[..., Any], hostile: str) -> None:
-    """A program may not be allowed the file that its memory lies in, or has closed it: the memory is there all the same."""
+    """A program that may not have the file that memory lies in, or has closed it, has memory all the same."""
     script = f"""
     kept = call(D.cuMemAlloc, 4096)
     {hostile}
