@@ -7,6 +7,7 @@ the results; workers get what they need through ``workerinput`` and send results
 from __future__ import annotations
 
 import fnmatch
+import functools
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 from . import expectations as expectation_files
 from . import profile as profiles
+from . import third_parties
 from .driver_subject import DRIVER, open_driver
 from .errors import UserError
 from .expectations import Expectation
@@ -99,7 +101,7 @@ def open_trial(config: pytest.Config, room: Path, rules: Sequence[Rule], version
     if family_of(config) == "driver":
         subject = open_driver(chosen, room, first=version is None)
     else:
-        subject = open_server(source, chosen, room, version)
+        subject = open_server(source, chosen, room, version, functools.partial(third_parties.witness, config))
     expected, expected_from = _expectations(config, subject, [rule.id for rule in rules])
     return Trial(
         subject=subject,

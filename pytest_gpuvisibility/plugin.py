@@ -1,4 +1,4 @@
-"""pytest's hooks, and nothing but hooks: what they do is in ``selection``, ``judging`` and ``reports``.
+"""pytest's hooks, and nothing but hooks: what they do is in ``selection``, ``collecting``, ``judging`` and ``reports``.
 
 Imports of our own modules stand inside the hooks, so that an idle plugin costs pytest next to nothing.
 """
@@ -7,89 +7,102 @@ from __future__ import annotations
 
 import pytest
 
-from . import lease_plugin
+from . import lease_plugin, settings
 from .lease_plugin import gpu_lease
-from .pytest_fixtures import SELECTION, gpu_inventory, gpu_visibility
+from .pytest_fixtures import (
+    SELECTION,
+    _gpu_place,
+    gpu_inventory,
+    gpu_machine,
+    gpu_machine_class,
+    gpu_machine_module,
+    gpu_machine_session,
+    gpu_visibility,
+    usage_errors,
+    wants_place,
+)
 
-__all__ = ["gpu_inventory", "gpu_lease", "gpu_visibility"]
+__all__ = [
+    "_gpu_place",
+    "gpu_inventory",
+    "gpu_lease",
+    "gpu_machine",
+    "gpu_machine_class",
+    "gpu_machine_module",
+    "gpu_machine_session",
+    "gpu_visibility",
+]
+
+MARKERS = (
+    "gpu_visibility(devices): run the test under this mask, within the run's own: ordinals, UUIDs, all, none",
+    "gpu_inventory(name): run the test on that simulated machine: a shipped name or a TOML file",
+    "gpu_count(n): skip the test where fewer than n GPUs are visible to it",
+    "no_gpu: hide every GPU from the test",
+)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    from . import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("gpu-visibility", "GPU visibility")
-    _option(
-        group,
-        parser,
-        "--gpu-visibility",
-        "DEVICES",
-        "Run under this mask, within the caller's own: ordinals, UUIDs, all, none",
-    )
-    _option(
-        group,
-        parser,
-        "--gpu-inventory",
-        "NAME|FILE|real",
-        "Machine to run on (default: real where it has GPUs, else simulated a100x8)",
-    )
-    _option(group, parser, "--gpu-server", "NAME|FILE", "Server that the conformance suite judges")
-    _option(
-        group,
-        parser,
-        "--gpu-expect",
-        "FILE|none",
-        "Known violations, strict (default: those shipped for the server's version)",
-    )
-    help = "Only the conformance rules that match (repeatable)"
-    group.addoption("--gpu-rule", metavar="GLOB", action="append", default=[], help=help)
-    help = "Write the conformance report to this .json file (repeatable)"
-    group.addoption("--gpu-report", metavar="PATH", action="append", default=[], help=help)
-    group.addoption("--gpu-strict", action="store_true", help="A conformance rule that says SHOULD fails the run too")
-    group.addoption("--gpu-certify", action="store_true", help="No conformance rule may be left out, declared or not")
+    settings.add_options(parser, group)
     lease_plugin.add_options(parser, group)
-
-
-def _option(group: pytest.OptionGroup, parser: pytest.Parser, flag: str, metavar: str, help: str) -> None:
-    name = flag.removeprefix("--").replace("-", "_")
-    group.addoption(flag, metavar=metavar, dest=name, default=None, help=help)
-    parser.addini(name, f"{help}; as {flag}", default="")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    settings = [_setting(early_config, name) for name in ("gpu_inventory", "gpu_visibility")]
-    lease = _setting(early_config, "gpu_lease")
-    if not (any(settings) or lease_plugin.asked_for(lease)) or _setting(early_config, "gpu_server"):
+    inventory, masks = settings.inventory(early_config), settings.masks(early_config)
+    lease = settings.one(early_config, "gpu_lease")
+    if not (inventory or masks or lease_plugin.asked_for(lease)) or settings.one(early_config, "gpu_server"):
         return
-    from .errors import UserError
     from .selection import Setting, select
+    from .third_parties import inventory_finder
 
-    try:
-        inventory, visibility = (Setting(*setting) if setting else None for setting in settings)
-        early_config.stash[SELECTION] = selection = select(inventory, visibility)
-    except UserError as error:
-        raise pytest.UsageError(str(error)) from None
+    with usage_errors():
+        settings.check_lease_and_masks(lease_plugin.asked_for(lease), masks)
+        early_config.stash[SELECTION] = selection = select(
+            Setting(*inventory) if inventory else None,
+            [Setting(*mask) for mask in masks],
+            find=inventory_finder(early_config),
+        )
     early_config.add_cleanup(selection.undo)
     if lease and lease_plugin.asked_for(lease):
         lease_plugin.register(early_config, Setting(*lease))
 
 
-def _setting(config: pytest.Config, name: str) -> tuple[str, str] | None:
-    """A setting with where it came from; the command line wins."""
-    given = getattr(config.known_args_namespace, name, None)
-    if given is not None:
-        return given, f"--{name.replace('_', '-')}"
-    ini = config.getini(name)
-    return (ini, f"{name} in {config.inipath.name if config.inipath else 'the ini file'}") if ini else None
-
-
 def pytest_configure(config: pytest.Config) -> None:
-    if _setting(config, "gpu_server"):
-        from .errors import UserError
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+    settings.take_over_ini(config)
+    if settings.one(config, "gpu_server"):
+        from .third_parties import server
         from .trial_plugin import TrialPlugin
 
-        try:
+        with usage_errors():
+            config.option.gpu_server = server(config, config.option.gpu_server)
             config.pluginmanager.register(TrialPlugin.open(config), "gpu-visibility-trial")
-        except UserError as error:
-            raise pytest.UsageError(str(error)) from None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if SELECTION in metafunc.config.stash:
+        from .collecting import repeat_under_masks
+
+        with usage_errors():
+            repeat_under_masks(metafunc)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    concerned = [item for item in items if wants_place(item)]
+    if concerned:
+        from .collecting import place_marked
+
+        with usage_errors():
+            place_marked(config, concerned)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

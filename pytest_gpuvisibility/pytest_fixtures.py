@@ -2,83 +2,179 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from .inventory import Device, Inventory, MigDevice
+    from .gpu_machine import GpuMachine
+    from .inventory import AnyDevice, Inventory
+    from .machine_room import MachineRoom
+    from .placement import Place
     from .selection import Selection
 
 SELECTION = pytest.StashKey["Selection"]()
+ROOM = pytest.StashKey["MachineRoom"]()
+WIDE_MACHINES = ("gpu_machine_class", "gpu_machine_module", "gpu_machine_session")
+"""Narrowest first: a test that takes several is placed on the first."""
 
 
-@dataclass
+MARKERS = frozenset({"gpu_visibility", "gpu_inventory", "gpu_count", "no_gpu"})
+
+
+def wants_place(item: pytest.Item) -> bool:
+    """Whether a test needs ``_gpu_place`` although it may not say so: it has a marker, or shares a machine."""
+    names: list[str] = getattr(item, "fixturenames", [])
+    return any(mark.name in MARKERS for mark in item.iter_markers()) or any(name in names for name in WIDE_MACHINES)
+
+
 class GpuVisibility:
     """What is visible to the test and to the programs it starts."""
 
-    _selection: Selection
+    def __init__(self, place: Place) -> None:
+        self._place = place
 
     @property
-    def devices(self) -> tuple[Device | MigDevice, ...]:
+    def devices(self) -> tuple[AnyDevice, ...]:
         """The visible devices in CUDA's order."""
-        from .resolver import resolve
-
-        selection = self._selection
-        order = os.environ.get("CUDA_DEVICE_ORDER")
-        return resolve(os.environ.get("CUDA_VISIBLE_DEVICES"), selection.inventory, device_order=order).devices
+        return self._place.devices
 
     @property
     def environ(self) -> dict[str, str]:
         """A copy of the environment, for a child that is to see the same."""
-        return self._selection.environ()
+        return self._place.environ()
 
     def set(self, devices: str) -> None:
-        """Narrow further, until the test ends: ordinals within what the run was given, UUIDs, ``all`` or ``none``.
+        """Narrow further, until the test ends: ordinals within what the test was given, UUIDs, ``all`` or ``none``.
 
         :raises pytest.UsageError: a device that is not there or not permitted.
         """
-        from .errors import UserError
-        from .selection import MASK, Setting
+        from .selection import Setting
 
-        try:
-            os.environ[MASK] = self._selection.narrow(Setting(devices, "gpu_visibility.set")).value
-        except UserError as error:
-            raise pytest.UsageError(str(error)) from None
+        with usage_errors():
+            if not isinstance(devices, str):
+                devices = f"{devices!r} (give text, such as {'1'!r})"
+            self._place.mask(Setting(devices, "gpu_visibility.set"))
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Users' mistakes as pytest shows them."""
+    from .errors import UserError
+
+    try:
+        yield
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def active_selection(config: pytest.Config) -> Selection:
     """The session's selection; made now, for the default machine, where no option asked for one."""
     if SELECTION not in config.stash:
-        from .errors import UserError
         from .selection import select
 
-        try:
-            config.stash[SELECTION] = selection = select(None, None)
-        except UserError as error:
-            raise pytest.UsageError(str(error)) from None
+        with usage_errors():
+            config.stash[SELECTION] = selection = select(None)
         config.add_cleanup(selection.undo)
     return config.stash[SELECTION]
 
 
-@pytest.fixture(scope="session")
-def gpu_inventory(pytestconfig: pytest.Config) -> Inventory:
-    """The GPUs of the machine that the tests run on, simulated or real, whatever the mask hides.
+def _room(config: pytest.Config) -> MachineRoom:
+    if ROOM not in config.stash:
+        from .machine_room import MachineRoom
+
+        config.stash[ROOM] = room = MachineRoom()
+        config.add_cleanup(room.close)
+    return config.stash[ROOM]
+
+
+@contextmanager
+def _machine(config: pytest.Config, inventory: str | None) -> Iterator[GpuMachine]:
+    """A machine of that inventory without a mask, or a copy of the session's under the session's mask."""
+    from .gpu_machine import GpuMachine
+    from .placement import carried_over
+    from .third_parties import inventory_finder
+
+    with usage_errors():
+        if inventory is not None:
+            machine = GpuMachine(inventory_finder(config)(inventory), _room(config))
+        else:
+            selection = active_selection(config)
+            machine = GpuMachine(selection.inventory, _room(config), carried_over(selection))
+    machine.asked_for = inventory
+    try:
+        yield machine
+    finally:
+        machine.close()
+
+
+@pytest.fixture
+def _gpu_place(request: pytest.FixtureRequest) -> Iterator[Place]:
+    from . import markers, placement
+
+    wishes = markers.wishes_of(request.node)
+    with ExitStack() as stack:
+        machine: GpuMachine | None = None
+        if "gpu_machine" in request.fixturenames:
+            machine = stack.enter_context(_machine(request.config, wishes.inventory))
+        elif wide := _wide_machine(request):
+            machine = _agreed(request, wide, wishes.inventory)
+        elif wishes.inventory is not None:
+            machine = stack.enter_context(_machine(request.config, wishes.inventory))
+        if machine is not None:
+            place = stack.enter_context(placement.on_machine(machine))
+        else:
+            mask = getattr(request, "param", None)
+            place = stack.enter_context(placement.in_session(active_selection(request.config), mask))
+        with usage_errors():
+            placement.apply(wishes, place)
+        yield place
+
+
+def _wide_machine(request: pytest.FixtureRequest) -> str | None:
+    return next((name for name in WIDE_MACHINES if name in request.fixturenames), None)
+
+
+def _agreed(request: pytest.FixtureRequest, fixture: str, inventory: str | None) -> GpuMachine:
+    machine: GpuMachine = request.getfixturevalue(fixture)
+    if inventory is not None and machine.asked_for != inventory:
+        scope = fixture.removeprefix("gpu_machine_")
+        fix = f"Give --gpu-inventory={inventory}" if scope == "session" else f"Put the marker on the {scope}"
+        raise pytest.UsageError(
+            f"{request.node.nodeid}: gpu_inventory({inventory!r}) asks for another machine than that of {fixture}"
+            f" ({machine.inventory.name}), which several tests share. {fix}, or take gpu_machine."
+        )
+    return machine
+
+
+def _wide(request: pytest.FixtureRequest) -> Iterator[GpuMachine]:
+    from . import markers
+
+    with usage_errors():
+        inventory = markers.closest_inventory(request.node)
+    with _machine(request.config, inventory) as machine:
+        yield machine
+
+
+@pytest.fixture
+def gpu_inventory(_gpu_place: Place) -> Inventory:
+    """The GPUs of the machine that the test runs on, simulated or real, whatever the mask hides.
 
     Example::
 
         def test_every_gpu_is_listed(gpu_inventory):
             assert my_tool.list_gpus() == [device.uuid for device in gpu_inventory.devices]
     """
-    return active_selection(pytestconfig).inventory
+    return _gpu_place.inventory
 
 
 @pytest.fixture
-def gpu_visibility(pytestconfig: pytest.Config) -> Iterator[GpuVisibility]:
+def gpu_visibility(_gpu_place: Place) -> GpuVisibility:
     """The devices visible to the test; ``.environ`` for a child, ``.set()`` to narrow further.
+
+    Under several ``--gpu-visibility`` the test runs once for each.
 
     Example::
 
@@ -87,10 +183,44 @@ def gpu_visibility(pytestconfig: pytest.Config) -> Iterator[GpuVisibility]:
             output = subprocess.check_output(["my-tool"], env=gpu_visibility.environ)
             assert gpu_visibility.devices[0].uuid in output.decode()
     """
-    selection = active_selection(pytestconfig)
-    before = os.environ.get("CUDA_VISIBLE_DEVICES")
-    yield GpuVisibility(selection)
-    if before is None:
-        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
-    else:
-        os.environ["CUDA_VISIBLE_DEVICES"] = before
+    return GpuVisibility(_gpu_place)
+
+
+@pytest.fixture
+def gpu_machine(_gpu_place: Place) -> Any:
+    """A fresh simulated machine for this test: run programs on it, and see which devices they touched.
+
+    It is a copy of the run's machine under the run's mask, or, with the marker ``gpu_inventory``, that one without a
+    mask. Ordinals count as ``gpu_machine.devices`` does: programs get CUDA_DEVICE_ORDER=PCI_BUS_ID unless
+    ``device_order`` says otherwise; None is CUDA's own default, fastest first.
+
+    While the test runs, every program that it starts finds this machine, in any language; in the test's own process
+    NVML does from its next nvmlInit, CUDA if it was not initialised before. ``lose``, ``make_sick``, ``occupy`` and
+    ``set_compute_mode`` change it in the middle. When the test ends, so does whatever still runs on it.
+
+    Example::
+
+        @pytest.mark.gpu_inventory("mixed4")
+        def test_auto_picks_the_biggest_visible_gpu(gpu_machine):
+            run = gpu_machine.run([sys.executable, "-m", "myserver", "--device", "auto"], visible="1,3")
+            assert run.touched == {gpu_machine.devices[3]}
+    """
+    return _gpu_place.machine
+
+
+@pytest.fixture(scope="class")
+def gpu_machine_class(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """As ``gpu_machine``, one machine for all tests of a class; ``gpu_inventory`` counts on the class or above."""
+    yield from _wide(request)
+
+
+@pytest.fixture(scope="module")
+def gpu_machine_module(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """As ``gpu_machine``, one machine for all tests of a module; ``gpu_inventory`` counts in its ``pytestmark``."""
+    yield from _wide(request)
+
+
+@pytest.fixture(scope="session")
+def gpu_machine_session(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """As ``gpu_machine``, one machine for the session (for each worker under pytest-xdist), as --gpu-inventory says."""
+    yield from _wide(request)

@@ -14,7 +14,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -192,9 +192,10 @@ class Theatre:
     ``room`` is a directory that all pytest-xdist workers of the session share.
     """
 
-    def __init__(self, profile: Profile, room: Path) -> None:
+    def __init__(self, profile: Profile, room: Path, witness: Callable[[Machine], Witness] = LedgerWitness) -> None:
         self.profile = profile
         self.room = room
+        self.witness = witness
 
     def play(self, scenario: Scenario) -> Fleet:
         """The fleet of ``scenario``, launched now or earlier in the session, here or in another process."""
@@ -202,7 +203,7 @@ class Theatre:
         with open(record.with_suffix(".lock"), "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not record.exists():
-                _write_whole(record, play(scenario, self.profile, self.room / scenario.key))
+                _write_whole(record, play(scenario, self.profile, self.room / scenario.key, self.witness))
             return Fleet.from_dict(json.loads(record.read_text()))
 
     def fleets(self) -> dict[str, Fleet]:
@@ -216,7 +217,9 @@ def _write_whole(path: Path, fleet: Fleet) -> None:
     os.replace(draft, path)
 
 
-def play(scenario: Scenario, profile: Profile, directory: Path) -> Fleet:
+def play(
+    scenario: Scenario, profile: Profile, directory: Path, witness: Callable[[Machine], Witness] = LedgerWitness
+) -> Fleet:
     """Launch the server on a simulated machine, watch it, end it, and leave nothing behind."""
     inventory = Inventory.load(scenario.inventory)
     permitted = resolve(scenario.visible, inventory, device_order=scenario.device_order).devices
@@ -224,7 +227,7 @@ def play(scenario: Scenario, profile: Profile, directory: Path) -> Fleet:
     with Machine.create(inventory, directory / "machine") as machine:
         environ = _environ(scenario, machine)
         with ServerProcess(profile, directory=directory / "server", also_remove=[directory]) as server:
-            return _observe(scenario, server, LedgerWitness(machine), environ, permitted)
+            return _observe(scenario, server, witness(machine), environ, permitted)
 
 
 def _environ(scenario: Scenario, machine: Machine) -> dict[str, str]:

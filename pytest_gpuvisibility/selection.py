@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,9 @@ MASK = "CUDA_VISIBLE_DEVICES"
 ORDER = "CUDA_DEVICE_ORDER"
 MACHINE = "GPU_VISIBILITY_MACHINE"
 OUTER = "PYTEST_GPU_VISIBILITY_OUTER"
-"""Set while a selection is in force, to "real" or "simulated", so that nobody who inherits it narrows it again."""
+"""Set while a selection is in force, to "real" or "simulated" and, after a blank, the caller's own mask if it had one:
+a pytest-xdist worker, which inherits the narrowed mask, does not narrow it again."""
+XDIST_WORKER = "PYTEST_XDIST_WORKER"
 DEFAULT_INVENTORY = "a100x8"
 DRIVER_FILES = ("/dev/nvidiactl", "/dev/dxg", "/proc/driver/nvidia/version")
 
@@ -48,27 +50,32 @@ class Selection:
     machine: Machine | None
     request: Setting | None
     visibility: Visibility
+    outer: Visibility
+    """What the caller had, before this session narrowed it."""
     _before: Mapping[str, str | None]
     _room: SessionDirectory | None
+    masks: tuple[Setting, ...] = ()
+    """Several masks, under each of which the tests that use ``gpu_visibility`` run; ``request`` is the first."""
 
     @property
     def kind(self) -> str:
         return "simulated" if self.machine else "real"
 
-    def environ(self) -> dict[str, str]:
-        """The environment for a child that is to see what this process sees."""
-        return {name: value for name, value in os.environ.items() if name != OUTER}
+    def each_mask(self) -> dict[str, str]:
+        """The masks to run under, as the user wrote them -> as CUDA reads them; empty unless there are several.
 
-    def narrow(self, setting: Setting) -> Visibility:
-        """What is visible under a further narrowing; changes nothing.
-
-        :raises UserError: it asks for a device that is not permitted.
+        :raises UserError: one asks for a device that is not permitted.
         """
-        value = narrowed(setting, self.visibility, self.inventory, self.kind)
-        return resolve(value, self.inventory, device_order=os.environ.get(ORDER))
+        several = self.masks if len(self.masks) > 1 else ()
+        return {setting.value: narrowed(setting, self.outer, self.inventory, self.kind) for setting in several}
 
     def header(self) -> str:
         """One line for pytest's header."""
+        if several := self.each_mask():
+            return (
+                f"gpu-visibility: {len(several)} masks, {' | '.join(several)} (from {self.masks[0].source}); inventory"
+                f" {self.inventory.name} ({self.kind})"
+            )
         devices = ", ".join(
             f"GPU {device.index} {device.short_name} {device.uuid[:8]}…" for device in self.visibility.devices
         )
@@ -84,38 +91,52 @@ class Selection:
         restore(os.environ, self._before)
 
 
-def select(inventory: Setting | None, visibility: Setting | None) -> Selection:
-    """Put the session on a machine and narrow it, or take over what an outer pytest process has selected.
+def select(
+    inventory: Setting | None,
+    masks: Sequence[Setting] = (),
+    *,
+    find: Callable[[str], Inventory] = Inventory.load,
+) -> Selection:
+    """Put the session on a machine and narrow it to the first of ``masks``; a pytest-xdist worker takes over what its
+    controller has selected.
 
+    :param find: finds an inventory by its name.
     :raises UserError: an inventory or a device that does not exist or is not permitted.
     """
-    if OUTER in os.environ:
-        return _inherit(visibility)
+    if OUTER in os.environ and XDIST_WORKER in os.environ:
+        return _inherit(masks)
     before = {name: os.environ.get(name) for name in (MASK, OUTER)}
     chosen = inventory.value if inventory else ("real" if real_gpus_answer() else DEFAULT_INVENTORY)
-    devices = Inventory.from_nvml() if chosen == "real" else Inventory.load(chosen)
-    outer = resolve(os.environ.get(MASK), devices, device_order=os.environ.get(ORDER))
-    mask = narrowed(visibility, outer, devices, "real" if chosen == "real" else "simulated") if visibility else None
+    devices = Inventory.from_nvml() if chosen == "real" else find(chosen)
+    outer_mask = os.environ.get(MASK)
+    outer = resolve(outer_mask, devices, device_order=os.environ.get(ORDER))
+    kind = "real" if chosen == "real" else "simulated"
+    values = [narrowed(mask, outer, devices, kind) for mask in masks]
     room = None if chosen == "real" else SessionDirectory()
     machine = Machine.create(devices, room.path / "machine") if room else None
     if machine is not None:
         machine.attach()
-    os.environ[OUTER] = "real" if machine is None else "simulated"
-    if mask is not None:
-        os.environ[MASK] = mask
+    os.environ[OUTER] = kind if outer_mask is None else f"{kind} {outer_mask}"
+    if values:
+        os.environ[MASK] = values[0]
     seen = resolve(os.environ.get(MASK), devices, device_order=os.environ.get(ORDER))
-    return Selection(devices, machine, visibility, seen, before, room)
+    return Selection(devices, machine, next(iter(masks), None), seen, outer, before, room, tuple(masks))
 
 
-def _inherit(visibility: Setting | None) -> Selection:
+def _inherit(masks: Sequence[Setting]) -> Selection:
+    # Not for a pytest that one of this worker's tests starts: that one narrows what it is given.
+    inherited = os.environ.pop(OUTER)
+    kind, blank, mask = inherited.partition(" ")
     # A real machine may itself be a simulated one, of somebody further out.
-    directory = os.environ.get(MACHINE) if os.environ[OUTER] != "real" else None
+    directory = os.environ.get(MACHINE) if kind != "real" else None
     machine = Machine.open(Path(directory)) if directory else None
     if machine is not None:
         machine.attach()
     devices = machine.inventory if machine else Inventory.from_nvml()
-    seen = resolve(os.environ.get(MASK), devices, device_order=os.environ.get(ORDER))
-    return Selection(devices, machine, visibility, seen, {}, None)
+    order = os.environ.get(ORDER)
+    outer = resolve(mask if blank else None, devices, device_order=order)
+    seen = resolve(os.environ.get(MASK), devices, device_order=order)
+    return Selection(devices, machine, next(iter(masks), None), seen, outer, {OUTER: inherited}, None, tuple(masks))
 
 
 def restore(environ: MutableMapping[str, str], before: Mapping[str, str | None]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +14,8 @@ from .inventory import Inventory
 from .profile import Profile, Unsupported
 from .scenario import Fleet, Scenario, Theatre
 from .selection import DEFAULT_INVENTORY
+from .simulator.machine import Machine
+from .witness import LedgerWitness, Witness
 
 CONTROL_GROUPS = 2
 """The launch that shows whether the server runs at all: no mask, so many groups of one."""
@@ -72,10 +74,16 @@ class ServerSubject:
         )
 
 
-def open_server(source: str, chosen: str, room: Path, version: str | None) -> ServerSubject:
+def open_server(
+    source: str,
+    chosen: str,
+    room: Path,
+    version: str | None,
+    witness: Callable[[Machine], Witness] = LedgerWitness,
+) -> ServerSubject:
     """The server of --gpu-server=``source`` on --gpu-inventory=``chosen`` (empty: not given).
 
-    ``version``: as asked before by another process of the session.
+    ``version``: as asked before by another process of the session. ``witness``: makes that of a launch.
 
     :raises UserError: the profile is missing or malformed, or the server does not say its version.
     """
@@ -89,7 +97,7 @@ def open_server(source: str, chosen: str, room: Path, version: str | None) -> Se
         profile=profile,
         source=source,
         version=version if version is not None else profiles.version(profile),
-        theatre=Theatre(profile, room),
+        theatre=Theatre(profile, room, witness),
         inventory=chosen or DEFAULT_INVENTORY,
         inventory_is_chosen=bool(chosen),
     )

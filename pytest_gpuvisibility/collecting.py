@@ -1,0 +1,92 @@
+"""What collection has to do with GPUs: check markers, place marked tests, repeat tests under several masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from .errors import UserError
+from .markers import wishes_of
+from .pytest_fixtures import SELECTION, active_selection
+from .resolver import resolve
+from .selection import narrowed
+from .third_parties import inventory_finder
+
+PLACE = "_gpu_place"
+
+
+def place_marked(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
+    """Give tests with our markers, or with a shared machine, their place; check what the markers ask for.
+
+    :raises UserError: a marker is malformed, or asks for what is not there.
+    """
+    for item in items:
+        _check(config, item)
+        if isinstance(item, pytest.Function) and PLACE not in item.fixturenames:
+            item.fixturenames.insert(_first_of_function_scope(item), PLACE)
+
+
+def _check(config: pytest.Config, item: pytest.Item) -> None:
+    wishes = wishes_of(item)
+    if wishes.inventory is not None:
+        try:
+            inventory = inventory_finder(config)(wishes.inventory)
+        except UserError as error:
+            raise UserError(f"{item.nodeid}: gpu_inventory({wishes.inventory!r}): {error}") from None
+        if wishes.visibility is not None:
+            narrowed(wishes.visibility, resolve(None, inventory), inventory, "simulated")
+    elif wishes.visibility is not None and not _is_repeated(config):
+        selection = active_selection(config)
+        narrowed(wishes.visibility, selection.visibility, selection.inventory, selection.kind)
+
+
+def _first_of_function_scope(item: pytest.Function) -> int:
+    """Fixtures of wider scopes must not see the place of the test that happens to be their first user."""
+    definitions = item._fixtureinfo.name2fixturedefs
+    scopes = [definitions[name][-1].scope if name in definitions else None for name in item.fixturenames]
+    return scopes.index("function") if "function" in scopes else len(scopes)
+
+
+def _is_repeated(config: pytest.Config) -> bool:
+    return SELECTION in config.stash and bool(config.stash[SELECTION].each_mask())
+
+
+def repeat_under_masks(metafunc: pytest.Metafunc) -> None:
+    """Run a test that uses ``gpu_visibility``, the fixture or the marker, once for each mask of the session.
+
+    With the marker, under those masks alone that show the devices it asks for.
+
+    :raises UserError: no mask shows them.
+    """
+    if SELECTION not in metafunc.config.stash:
+        return
+    masks = metafunc.config.stash[SELECTION].each_mask()
+    marked = metafunc.definition.get_closest_marker("gpu_visibility") is not None
+    if not masks or not (marked or "gpu_visibility" in metafunc.fixturenames) or _has_own_machine(metafunc):
+        return
+    if marked:
+        masks = _fitting(metafunc, masks)
+    if PLACE not in metafunc.fixturenames:
+        metafunc.fixturenames.append(PLACE)
+    metafunc.parametrize(PLACE, list(masks.values()), indirect=True, ids=list(masks))
+
+
+def _has_own_machine(metafunc: pytest.Metafunc) -> bool:
+    return metafunc.definition.get_closest_marker("gpu_inventory") is not None
+
+
+def _fitting(metafunc: pytest.Metafunc, masks: dict[str, str]) -> dict[str, str]:
+    selection = metafunc.config.stash[SELECTION]
+    wish = wishes_of(metafunc.definition).visibility
+    assert wish is not None
+    found, refusal = {}, None
+    for text, mask in masks.items():
+        try:
+            narrowed(wish, resolve(mask, selection.inventory), selection.inventory, selection.kind)
+            found[text] = mask
+        except UserError as error:
+            refusal = refusal or error
+    if not found and refusal is not None:
+        raise UserError(f"No mask of {selection.masks[0].source} ({' | '.join(masks)}) will do: {refusal}")
+    return found

@@ -1,0 +1,86 @@
+"""Hooks that conftest files and other plugins may implement.
+
+All of them take the first answer that is not None. An answer of the wrong kind is a usage error that names the hook.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from .inventory import AnyDevice, Inventory
+    from .simulator.machine import Machine
+    from .witness import Witness
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_gpu_inventory(name: str) -> Inventory | None:
+    """Supply the inventory called ``name``, asked for by ``--gpu-inventory`` or the marker ``gpu_inventory``.
+
+    Return None for names that are not yours. Yours win over the shipped ones and over files.
+
+    ``--gpu-inventory`` is applied before any conftest is imported, so for that option the hook must be in a plugin
+    (installed, or given with ``-p``); for the marker a conftest will do.
+
+    Example::
+
+        def pytest_gpu_inventory(name):
+            if name == "our-lab":
+                return Inventory.load(Path(__file__).with_name("our_lab.toml"))
+    """
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_gpu_server(name: str) -> str | Path | None:
+    """Supply the profile, a TOML file, of the server called ``name``, asked for by ``--gpu-server``.
+
+    Return None for names that are not yours. Yours win over the shipped ones and over files.
+
+    Example::
+
+        def pytest_gpu_server(name):
+            if name == "our-server":
+                return Path(__file__).with_name("our_server.toml")
+    """
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_gpu_witness(machine: Machine) -> Witness | None:
+    """Supply the witness that says which process of a server touched which device of ``machine``.
+
+    Asked once for each launch of a server on trial. A witness has the methods ``accounts`` and ``strangers`` of
+    ``pytest_gpuvisibility.witness.Witness``; without one, the simulated driver's ledger is believed.
+
+    Example::
+
+        class Doubting:
+            def __init__(self, machine):
+                self.ledger = LedgerWitness(machine)
+
+            def accounts(self, suspects):
+                return {pid: cross_checked(account) for pid, account in self.ledger.accounts(suspects).items()}
+
+            def strangers(self, known):
+                return self.ledger.strangers(known)
+
+        def pytest_gpu_witness(machine):
+            return Doubting(machine)
+    """
+
+
+@pytest.hookspec(firstresult=True)
+def pytest_gpu_lease(nodeid: str, count: int, devices: Sequence[AnyDevice]) -> Sequence[AnyDevice] | None:
+    """Order the devices in which ``--gpu-lease=test`` looks for ``count`` free ones for a test: best first.
+
+    ``devices`` are the permitted ones in CUDA's order. Those left out of the answer are not given to this test.
+
+    Example::
+
+        def pytest_gpu_lease(nodeid, count, devices):
+            if "smoke" in nodeid:
+                return sorted(devices, key=lambda device: device.memory)
+    """

@@ -1,0 +1,48 @@
+"""Where one process keeps the simulated machines of its tests: made fast, removed for certain."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from . import registry
+from .inventory import Inventory
+from .simulator.machine import Machine, write_tools
+
+IN_MEMORY = Path("/dev/shm")
+
+
+class MachineRoom:
+    """Directories on record from the start to :meth:`close`; after a crash the next room or session removes them.
+
+    The machines themselves are in memory where the system has a place for that: there a file costs a tenth of what it
+    costs on a disk. Their programs are not, because such places often forbid to run any.
+    """
+
+    def __init__(self) -> None:
+        registry.sweep()
+        self._tools = Path(tempfile.mkdtemp(prefix="gpu-visibility-"))
+        place = IN_MEMORY if os.access(IN_MEMORY, os.W_OK | os.X_OK) else None
+        self._machines = Path(tempfile.mkdtemp(prefix="gpu-visibility-", dir=place))
+        self._run = registry.Run([self._tools, self._machines])
+        self._numbers = itertools.count(1)
+        write_tools(self._tools)
+
+    @property
+    def mark(self) -> dict[str, str]:
+        """The variable by which programs of these machines are found after a crash."""
+        return {registry.MARK: self._run.id}
+
+    def machine(self, inventory: Inventory) -> Machine:
+        """A new machine; its close() removes it, at the latest that of the room."""
+        return Machine.create(inventory, self._machines / str(next(self._numbers)), tools=self._tools)
+
+    def close(self) -> None:
+        """End every program that still runs on one of the machines, and remove them."""
+        registry.kill_marked([self._run.id])
+        for directory in (self._machines, self._tools):
+            shutil.rmtree(directory, ignore_errors=True)
+        self._run.close()
