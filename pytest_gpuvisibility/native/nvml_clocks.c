@@ -99,8 +99,11 @@ nvmlReturn_t nvmlDeviceGetClock(nvmlDevice_t device, nvmlClockType_t type, nvmlC
     case NVML_CLOCK_ID_CUSTOMER_BOOST_MAX:
         return nvmlDeviceGetMaxCustomerBoostClock(device, type, clock);
     default:
-        return NVML_ERROR_INVALID_ARGUMENT;
+        break;
     }
+    struct gv_target target;
+    nvmlReturn_t result = gv_nvml_gpu(device, clock, &target);
+    return result == NVML_SUCCESS ? NVML_ERROR_INVALID_ARGUMENT : result;
 }
 
 nvmlReturn_t nvmlDeviceGetPerformanceState(nvmlDevice_t device, nvmlPstates_t *state)

@@ -71,7 +71,7 @@ FieldValue = _structure("FieldValue", "u field, u scope, q timestamp, q latency,
 Pdi = _structure("Pdi", "u version, Q value")
 Repair = _structure("Repair", "u version, u channel, u tpc")
 Unrepairable = _structure("Unrepairable", "u value")
-Fabric = _structure("Fabric", "u version, B16 cluster, u status, u clique, B state, u health, B summary")
+Fabric = _structure("Fabric", "u version, B16 cluster, u status, u clique, u state, u health, B summary")
 
 
 class Nvml:
