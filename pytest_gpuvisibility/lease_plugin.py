@@ -237,8 +237,9 @@ def _office(devices: tuple[Device | MigDevice, ...]) -> LeaseOffice:
 
 
 def _count(item: pytest.Item, permitted: int) -> int | None:
-    """How many devices the test gets; None: it does not run on this session's machine."""
-    if item.get_closest_marker("gpu_inventory"):
+    """How many devices the test gets; None: it runs on a simulated machine of its own."""
+    fixtures: list[str] = getattr(item, "fixturenames", [])
+    if item.get_closest_marker("gpu_inventory") or any(name.startswith("gpu_machine") for name in fixtures):
         return None
     if item.get_closest_marker("no_gpu"):
         return 0

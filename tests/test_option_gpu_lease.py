@@ -13,7 +13,7 @@ from pytest_gpuvisibility import Inventory
 from pytest_gpuvisibility.lease import LeaseOffice
 from pytest_gpuvisibility.simulator.machine import Machine
 
-INI = "[pytest]\nmarkers =\n    gpu_count(n): GPUs\n    no_gpu: none\n"
+INI = "[pytest]\nmarkers =\n    gpu_count(n): GPUs\n    no_gpu: none\n    gpu_inventory(name): own\n"
 
 
 @pytest.fixture
@@ -109,6 +109,16 @@ def test_a_test_waits_no_longer_than_it_is_told(
     result.stdout.fnmatch_lines(
         ["--gpu-lease=test: waited 0.1 s for 1 GPU of the 4 permitted; held: GPU 0 by process *gpu_lease_timeout*"]
     )
+
+
+def test_a_test_with_a_machine_of_its_own_waits_for_nobody(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    project.makeini(INI + "gpu_lease_timeout = 0.1\n")
+    project.makepyfile("import pytest\n@pytest.mark.gpu_inventory('a100x2')\ndef test_it(): pass")
+    with played_as_real(monkeypatch, tmp_path) as office, office.take(4, 0):
+        result = project.runpytest_subprocess("--gpu-lease=test", "--gpu-inventory=real")
+    result.assert_outcomes(passed=1)
 
 
 def test_workers_have_equal_disjoint_shares_before_any_conftest(project: pytest.Pytester) -> None:
