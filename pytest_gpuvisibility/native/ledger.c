@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -62,9 +63,30 @@ static size_t read_argv0(char *name, size_t size)
     return length > 0 ? strnlen(name, (size_t)length) : 0;
 }
 
+/* What /proc says of this process. Asking takes longer than all else about a record, so each thread remembers it; a
+ * program that has given itself another name is known by it from its next cuInit on. */
+struct identity {
+    pid_t pid;
+    uint64_t start;
+    size_t length;
+    char argv0[LONGEST_MASK];
+};
+
+static const struct identity *identify(bool anew)
+{
+    static _Thread_local struct identity identity;
+    if (anew || identity.pid != getpid()) {
+        identity.pid = getpid();
+        identity.start = gv_process_start(identity.pid);
+        identity.length = read_argv0(identity.argv0, sizeof identity.argv0);
+    }
+    return &identity;
+}
+
+/* `name` is the key as it stands in the record. */
 static void add_variable(struct gv_text *text, const char *name, const char *value, bool *truncated)
 {
-    gv_text_format(text, ",\"%s\":", name);
+    gv_text_bytes(text, name, strlen(name));
     if (!value) {
         gv_text_json(text, NULL);
         return;
@@ -87,18 +109,17 @@ static void compose(struct gv_text *text, const struct gv_record *record, uint64
 {
     struct timespec now = {0};
     clock_gettime(CLOCK_REALTIME, &now);
-    char argv0[LONGEST_MASK];
-    size_t argv0_length = read_argv0(argv0, sizeof argv0);
+    const struct identity *self = identify(record->state != NULL);
     bool truncated = false;
 
     gv_text_format(text, "{\"time\":%lld.%06ld,\"pid\":%d,\"ppid\":%d,\"start\":%llu,\"argv0\":",
-                   (long long)now.tv_sec, now.tv_nsec / 1000, (int)getpid(), (int)getppid(),
-                   (unsigned long long)gv_process_start(getpid()));
-    gv_text_json_bytes(text, argv0, argv0_length);
+                   (long long)now.tv_sec, now.tv_nsec / 1000, (int)self->pid, (int)getppid(),
+                   (unsigned long long)self->start);
+    gv_text_json_bytes(text, self->argv0, self->length);
     gv_text_format(text, ",\"event\":\"%s\",\"uuid\":", record->event);
     gv_text_json(text, record->unit ? record->unit->uuid : NULL);
-    add_variable(text, "cuda_visible_devices", record->visible_devices, &truncated);
-    add_variable(text, "cuda_device_order", record->device_order, &truncated);
+    add_variable(text, ",\"cuda_visible_devices\":", record->visible_devices, &truncated);
+    add_variable(text, ",\"cuda_device_order\":", record->device_order, &truncated);
     gv_text_format(text, ",\"result\":%d,\"count\":%llu", record->result, (unsigned long long)number);
     if (record->state)
         add_visible(text, record);
@@ -114,34 +135,76 @@ static void compose(struct gv_text *text, const struct gv_record *record, uint64
 /* Writing beyond RLIMIT_FSIZE sends SIGXFSZ, which ends a program that never asked for a ledger: it is kept from it. */
 static ssize_t write_quietly(int file, const char *line, size_t length)
 {
-    sigset_t too_large, before, pending;
+    sigset_t too_large, before;
     sigemptyset(&too_large);
     sigaddset(&too_large, SIGXFSZ);
-    sigpending(&pending);
     pthread_sigmask(SIG_BLOCK, &too_large, &before);
     ssize_t written;
     do
         written = write(file, line, length);
     while (written < 0 && errno == EINTR);
-    if (written < 0 && errno == EFBIG && !sigismember(&pending, SIGXFSZ))
+    if (written < 0 && errno == EFBIG)
         sigtimedwait(&too_large, NULL, &(struct timespec){0});
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return written;
 }
 
+/* The ledger as it was opened last. Never changed, so that threads need no lock, and never freed. */
+struct opened {
+    const char *directory; /* the very pointer that gv_machine_directory returned */
+    int file;
+    dev_t device;
+    ino_t inode;
+};
+static _Atomic(struct opened *) last_opened;
+
+#define OUT_OF_THE_WAY 200 /* the file's number is at least this where it may be: programs count on low ones */
+
+/* Whether it is still the ledger: a program may close every descriptor that it does not know, and reuse the number. */
+static bool is_open(const struct opened *opened, const char *directory)
+{
+    struct stat status;
+    return opened && opened->directory == directory && fstat(opened->file, &status) == 0 &&
+           status.st_dev == opened->device && status.st_ino == opened->inode && status.st_nlink > 0;
+}
+
+/* Opens the ledger in place of `before`, which is not usable; another thread may have done so meanwhile. */
+static struct opened *open_ledger(const char *directory, struct opened *before)
+{
+    char path[PATH_MAX];
+    struct stat status;
+    if (snprintf(path, sizeof path, "%s/ledger.jsonl", directory) >= (int)sizeof path)
+        return NULL;
+    int file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
+    if (file < 0)
+        return NULL;
+    int moved = fcntl(file, F_DUPFD_CLOEXEC, OUT_OF_THE_WAY);
+    if (moved >= 0) {
+        close(file);
+        file = moved;
+    }
+    struct opened *opened = fstat(file, &status) ? NULL : malloc(sizeof *opened);
+    if (!opened) {
+        close(file);
+        return NULL;
+    }
+    *opened = (struct opened){directory, file, status.st_dev, status.st_ino};
+    if (!atomic_compare_exchange_strong(&last_opened, &before, opened)) {
+        close(file);
+        free(opened);
+        opened = before;
+    }
+    return opened;
+}
+
 /* False where the line is not, or not whole, in the ledger. */
 static bool append(const char *line, size_t length)
 {
-    char path[PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/ledger.jsonl", gv_machine_directory()) >= (int)sizeof path)
-        return false;
-    /* Opened for each record: a program may close every descriptor that it does not know, and reuse the number. */
-    int file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
-    if (file < 0)
-        return false;
-    ssize_t written = write_quietly(file, line, length);
-    close(file);
-    return written == (ssize_t)length;
+    const char *directory = gv_machine_directory();
+    struct opened *opened = atomic_load(&last_opened);
+    if (!is_open(opened, directory))
+        opened = open_ledger(directory, opened);
+    return opened && write_quietly(opened->file, line, length) == (ssize_t)length;
 }
 
 static bool is_probe(void)
@@ -152,7 +215,12 @@ static bool is_probe(void)
 
 static bool write_record(const struct gv_record *record, uint64_t number)
 {
-    struct gv_text text = {malloc(LONGEST_RECORD), LONGEST_RECORD, 0};
+    char usual[2048];
+    struct gv_text text = {usual, sizeof usual, 0};
+    compose(&text, record, number);
+    if (text.length <= text.size)
+        return append(text.data, text.length);
+    text = (struct gv_text){malloc(LONGEST_RECORD), LONGEST_RECORD, 0};
     if (!text.data)
         return false;
     compose(&text, record, number);

@@ -55,12 +55,26 @@ static size_t utf8_length(const unsigned char *byte, size_t available)
     return length;
 }
 
+/* How many bytes at the start stand for themselves in JSON and are one character each: nearly all of nearly any text. */
+static size_t plain_length(const unsigned char *byte, size_t count)
+{
+    size_t i = 0;
+    while (i < count && byte[i] >= 0x20 && byte[i] < 0x80 && byte[i] != '"' && byte[i] != '\\')
+        i++;
+    return i;
+}
+
 void gv_text_json_bytes(struct gv_text *text, const char *bytes, size_t count)
 {
     const unsigned char *byte = (const unsigned char *)bytes;
     count = strnlen(bytes, count);
     gv_text_bytes(text, "\"", 1);
     for (size_t i = 0; i < count;) {
+        size_t plain = plain_length(byte + i, count - i);
+        gv_text_bytes(text, bytes + i, plain);
+        i += plain;
+        if (i == count)
+            break;
         size_t length = utf8_length(byte + i, count - i);
         if (length == 0)
             gv_text_format(text, "\\udc%02x", byte[i]);
