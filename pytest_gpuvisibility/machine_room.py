@@ -28,6 +28,7 @@ class MachineRoom:
         place = IN_MEMORY if os.access(IN_MEMORY, os.W_OK | os.X_OK) else None
         self._machines = Path(tempfile.mkdtemp(prefix="gpu-visibility-", dir=place))
         self._run = registry.Run([self._tools, self._machines])
+        self._closed = False
         self._numbers = itertools.count(1)
         write_tools(self._tools)
 
@@ -41,7 +42,10 @@ class MachineRoom:
         return Machine.create(inventory, self._machines / str(next(self._numbers)), tools=self._tools)
 
     def close(self) -> None:
-        """End every program that still runs on one of the machines, and remove them."""
+        """End every program that still runs on one of the machines, and remove them. Twice does no harm."""
+        if self._closed:
+            return
+        self._closed = True
         registry.kill_marked([self._run.id])
         for directory in (self._machines, self._tools):
             shutil.rmtree(directory, ignore_errors=True)

@@ -12,6 +12,7 @@ from .lease_plugin import gpu_lease
 from .pytest_fixtures import (
     SELECTION,
     _gpu_place,
+    clean_up,
     gpu_inventory,
     gpu_machine,
     gpu_machine_class,
@@ -103,6 +104,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
         with usage_errors():
             place_marked(config, concerned)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    clean_up(session.config)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

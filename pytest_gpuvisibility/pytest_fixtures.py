@@ -90,6 +90,14 @@ def _room(config: pytest.Config) -> MachineRoom:
     return config.stash[ROOM]
 
 
+def clean_up(config: pytest.Config) -> None:
+    """Remove what tests' machines have left. Now and not later: pytest-xdist gives its workers little time to end."""
+    if ROOM in config.stash:
+        config.stash[ROOM].close()
+    if SELECTION in config.stash and hasattr(config, "workerinput"):
+        config.stash[SELECTION].undo()
+
+
 @contextmanager
 def _machine(config: pytest.Config, inventory: str | None) -> Iterator[GpuMachine]:
     """A machine of that inventory without a mask, or a copy of the session's under the session's mask."""

@@ -83,11 +83,12 @@ class Selection:
         return f"gpu-visibility: {what} -> {devices or 'no GPU'}; inventory {self.inventory.name} ({self.kind})"
 
     def undo(self) -> None:
-        """Put the environment back and remove the simulated machine, if this process made it."""
+        """Put the environment back and remove the simulated machine, if this process made it. Twice does no harm."""
         if self.machine is not None:
             self.machine.detach()
-        if self._room is not None:
-            self._room.close()
+        room, self._room = self._room, None
+        if room is not None:
+            room.close()
         restore(os.environ, self._before)
 
 
