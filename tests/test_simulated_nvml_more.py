@@ -11,7 +11,7 @@ from typing import Any
 
 import pynvml
 import pytest
-from simulated_programs import ask, environ
+from simulated_programs import CONTEXT, MEBIBYTE, ask, environ, holding
 
 from pytest_gpuvisibility.inventory import Inventory
 from pytest_gpuvisibility.simulator.machine import Machine
@@ -224,8 +224,8 @@ print(json.dumps([about(nvmlDeviceGetHandleByIndex(index)) for index in range(4)
 
 # ---- sick GPUs ----
 
-# Calls every exported nvmlDevice... function that reads, with a handle taken before and a zeroed buffer for each of its other
-# arguments. Which of them answer is compared before and after the GPU falls sick.
+# Calls every exported nvmlDevice... function that reads, with a handle taken before and a zeroed buffer for each of its
+# other arguments. Which of them answer is compared before and after the GPU falls sick.
 EVERY_FUNCTION = (
     BEGIN
     + """
@@ -279,6 +279,49 @@ def test_a_sick_gpu_answers_no_function_for_a_handle_taken_before(machine: Machi
     answered = {name for name, code in healthy.items() if code != pynvml.NVML_ERROR_NOT_SUPPORTED}
     assert len(answered) > 100
     assert {name: lost[name] for name in answered if lost[name] != pynvml.NVML_ERROR_GPU_IS_LOST} == {}
+
+
+# ---- memory, of which totals are kept for some milliseconds ----
+
+
+def test_a_reader_sees_at_once_what_is_taken_and_soon_who_was_killed(machine: Machine) -> None:
+    code = (
+        BEGIN
+        + """
+import time
+gpu = nvmlDeviceGetHandleByIndex(0)
+used = lambda: nvmlDeviceGetMemoryInfo(gpu, nvmlMemory_v2).used
+for line in sys.stdin:
+    if line == "look\\n":
+        print(used(), flush=True)
+    else:
+        start = time.monotonic()
+        while used():
+            pass
+        print(time.monotonic() - start, flush=True)
+"""
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], env=environ(machine), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as reader:
+        assert reader.stdin
+        assert reader.stdout
+
+        def ask_reader(what: str) -> float:
+            assert reader.stdin
+            assert reader.stdout
+            print(what, file=reader.stdin, flush=True)
+            return float(reader.stdout.readline())
+
+        assert ask_reader("look") == 0
+        with holding(machine, 0, 64) as first:
+            assert ask_reader("look") == (CONTEXT + 64) * MEBIBYTE
+            with holding(machine, 0, 32) as second:
+                assert ask_reader("look") == (2 * CONTEXT + 96) * MEBIBYTE
+                for process in (first, second):
+                    process.kill()
+                    process.wait()
+                assert ask_reader("wait") < 1
 
 
 # ---- the binary interface ----
