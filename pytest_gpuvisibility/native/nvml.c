@@ -537,7 +537,7 @@ static unsigned int pci_device_id(const struct gv_device *device)
     return gv_model_of(device)->pci_device << 16 | 0x10DE;
 }
 
-/* The first version's structure ends before pciSubSystemId, the second's before busId: nothing beyond may be written. */
+/* The first version's structure ends before pciSubSystemId, the second's before busId: nothing beyond is written. */
 nvmlReturn_t nvmlDeviceGetPciInfo(nvmlDevice_t device, nvmlPciInfo_t *pci)
 {
     struct gv_target target;
@@ -747,7 +747,7 @@ nvmlReturn_t nvmlDeviceGetGspFirmwareVersion(nvmlDevice_t device, char *version)
     struct gv_target target;
     nvmlReturn_t result = gv_nvml_gpu(device, version, &target);
     if (result == NVML_SUCCESS)
-        strcpy(version, target.state->driver_version); /* the caller's buffer holds NVML_GSP_FIRMWARE_VERSION_BUF_SIZE */
+        strcpy(version, target.state->driver_version); /* the buffer holds NVML_GSP_FIRMWARE_VERSION_BUF_SIZE */
     return result;
 }
 

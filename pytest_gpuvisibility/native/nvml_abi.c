@@ -1,7 +1,7 @@
 /* libnvidia-ml.so.1: the binary interface, checked while compiling. Programs were compiled against other releases of
  * nvml.h than this library: a structure that had another size here would be read beyond its end, or written. These are
  * the sizes on 64-bit systems that NVIDIA has kept since the structures exist; a header that changes one stops the
- * build. That the names are complete is generate_stubs.py's part: it exports every function that the header declares. */
+ * build. Names are generate_stubs.py's part: it exports every function that the header declares. */
 #include "nvml_internal.h"
 
 #define HAS_SIZE(type, size) _Static_assert(sizeof(type) == (size), #type " has another size than programs expect")

@@ -67,7 +67,8 @@ struct gv_model {
     unsigned int bus_width;                              /* bits */
     unsigned int power_highest;                          /* W, where it is above power_limit */
     unsigned int video_clock, idle_clock;                /* MHz */
-    unsigned int memory_clocks[4], low_memory_limit;     /* MHz: the lower ones, and the highest graphics clock of the last */
+    unsigned int memory_clocks[4];                       /* MHz: those below memory_clock */
+    unsigned int low_memory_limit;                       /* MHz: the highest graphics clock with the lowest of them */
     unsigned int reserved, bar1;                         /* MiB */
     unsigned int remap_banks;
     struct gv_thresholds thresholds;

@@ -493,7 +493,8 @@ static nvmlReturn_t open_compute_profile(nvmlGpuInstance_t instance, unsigned in
 }
 
 nvmlReturn_t nvmlGpuInstanceGetComputeInstanceProfileInfoV(nvmlGpuInstance_t instance, unsigned int profile,
-                                                           unsigned int engine, nvmlComputeInstanceProfileInfo_v2_t *info)
+                                                           unsigned int engine,
+                                                           nvmlComputeInstanceProfileInfo_v2_t *info)
 {
     struct gv_target target;
     unsigned int gpu_slices;

@@ -261,7 +261,8 @@ nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_
 static nvmlReturn_t engine_utilization(nvmlDevice_t device, unsigned int *utilization, unsigned int *period)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_open_where(has_utilization, device, utilization && period ? utilization : NULL, &target);
+    const void *output = utilization && period ? utilization : NULL;
+    nvmlReturn_t result = gv_nvml_open_where(has_utilization, device, output, &target);
     if (result != NVML_SUCCESS)
         return result;
     *utilization = 0;
