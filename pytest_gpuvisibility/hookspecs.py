@@ -5,14 +5,13 @@ All of them take the first answer that is not None. An answer of the wrong kind 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from .inventory import AnyDevice, Inventory
+    from .inventory import Inventory
     from .simulator.machine import Machine
     from .witness import Witness
 
@@ -69,18 +68,4 @@ def pytest_gpu_witness(machine: Machine) -> Witness | None:
 
         def pytest_gpu_witness(machine):
             return Doubting(machine)
-    """
-
-
-@pytest.hookspec(firstresult=True)
-def pytest_gpu_lease(nodeid: str, count: int, devices: Sequence[AnyDevice]) -> Sequence[AnyDevice] | None:
-    """Order the devices in which ``--gpu-lease=test`` looks for ``count`` free ones for a test: best first.
-
-    ``devices`` are the permitted ones in CUDA's order. Those left out of the answer are not given to this test.
-
-    Example::
-
-        def pytest_gpu_lease(nodeid, count, devices):
-            if "smoke" in nodeid:
-                return sorted(devices, key=lambda device: device.memory)
     """

@@ -13,6 +13,8 @@ from .inventory import Inventory
 from .simulator.machine import Machine, write_tools
 
 IN_MEMORY = Path("/dev/shm")
+ROOM_IN_MEMORY = 1 << 30
+"""Bytes that must be free there. A machine takes 8 MiB; containers often have 64 MiB for all workers together."""
 
 
 class MachineRoom:
@@ -25,8 +27,7 @@ class MachineRoom:
     def __init__(self) -> None:
         registry.sweep()
         self._tools = Path(tempfile.mkdtemp(prefix="gpu-visibility-"))
-        place = IN_MEMORY if os.access(IN_MEMORY, os.W_OK | os.X_OK) else None
-        self._machines = Path(tempfile.mkdtemp(prefix="gpu-visibility-", dir=place))
+        self._machines = Path(tempfile.mkdtemp(prefix="gpu-visibility-", dir=_place_in_memory()))
         self._run = registry.Run([self._tools, self._machines])
         self._closed = False
         self._numbers = itertools.count(1)
@@ -50,3 +51,10 @@ class MachineRoom:
         for directory in (self._machines, self._tools):
             shutil.rmtree(directory, ignore_errors=True)
         self._run.close()
+
+
+def _place_in_memory() -> Path | None:
+    if not os.access(IN_MEMORY, os.W_OK | os.X_OK):
+        return None
+    facts = os.statvfs(IN_MEMORY)
+    return IN_MEMORY if facts.f_bavail * facts.f_frsize >= ROOM_IN_MEMORY else None

@@ -21,7 +21,7 @@ def test_the_first_test_passes_under_the_command_beside_it(pytester: pytest.Pyte
     [first] = [block for block in PYTHON if "def test_" in block]
     pytester.makepyfile(first)
     assert "$ pytest --gpu-visibility=0,2\n" in README
-    pytester.runpytest_subprocess("--gpu-visibility=0,2").assert_outcomes(passed=1)
+    pytester.runpytest_subprocess("--gpu-visibility=0,2").assert_outcomes(passed=2)
 
 
 @pytest.mark.parametrize("block", [block for block in PYTHON if "def test_" not in block])
