@@ -4,8 +4,8 @@
     python benchmarks/driver_speed.py --peer FakeGPU=/path/to/libnvidia-ml.so.1 --peer-env FAKEGPU_DEVICE_COUNT=8
 
 With 8 devices, and 100 living processes that hold memory of them: loading NVML with nvmlInit, cuInit, the two calls
-that monitors make most, and one ledger record beside one write(2) of as many bytes. Times are the fastest seen, for other
-programs on the machine only ever make one slower. Peers are built by whoever runs this; nothing of them is needed here.
+that monitors make most, and one ledger record beside one write(2) of as many bytes. Times are the fastest seen, for
+other programs on the machine only ever make one slower. Peers are built by whoever runs this; nothing of them is here.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def holders(program: Path, count: int, environ: Mapping[str, str]) -> Iterator[N
 def measure(program: Path, what: str, library: Path, environ: Mapping[str, str], rounds: int = 1) -> list[float]:
     command = [str(program), what, str(library), str(rounds)]
     run = subprocess.run(command, env=environ, stdout=subprocess.PIPE, text=True, check=True)
-    return [float(number) for number in run.stdout.split()]
+    # A peer may print a report of its own when the program ends.
+    return [float(number) for number in run.stdout.partition("\n")[0].split()]
 
 
 def nvml_times(program: Path, library: Path, environ: Mapping[str, str]) -> dict[str, float]:
