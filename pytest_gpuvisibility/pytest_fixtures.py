@@ -122,7 +122,8 @@ def _machine(config: pytest.Config, inventory: str | None) -> Iterator[GpuMachin
 def _gpu_place(request: pytest.FixtureRequest) -> Iterator[Place]:
     from . import markers, placement
 
-    wishes = markers.wishes_of(request.node)
+    with usage_errors():
+        wishes = markers.wishes_of(request.node)
     with ExitStack() as stack:
         machine: GpuMachine | None = None
         if "gpu_machine" in request.fixturenames:

@@ -73,6 +73,13 @@ def test_mistakes_are_usage_errors(suite: pytest.Pytester, marker: str, words: s
     assert "Traceback" not in result.stderr.str()
 
 
+def test_under_xdist_the_test_fails_in_the_same_words(suite: pytest.Pytester) -> None:
+    suite.makepyfile("import pytest\n\n@pytest.mark.gpu_count('2')\ndef test_it(): pass\ndef test_other(): pass\n")
+    result = suite.runpytest_subprocess("-n1")
+    result.assert_outcomes(errors=1, passed=1)
+    result.stdout.fnmatch_lines(["*test_it: gpu_count('2') is malformed; n is a whole number, 1 or more.*"])
+
+
 def test_contradictions_are_usage_errors(suite: pytest.Pytester) -> None:
     suite.makepyfile("import pytest\n\n@pytest.mark.no_gpu\n@pytest.mark.gpu_count(2)\ndef test_it(): pass\n")
     result = suite.runpytest_subprocess()
