@@ -80,7 +80,12 @@ def _items(items: Iterable[tuple[str, str]], indent: str = "") -> Iterator[str]:
     for label, text in items:
         first, rest = f"{indent}{label:<{LABEL - len(indent)}}", " " * LABEL
         yield from textwrap.wrap(
-            text, WIDTH, initial_indent=first + " ", subsequent_indent=rest + " ", break_on_hyphens=False
+            text,
+            WIDTH,
+            initial_indent=first + " ",
+            subsequent_indent=rest + " ",
+            break_on_hyphens=False,
+            break_long_words=False,  # a path in two pieces cannot be copied
         )
 
 

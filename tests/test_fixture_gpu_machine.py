@@ -180,7 +180,10 @@ def test_changes_in_the_middle(suite: pytest.Pytester) -> None:
     ("call", "words"),
     [
         ("lose(4)", "gpu_machine: 4 is no GPU of inventory a100x4. Use one of gpu_machine.devices, or an index (0-3)."),
-        ("occupy(0, 99999)", "no process can hold 99999 MiB of GPU 0 (GPU-uuid) now: cuMemAlloc_v2 fails with CUresult 2"),
+        (
+            "occupy(0, 99999)",
+            "no process can hold 99999 MiB of GPU 0 (GPU-uuid) now: cuMemAlloc_v2 fails with CUresult 2",
+        ),
         ("occupy(0, -1)", "gpu_machine.occupy(mebibytes=-1): give a whole number of MiB, 0 or more."),
         ("set_compute_mode(0, 'shared')", "(mode='shared'): it is one of default, exclusive-process, prohibited."),
         ("run('nvidia-smi -L')", "gpu_machine.run('nvidia-smi -L'): give the program and its arguments as a list"),

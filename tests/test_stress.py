@@ -16,7 +16,7 @@ STRESS = Path(__file__).parent.parent / "benchmarks" / "stress.py"
 
 needs_a_compiler = pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler")
 needs_headers = pytest.mark.skipif(
-    shutil.which("cmake") is None or importlib.util.find_spec("nvidia.cu13") is None,
+    not all(importlib.util.find_spec(name) for name in ("cmake", "nvidia")),
     reason="cmake or NVIDIA's headers are not installed",
 )
 

@@ -270,7 +270,7 @@ def write_tools(directory: Path) -> None:
     They find their machine by the path under which they are called, or else in the environment.
     """
     smi = "nvidia-smi"
-    find = f'case $0 in */bin/{smi}) {MACHINE_VARIABLE}=${{0%/bin/{smi}}}; export {MACHINE_VARIABLE};; esac\n'
+    find = f"case $0 in */bin/{smi}) {MACHINE_VARIABLE}=${{0%/bin/{smi}}}; export {MACHINE_VARIABLE};; esac\n"
     _write_script(directory / smi, find)
 
 

@@ -306,5 +306,11 @@ def _spelled(device: Answer) -> Answer:
     return spelled
 
 
+@functools.cache
+def _works(tool: str) -> bool:
+    """A rustc that rustup manages may be there without any toolchain behind it."""
+    return subprocess.run([tool, "--version"], capture_output=True, check=False).returncode == 0
+
+
 def compilers_missing(client: Client) -> bool:
-    return bool(client.tool) and shutil.which(client.tool) is None
+    return bool(client.tool) and (shutil.which(client.tool) is None or not _works(client.tool))
