@@ -85,8 +85,9 @@ def test_run_refuses_an_audit_that_cannot_be_written() -> None:
 @pytest.mark.parametrize("listing", ["rules", "inventories", "servers"])
 def test_listings_come_as_text_and_as_json(listing: str) -> None:
     names = [entry.get("id", entry.get("name")) for entry in json.loads(cli(listing, "--json").stdout)]
+    listed = cli(listing).stdout
     assert names
-    assert all(name in cli(listing).stdout for name in names)
+    assert all(name in listed for name in names)
 
 
 @pytest.mark.parametrize("words", [["run", "--bogus"], ["resolve", "0", "1"], ["nosuch"], []])

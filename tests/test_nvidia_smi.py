@@ -162,7 +162,7 @@ def test_a_process_of_a_slice_is_listed_as_on_the_real_machine() -> None:
     ):
         ours = next(line for line in smi(machine).splitlines() if f" {process.pid} " in line)
     assert len(ours) == len(real)
-    same = re.compile(r"\|    0    2    0 {1,12}\d+      C   \S.* +\d+MiB \|")
+    same = re.compile(r"\|    0    2    0 {1,16}\d+      C   \S.* +\d+MiB \|")
     assert same.fullmatch(real)
     assert same.fullmatch(ours)
 
