@@ -175,7 +175,7 @@ def front_opens(server: ServerProcess) -> bool:
     """Whether the balancer listens within LIMIT: readiness is of the workers, and they may be quicker."""
     deadline = time.monotonic() + LIMIT
     while not (opened := server.answers_front()) and time.monotonic() < deadline:
-        server.observe()
+        server.wait_exit(0.05)
     return opened
 
 
