@@ -11,6 +11,7 @@ import pytest
 from pytest_gpuvisibility import Inventory
 from pytest_gpuvisibility.inventory import AnyDevice
 from pytest_gpuvisibility.lease import Lease, LeaseOffice, LeaseTimeout, TooFewDevices
+from pytest_gpuvisibility.registry import LockFile
 
 LONG = 60.0
 A100X4 = Inventory.load("a100x4")
@@ -142,10 +143,19 @@ def test_a_killed_process_gives_its_devices_back(office: LeaseOffice, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
+def stands_in_the_queue(directory: Path) -> bool:
+    """Whether somebody holds a ticket. One that is not locked yet is no place in the queue: its owner makes another."""
+    locks = [LockFile.acquire(path) for path in directory.glob("*.ticket")]
+    for lock in locks:
+        if lock is not None:
+            lock.release()
+    return None in locks
+
+
 def test_a_request_for_many_is_not_overtaken(office: LeaseOffice, tmp_path: Path) -> None:
     held = office.take(1, 0)
     taker = Taker(tmp_path, 4)
-    while not list(tmp_path.glob("*.ticket")):  # it stands in the queue
+    while not stands_in_the_queue(tmp_path):
         assert taker.process.poll() is None
     with pytest.raises(LeaseTimeout):
         office.take(1, 0.05)
@@ -157,7 +167,7 @@ def test_a_request_for_many_is_not_overtaken(office: LeaseOffice, tmp_path: Path
 def test_a_request_that_is_killed_leaves_the_queue(office: LeaseOffice, tmp_path: Path) -> None:
     held = office.take(1, 0)
     taker = Taker(tmp_path, 4)
-    while not list(tmp_path.glob("*.ticket")):
+    while not stands_in_the_queue(tmp_path):
         assert taker.process.poll() is None
     taker.process.kill()
     taker.process.communicate()
