@@ -205,7 +205,8 @@ class LeasePlugin:
     def _in_force(self, lease: Lease) -> Iterator[None]:
         """This process and its children see the lease's devices alone."""
         from .resolver import narrow, resolve
-        from .selection import MASK, ORDER, restore
+        from .selection import MASK, ORDER
+        from .simulator.machine import restore
 
         outer = self._selection.visibility
         names = {device.uuid for device in lease.devices}

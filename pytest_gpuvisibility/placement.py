@@ -13,8 +13,8 @@ import pytest
 from .inventory import AnyDevice, Inventory
 from .markers import Wishes
 from .resolver import Visibility, narrow, resolve
-from .selection import MASK, ORDER, OUTER, Setting, narrowed, restore
-from .simulator.machine import DriverAlreadyLoaded
+from .selection import MASK, ORDER, OUTER, Setting, narrowed
+from .simulator.machine import DriverAlreadyLoaded, restore
 
 if TYPE_CHECKING:
     from .gpu_machine import GpuMachine

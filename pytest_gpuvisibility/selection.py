@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from .errors import UserError
 from .inventory import Inventory
 from .resolver import Visibility, narrow, resolve
 from .session_directory import SessionDirectory
-from .simulator.machine import Machine
+from .simulator.machine import Machine, restore
 
 MASK = "CUDA_VISIBLE_DEVICES"
 ORDER = "CUDA_DEVICE_ORDER"
@@ -138,15 +138,6 @@ def _inherit(masks: Sequence[Setting]) -> Selection:
     outer = resolve(mask if blank else None, devices, device_order=order)
     seen = resolve(os.environ.get(MASK), devices, device_order=order)
     return Selection(devices, machine, next(iter(masks), None), seen, outer, {OUTER: inherited}, None, tuple(masks))
-
-
-def restore(environ: MutableMapping[str, str], before: Mapping[str, str | None]) -> None:
-    """Give each variable its earlier value; None means it was not set."""
-    for name, value in before.items():
-        if value is None:
-            environ.pop(name, None)
-        else:
-            environ[name] = value
 
 
 def narrowed(setting: Setting, outer: Visibility, inventory: Inventory, kind: str) -> str:

@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -155,11 +155,7 @@ class Machine:
 
     def detach(self) -> None:
         """Undoes attach()'s changes of the environment; the libraries stay loaded."""
-        for name, value in (self._replaced or {}).items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        restore(os.environ, self._replaced or {})
         self._replaced = None
 
     def snapshot(self) -> dict[str, Any]:
@@ -233,6 +229,15 @@ def _as_inventory_has_it(device: ProbedDevice) -> ProbedDevice:
 def _as_slice(device: ProbedDevice) -> ProbedDevice:
     """CUDA gives the bytes of a UUID, and not whether they are a GPU's or a slice's."""
     return replace(device, uuid="MIG-" + device.uuid.removeprefix("GPU-").removeprefix("MIG-"))
+
+
+def restore(environ: MutableMapping[str, str], before: Mapping[str, str | None]) -> None:
+    """Give each variable its earlier value; None means it was not set."""
+    for name, value in before.items():
+        if value is None:
+            environ.pop(name, None)
+        else:
+            environ[name] = value
 
 
 def _new_directory(directory: Path | None) -> Path:
