@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -29,8 +29,11 @@ else:
 
 REQUEST_KINDS = ("websocket", "http", "command")
 READY_KINDS = ("request", "tcp", "http", "log")
+LAUNCH_POLICIES = ("error", "noop")
 VERSION_LIMIT = 60.0
 """Seconds that a version command may take."""
+PREPARE_LIMIT = 600.0
+"""Seconds that ``[server].prepare`` may take: it may have a model to make or to fetch."""
 HARNESS_VARIABLES = re.compile(r"(PYTEST|COV|COVERAGE)_.*|PYTHONPATH", re.DOTALL)
 RESERVED_VARIABLES = (
     "CUDA_VISIBLE_DEVICES",
@@ -93,7 +96,8 @@ class Ready:
 @dataclass(frozen=True, slots=True)
 class Server:
     """How to launch and stop. Deadlines in seconds. ``ports``: how many consecutive ones are used from
-    ``{port}`` on.
+    ``{port}`` on. ``launch``: what a kernel launch does on a simulated machine, ``error`` or ``noop``.
+    ``prepare``: a command to run once a session, before the first launch.
     """
 
     command: tuple[str, ...]
@@ -106,6 +110,8 @@ class Server:
     stop: str = "SIGINT"
     stop_deadline: float = 30.0
     ports: str = "groups+1"
+    launch: str = "error"
+    prepare: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +158,16 @@ class Profile:
     supports: Supports
     unsupported: tuple[Unsupported, ...]
 
+    def with_scratch(self, directory: Path) -> Profile:
+        """The same profile with ``{scratch}`` standing for ``directory``, and its values' own placeholders filled."""
+        known = {**self._own_values(), "scratch": str(directory)}
+        values = {name: fill(value, known) for name, value in self.server.values.items()}
+        values["scratch"] = str(directory)
+        return dataclasses.replace(self, server=dataclasses.replace(self.server, values=values))
+
+    def _own_values(self) -> dict[str, str]:
+        return {"python": sys.executable, "here": str(self.path.parent)}
+
     def values(self, *, groups: int, devices: int, port: int) -> dict[str, str]:
         """What the placeholders of this profile stand for in one launch."""
         return {
@@ -160,8 +176,7 @@ class Profile:
             "devices": str(devices),
             "port": str(port),
             "host": self.server.host,
-            "python": sys.executable,
-            "here": str(self.path.parent),
+            **self._own_values(),
         }
 
     @property
@@ -288,10 +303,27 @@ def version(profile: Profile, environ: Mapping[str, str] | None = None) -> str:
 
     :raises UserError: it is not installed, fails, takes longer than a minute, or names no version.
     """
+    said, output = run(profile, profile.product.version_command, "[product].version_command", VERSION_LIMIT, environ)
+    match = profile.product.version.search(output)
+    if match is None:
+        raise UserError(
+            f"{said} printed no version that /{profile.product.version.pattern}/ matches: {output[:200]!r}."
+            " Give a pattern with one group as [product].version."
+        )
+    return match[match.re.groups and 1]
+
+
+def run(
+    profile: Profile, words: Sequence[str], key: str, limit: float, environ: Mapping[str, str] | None = None
+) -> tuple[str, str]:
+    """Run a command of the profile's ``key`` for at most ``limit`` seconds: its description, and what it printed.
+
+    :raises UserError: it is not installed, fails, or takes longer.
+    """
     environ = {name: value for name, value in (environ or os.environ).items() if not HARNESS_VARIABLES.fullmatch(name)}
-    values = {**profile.server.values, "python": sys.executable, "here": str(profile.path.parent)}
-    command = [fill(word, values) for word in profile.product.version_command]
-    said = f"`{' '.join(command)}` ([product].version_command of {profile.path})"
+    values = profile.values(groups=0, devices=0, port=0)
+    command = [fill(word, values) for word in words]
+    said = f"`{' '.join(command)}` ({key} of {profile.path})"
     try:
         done = subprocess.run(
             [find_program(command[0], environ, profile), *command[1:]],
@@ -299,11 +331,11 @@ def version(profile: Profile, environ: Mapping[str, str] | None = None) -> str:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=VERSION_LIMIT,
+            timeout=limit,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise UserError(f"{said} did not end within {VERSION_LIMIT:g} s. Run it by hand to see why.") from None
+        raise UserError(f"{said} did not end within {limit:g} s. Run it by hand to see why.") from None
     except OSError as error:
         raise UserError(f"{said} cannot be run: {error.strerror}.") from None
     output = done.stdout.decode(errors="replace").strip()
@@ -312,13 +344,7 @@ def version(profile: Profile, environ: Mapping[str, str] | None = None) -> str:
         raise UserError(
             f"{said} failed with exit code {done.returncode}; it last wrote: {last[:300]}. Run it by hand to see why."
         )
-    match = profile.product.version.search(output)
-    if match is None:
-        raise UserError(
-            f"{said} printed no version that /{profile.product.version.pattern}/ matches: {output[:200]!r}."
-            " Give a pattern with one group as [product].version."
-        )
-    return match[match.re.groups and 1]
+    return said, output
 
 
 class _Reader:
@@ -371,6 +397,7 @@ class _Reader:
                 f"[server].stop = {server.stop!r} is no signal",
                 "Use the name of one, such as SIGINT or SIGTERM.",
             )
+        self.check_choice(server.launch, LAUNCH_POLICIES, "server.launch")
         if not re.fullmatch(r"(groups|devices|\d+)([+*](groups|devices|\d+))*", server.ports.replace(" ", "")):
             self.fail(
                 f"[server].ports = {server.ports!r} is no sum or product of `groups`, `devices` and numbers",
@@ -380,7 +407,7 @@ class _Reader:
             if name in RESERVED_VARIABLES or name.startswith("GPU_VISIBILITY_"):
                 self.fail(f"[server].env sets {name}, which belongs to the scenarios", "Remove it.")
         for name in server.values:
-            if name in ("groups", "devices", "port", "host", "python", "here", "worker_port", "group"):
+            if name in ("groups", "devices", "port", "host", "python", "here", "scratch", "worker_port", "group"):
                 self.fail(f"[server].values sets {name}, which every launch sets itself", "Choose another name.")
 
     def check_ready(self, ready: Ready) -> None:

@@ -7,6 +7,7 @@ pytest-xdist worker they run.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import fcntl
 import hashlib
@@ -14,11 +15,12 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from . import profile as profiles
 from .inventory import Device, Inventory, MigDevice
 from .processes import ProcessFacts
 from .profile import Profile
@@ -193,15 +195,28 @@ class Theatre:
     """
 
     def __init__(self, profile: Profile, room: Path, witness: Callable[[Machine], Witness] = LedgerWitness) -> None:
-        self.profile = profile
+        self.scratch = room / "scratch"
+        self.profile = profile.with_scratch(self.scratch)
         self.room = room
         self.witness = witness
 
+    def prepare(self) -> None:
+        """Run the profile's ``prepare`` if no process of the session has, before the first launch.
+
+        :raises UserError: it fails; the next launch tries again.
+        """
+        command, done = self.profile.server.prepare, self.room / "prepared"
+        with _alone(done.with_suffix(".lock")):
+            if command and not done.exists():
+                self.scratch.mkdir(exist_ok=True)
+                profiles.run(self.profile, command, "[server].prepare", profiles.PREPARE_LIMIT)
+                done.touch()
+
     def play(self, scenario: Scenario) -> Fleet:
         """The fleet of ``scenario``, launched now or earlier in the session, here or in another process."""
+        self.prepare()
         record = self.room / f"{scenario.key}.json"
-        with open(record.with_suffix(".lock"), "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with _alone(record.with_suffix(".lock")):
             if not record.exists():
                 _write_whole(record, play(scenario, self.profile, self.room / scenario.key, self.witness))
             return Fleet.from_dict(json.loads(record.read_text()))
@@ -209,6 +224,14 @@ class Theatre:
     def fleets(self) -> dict[str, Fleet]:
         """All fleets so far, by their scenario's key."""
         return {path.stem: Fleet.from_dict(json.loads(path.read_text())) for path in sorted(self.room.glob("*.json"))}
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """While no other process of the session does the same."""
+    with open(path, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _write_whole(path: Path, fleet: Fleet) -> None:
@@ -224,7 +247,7 @@ def play(
     inventory = Inventory.load(scenario.inventory)
     permitted = resolve(scenario.visible, inventory, device_order=scenario.device_order).devices
     directory.mkdir()
-    with Machine.create(inventory, directory / "machine") as machine:
+    with Machine.create(inventory, directory / "machine", launch=profile.server.launch) as machine:
         environ = _environ(scenario, machine)
         with ServerProcess(profile, directory=directory / "server", also_remove=[directory]) as server:
             return _observe(scenario, server, witness(machine), environ, permitted)

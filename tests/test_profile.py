@@ -52,6 +52,12 @@ def test_only_known_placeholders_are_replaced(tmp_path: Path) -> None:
     assert command == ["toy", "--layout=2x4", "9000", '{"model": "tiny"}', "{unknown}"]
 
 
+def test_values_may_lie_in_the_scratch_directory_or_beside_the_profile(tmp_path: Path) -> None:
+    text = MINIMAL.replace('model = "tiny"', 'model = "{scratch}/{group}", data = "{here}/x"')
+    values = read(tmp_path, text).with_scratch(Path("/room")).values(groups=1, devices=1, port=9000)
+    assert (values["model"], values["data"]) == ("/room/{group}", f"{tmp_path}/x")
+
+
 def test_a_malformed_layout_replaces_groups_to_devices(tmp_path: Path) -> None:
     profile = read(tmp_path)
     assert profile.has_layout
@@ -118,6 +124,8 @@ def test_lmql_workers_are_told_from_launcher_and_balancer() -> None:
         ("[server]", "[server]\nready_deadline = 0", r"is not a number of seconds above 0"),
         ("[server]", '[server]\nstop = "TERM"', r"stop = 'TERM' is no signal"),
         ("[server]", '[server]\nports = "groups-1"', r"ports = 'groups-1' is no sum"),
+        ("[server]", '[server]\nlaunch = "skip"', r"server.launch = 'skip' is none of error, noop"),
+        ("[server]", '[server]\nprepare = "make model"', r"server.prepare = 'make model' is not a list of strings"),
         (
             "[server]",
             '[server]\nready = {kind = "open"}',
@@ -132,6 +140,7 @@ def test_lmql_workers_are_told_from_launcher_and_balancer() -> None:
         ),
         ("[server]", "[server]\nenv = {A = 1}", r"env = {'A': 1} is not a table of strings"),
         ('{model = "tiny"}', '{port = "1"}', r"values sets port, which every launch sets itself"),
+        ('{model = "tiny"}', '{scratch = "/tmp"}', r"values sets scratch, which every launch sets itself"),
         ('kind = "http"', 'kind = "https"', r"kind = 'https' is none of websocket, http, command"),
         ('url = "http:', 'url = "ftp:', r"is not of the form http://"),
         ('expect = "ok"', 'expect = "("', r"expect = '\(' is not a regular expression"),
