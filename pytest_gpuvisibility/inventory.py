@@ -17,6 +17,9 @@ ComputeMode = Literal["default", "exclusive-process", "prohibited"]
 
 COMPUTE_MODES: tuple[ComputeMode, ...] = ("default", "exclusive-process", "prohibited")
 FAULTS = ("nvml-unknown", "nvml-no-permission", "lost")
+"""What can be wrong with one GPU; docs/inventories.md says what each does."""
+MACHINE_FAULTS = ("driver-not-loaded", "nvml-missing", "nvml-no-permission")
+"""What can be wrong with the driver of a machine."""
 MAX_DEVICES = 64
 """GPUs in an inventory, and things one process can see: as many as the simulated driver has room for."""
 
@@ -89,7 +92,7 @@ class Inventory:
     """The GPUs of one machine, in PCI order, and its driver.
 
     ``origin`` says where it came from: ``"shipped"``, the path of a file, ``"nvml"``, or what the caller
-    wrote.
+    wrote. ``faults`` are the driver's, of ``MACHINE_FAULTS``; each GPU has its own.
 
     :raises UserError: two devices share a UUID or a PCI bus id, indices or PCI order have gaps, or there are
         too many.
@@ -101,6 +104,7 @@ class Inventory:
     cuda_version: str = "13.0"
     origin: str = "built in Python"
     description: str = ""
+    faults: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         _check_counts(self)
@@ -147,7 +151,11 @@ class Inventory:
 
     @cached_property
     def in_pci_order(self) -> tuple[Device, ...]:
-        """The GPUs that CUDA has under CUDA_DEVICE_ORDER=PCI_BUS_ID, before any mask: all but lost ones."""
+        """The GPUs that CUDA has under CUDA_DEVICE_ORDER=PCI_BUS_ID, before any mask: all but lost ones, and none
+        where the driver is not loaded.
+        """
+        if "driver-not-loaded" in self.faults:
+            return ()
         return tuple(device for device in self.devices if not device.lost)
 
     @cached_property

@@ -12,14 +12,23 @@ from pathlib import Path
 from typing import Any, cast
 
 from .errors import UserError
-from .inventory import COMPUTE_MODES, FAULTS, ComputeMode, Device, Inventory, MigDevice, shipped_inventory
+from .inventory import (
+    COMPUTE_MODES,
+    FAULTS,
+    MACHINE_FAULTS,
+    ComputeMode,
+    Device,
+    Inventory,
+    MigDevice,
+    shipped_inventory,
+)
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-KEYS = ("name", "description", "driver_version", "cuda_version", "device")
+KEYS = ("name", "description", "driver_version", "cuda_version", "faults", "device")
 DEVICE_KEYS = (
     "uuid",
     "pci_bus_id",
@@ -84,6 +93,13 @@ def _whole(low: int, high: int) -> Check:
     )
 
 
+def _list_of(known: tuple[str, ...]) -> Check:
+    return (
+        lambda value: isinstance(value, list) and all(item in known for item in value),
+        "a list of any of " + ", ".join(f'"{item}"' for item in known),
+    )
+
+
 def _is_name(value: Any) -> bool:
     return isinstance(value, str) and value.isprintable() and 0 < len(value.encode()) <= _LONGEST_NAME
 
@@ -111,10 +127,8 @@ _COMPUTE_MODE: Check = (
     lambda value: value in COMPUTE_MODES,
     " or ".join(f'"{mode}"' for mode in COMPUTE_MODES),
 )
-_FAULTS: Check = (
-    lambda value: isinstance(value, list) and all(fault in FAULTS for fault in value),
-    "a list of any of " + ", ".join(f'"{fault}"' for fault in FAULTS),
-)
+_FAULTS = _list_of(FAULTS)
+_MACHINE_FAULTS = _list_of(MACHINE_FAULTS)
 _TABLES: Check = (
     lambda value: isinstance(value, list) and all(isinstance(item, dict) for item in value),
     "a list of tables",
@@ -162,6 +176,7 @@ def _inventory(table: _Table, origin: str) -> Inventory:
         cuda_version=table.get("cuda_version", _CUDA_VERSION, "13.0"),
         origin=origin,
         description=table.get("description", _TEXT, ""),
+        faults=frozenset(table.get("faults", _MACHINE_FAULTS, [])),
     )
 
 

@@ -137,6 +137,8 @@ class Visibility:
 
     def _why_hidden(self, unit: AnyDevice) -> str:
         gpu = self.inventory.devices[unit.index]
+        if "driver-not-loaded" in self.inventory.faults:
+            return "the driver is not loaded"
         if gpu.lost:
             return "lost: CUDA does not enumerate it"
         if isinstance(unit, Device) and unit.mig_enabled:

@@ -131,6 +131,7 @@ MISTAKES = {
     "malformed UUID": (DEVICE.replace("5f1ce952", "5F1CE952"), ["GPU-5F1CE952", "lower-case"]),
     "malformed bus id": (DEVICE.replace("00000000:07", "07"), ["07:00.0", "00000000:07:00.0"]),
     "unknown fault": (DEVICE + 'faults = ["tired"]\n', ["tired", "nvml-unknown"]),
+    "fault of a GPU": ('faults = ["lost"]\n' + DEVICE, ["the file", "lost", "driver-not-loaded", "nvml-missing"]),
     "unknown mode": (DEVICE + 'compute_mode = "shared"\n', ["shared", "exclusive-process"]),
     "name on two lines": (DEVICE.replace("A100-", "A100\\n"), ["name = ", "printable"]),
     "negative speed": (DEVICE + "relative_speed = -1\n", ["relative_speed = -1", "above 0"]),

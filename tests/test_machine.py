@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gpuvisibility import Inventory
+from pytest_gpuvisibility.inventory import MACHINE_FAULTS
 from pytest_gpuvisibility.simulator import native
 from pytest_gpuvisibility.simulator.ledger import Ledger, LedgerDamaged
 from pytest_gpuvisibility.simulator.machine import Machine, ProbeFailed
@@ -46,6 +47,7 @@ def test_a_machine_is_what_its_inventory_says(name: str) -> None:
     with Machine.create(inventory) as machine:
         snapshot = machine.snapshot()
         assert Machine.open(machine.directory).inventory == inventory
+    assert snapshot["faults"] == []
     assert (snapshot["inventory"], snapshot["driver_version"]) == (inventory.name, inventory.driver_version)
     assert (snapshot["cuda_version"], snapshot["processes"]) == (inventory.cuda_version, [])
     for device, seen in zip(inventory.devices, snapshot["devices"], strict=True):
@@ -64,6 +66,15 @@ def test_a_machine_is_what_its_inventory_says(name: str) -> None:
                 "multiprocessors",
             ):
                 assert seen_slice[key] == getattr(slice_, key)
+
+
+def test_faults_of_the_driver_are_part_of_a_machine() -> None:
+    inventory = replace(Inventory.load("a100x1"), faults=frozenset(MACHINE_FAULTS))
+    with Machine.create(inventory) as machine:
+        assert set(machine.snapshot()["faults"]) == set(MACHINE_FAULTS)
+        assert Machine.open(machine.directory).inventory.faults == inventory.faults
+    with pytest.raises(MachineError, match="fault 'tired' is not known; faults are driver-not-loaded, nvml-missing"):
+        Machine.create(replace(inventory, faults=frozenset({"tired"})))
 
 
 def test_closing_leaves_nothing(tmp_path: Path) -> None:

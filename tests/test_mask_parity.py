@@ -67,6 +67,7 @@ def inventories() -> Iterator[Inventory]:
     yield replace(mig, name="two-in-one", devices=(whole, replace(cut, mig=slices)))
     yield replace(mig, name="uncut", devices=(replace(whole, mig_enabled=True), cut))
     yield replace(mig, name="lost", devices=(whole, replace(cut, faults=frozenset({"lost"}))))
+    yield replace(mig, name="not-loaded", faults=frozenset({"driver-not-loaded"}))
     legacy = tuple(replace(unit, uuid=f"MIG-{cut.uuid}/{unit.gpu_instance}/0") for unit in cut.mig)
     yield replace(mig, name="legacy", driver_version="450.80.02", devices=(whole, replace(cut, mig=legacy)))
 

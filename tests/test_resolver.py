@@ -186,6 +186,13 @@ def test_a_lost_gpu_has_no_ordinal_and_no_uuid() -> None:
     assert "lost" in resolve(None, inventory).hidden[0].reason
 
 
+def test_without_a_loaded_driver_cuda_has_no_device() -> None:
+    inventory = replace(Inventory.load("mig"), faults=frozenset({"driver-not-loaded"}))
+    for mask in (None, "0", "GPU-", inventory.units[-1].uuid):
+        assert resolve(mask, inventory).devices == ()
+    assert {hidden.reason for hidden in resolve(None, inventory).hidden} == {"the driver is not loaded"}
+
+
 def test_a_child_that_writes_its_own_ordinals_escapes() -> None:
     inventory = INVENTORIES["a100x4"]
     parent = resolve("2,3", inventory)

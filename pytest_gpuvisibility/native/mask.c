@@ -259,6 +259,8 @@ static int limit_slices(const struct gv_state *state, int *units, int count)
 int gv_visible_units(const struct gv_state *state, const char *mask, const char *order, int units[GV_MAX_UNITS])
 {
     struct gpus gpus;
+    if (state->faults & GV_FAULT_NOT_LOADED)
+        return 0;
     list_gpus(state, order, &gpus);
     int count = mask ? show_named(state, &gpus, mask, units) : show_all(state, &gpus, units);
     return limit_slices(state, units, count);

@@ -16,17 +16,27 @@ static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned int init_count;
 static _Atomic(struct gv_state *) machine; /* NULL while not initialised */
 
+static nvmlReturn_t answer_of(const struct gv_state *state)
+{
+    if (!state || state->faults & GV_FAULT_NOT_LOADED)
+        return NVML_ERROR_DRIVER_NOT_LOADED;
+    if (state->faults & GV_FAULT_NO_NVML)
+        return NVML_ERROR_LIBRARY_NOT_FOUND;
+    return state->faults & GV_FAULT_NVML_DENIED ? NVML_ERROR_NO_PERMISSION : NVML_SUCCESS;
+}
+
 nvmlReturn_t nvmlInitWithFlags(unsigned int flags)
 {
     (void)flags;
     pthread_mutex_lock(&init_lock);
     struct gv_state *state = init_count ? atomic_load(&machine) : gv_machine_reopen();
-    if (state) {
+    nvmlReturn_t result = answer_of(state);
+    if (result == NVML_SUCCESS) {
         init_count++;
         atomic_store(&machine, state);
     }
     pthread_mutex_unlock(&init_lock);
-    return state ? NVML_SUCCESS : NVML_ERROR_DRIVER_NOT_LOADED;
+    return result;
 }
 
 nvmlReturn_t nvmlInit_v2(void)

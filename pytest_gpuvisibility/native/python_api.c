@@ -90,6 +90,12 @@ static bool set_machine(struct gv_state *state, const char *key, const char *val
         state->launch_policy = valid ? (uint32_t)policy : GV_LAUNCH_ERROR;
         return valid;
     }
+    if (strcmp(key, "faults") == 0) {
+        int32_t faults;
+        bool valid = set_int(&faults, value);
+        state->faults = valid ? (uint32_t)faults : 0;
+        return valid;
+    }
     return false;
 }
 
@@ -230,20 +236,28 @@ static void add_slice(struct gv_text *text, const struct gv_state *state, int un
                    (unsigned long long)gv_unit_used(state, unit));
 }
 
-static void add_faults(struct gv_text *text, uint32_t faults)
+struct fault_name {
+    uint32_t bit; /* 0: the end of the list */
+    const char *name;
+};
+
+static const struct fault_name device_faults[] = {{GV_FAULT_NVML_UNKNOWN, "nvml-unknown"},
+                                                  {GV_FAULT_NVML_NO_PERMISSION, "nvml-no-permission"},
+                                                  {GV_FAULT_GPU_LOST, "lost"},
+                                                  {0, NULL}};
+static const struct fault_name machine_faults[] = {{GV_FAULT_NOT_LOADED, "driver-not-loaded"},
+                                                   {GV_FAULT_NO_NVML, "nvml-missing"},
+                                                   {GV_FAULT_NVML_DENIED, "nvml-no-permission"},
+                                                   {0, NULL}};
+
+static void add_faults(struct gv_text *text, const struct fault_name *known, uint32_t faults)
 {
-    static const struct {
-        uint32_t bit;
-        const char *name;
-    } known[] = {{GV_FAULT_NVML_UNKNOWN, "nvml-unknown"},
-                 {GV_FAULT_NVML_NO_PERMISSION, "nvml-no-permission"},
-                 {GV_FAULT_GPU_LOST, "lost"}};
     const char *separator = "";
     gv_text_format(text, ",\"faults\":[");
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-        if (!(faults & known[i].bit))
+    for (; known->bit; known++) {
+        if (!(faults & known->bit))
             continue;
-        gv_text_format(text, "%s\"%s\"", separator, known[i].name);
+        gv_text_format(text, "%s\"%s\"", separator, known->name);
         separator = ",";
     }
     gv_text_format(text, "]");
@@ -273,7 +287,7 @@ static void add_device(struct gv_text *text, const struct gv_state *state, int i
     gv_text_format(text, ",\"minor\":%d,\"memory\":%llu,\"used\":%llu,\"compute_mode\":\"%s\"", device->minor,
                    (unsigned long long)device->memory, (unsigned long long)gv_device_used(state, index),
                    mode_name(atomic_load(&device->compute_mode)));
-    add_faults(text, atomic_load(&device->faults));
+    add_faults(text, device_faults, atomic_load(&device->faults));
     gv_text_format(text, ",\"compute_capability\":\"%d.%d\",\"multiprocessors\":%d,\"mig_enabled\":%s,\"mig\":[",
                    device->cc_major, device->cc_minor, device->multiprocessors,
                    device->mig_enabled ? "true" : "false");
@@ -311,8 +325,10 @@ static void add_machine(struct gv_text *text, const struct gv_state *state)
     gv_text_json(text, state->inventory);
     gv_text_format(text, ",\"driver_version\":");
     gv_text_json(text, state->driver_version);
-    gv_text_format(text, ",\"cuda_version\":\"%d.%d\",\"launch\":\"%s\",\"devices\":[", state->cuda_version / 1000,
+    gv_text_format(text, ",\"cuda_version\":\"%d.%d\",\"launch\":\"%s\"", state->cuda_version / 1000,
                    state->cuda_version % 1000 / 10, state->launch_policy == GV_LAUNCH_NOOP ? "noop" : "error");
+    add_faults(text, machine_faults, state->faults);
+    gv_text_format(text, ",\"devices\":[");
     for (int i = 0; i < state->device_count; i++) {
         gv_text_format(text, "%s", i ? "," : "");
         add_device(text, state, i);

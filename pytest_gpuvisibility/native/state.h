@@ -38,6 +38,13 @@ enum gv_fault {
     GV_FAULT_GPU_LOST = 1 << 2,           /* ... NVML_ERROR_GPU_IS_LOST; CUDA does not enumerate it */
 };
 
+/* Injected faults of the driver, as bits of gv_state.faults. */
+enum gv_machine_fault {
+    GV_FAULT_NOT_LOADED = 1 << 0,  /* NVML_ERROR_DRIVER_NOT_LOADED from nvmlInit; CUDA_ERROR_NO_DEVICE from cuInit */
+    GV_FAULT_NO_NVML = 1 << 1,     /* NVML_ERROR_LIBRARY_NOT_FOUND from nvmlInit, where a process could load NVML at all */
+    GV_FAULT_NVML_DENIED = 1 << 2, /* NVML_ERROR_NO_PERMISSION from nvmlInit; CUDA works */
+};
+
 enum gv_compute_mode { GV_COMPUTE_DEFAULT = 0, GV_COMPUTE_PROHIBITED = 2, GV_COMPUTE_EXCLUSIVE_PROCESS = 3 };
 
 enum gv_launch_policy { GV_LAUNCH_ERROR = 0, GV_LAUNCH_NOOP = 1 };
@@ -89,6 +96,7 @@ struct gv_state {
     int32_t cuda_version;    /* 13000 */
     int32_t device_count, unit_count;
     uint32_t launch_policy; /* enum gv_launch_policy */
+    uint32_t faults;        /* enum gv_machine_fault */
     struct gv_device device[GV_MAX_DEVICES];
     struct gv_unit unit[GV_MAX_UNITS];
     _Atomic uint64_t lock;         /* 0: free; else who holds it, so that everyone can tell whether that process lives */

@@ -22,7 +22,7 @@ from pytest_gpuvisibility.errors import UserError
 from pytest_gpuvisibility.inventory import Device, Inventory, MigDevice
 from pytest_gpuvisibility.simulator import state
 from pytest_gpuvisibility.simulator.ledger import Ledger
-from pytest_gpuvisibility.simulator.native import library_directory, probe_program
+from pytest_gpuvisibility.simulator.native import absent_nvml_directory, library_directory, probe_program
 
 MACHINE_VARIABLE = "GPU_VISIBILITY_MACHINE"
 PROBE_VARIABLE = "GPU_VISIBILITY_PROBE"
@@ -131,7 +131,10 @@ class Machine:
         """
         environ = dict(base)
         environ[MACHINE_VARIABLE] = str(self.directory)
-        environ["LD_LIBRARY_PATH"] = _prepend(library_directory(), environ.get("LD_LIBRARY_PATH", ""))
+        libraries = _prepend(library_directory(), environ.get("LD_LIBRARY_PATH", ""))
+        if "nvml-missing" in self.inventory.faults:
+            libraries = _prepend(absent_nvml_directory(), libraries)
+        environ["LD_LIBRARY_PATH"] = libraries
         path = environ.get("PATH", os.defpath)
         if outer := base.get(MACHINE_VARIABLE):
             path = _without(Path(outer) / "bin", path)
@@ -142,7 +145,8 @@ class Machine:
         """Puts this very process on the machine, and every child that inherits its environment.
 
         Call it before anything loads a CUDA or NVML library. Raises DriverAlreadyLoaded where that is too
-        late.
+        late. On a machine without NVML, children cannot load it; this process can, and is told
+        NVML_ERROR_LIBRARY_NOT_FOUND by its nvmlInit.
         """
         if self._replaced is not None:
             return
@@ -301,7 +305,8 @@ def _as_json(inventory: Inventory) -> str:
 
 def _read_inventory(directory: Path) -> Inventory:
     values = json.loads((directory / "inventory.json").read_text(encoding="utf-8"))
-    return Inventory(**{**values, "devices": tuple(_read_devices(values["devices"]))})
+    devices = tuple(_read_devices(values["devices"]))
+    return Inventory(**{**values, "devices": devices, "faults": frozenset(values["faults"])})
 
 
 def _read_devices(devices: Iterable[dict[str, Any]]) -> Iterator[Device]:

@@ -27,6 +27,14 @@ def library_directory() -> Path:
     return native_directory() / "lib"
 
 
+def absent_nvml_directory() -> Path:
+    """The directory of a libnvidia-ml.so.1 that cannot be loaded, for machines that have none.
+
+    Raises NativeLibraryMissing where the installed package has none.
+    """
+    return native_directory() / "absent"
+
+
 def probe_program() -> Path:
     """The program that asks CUDA, and only CUDA, which devices it shows (native/probe.c).
 

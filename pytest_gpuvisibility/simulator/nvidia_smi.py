@@ -5,8 +5,8 @@ this package but its own folder, smi. It finds libnvidia-ml.so.1 in the director
 the real one it ignores CUDA_VISIBLE_DEVICES. It was compared with what nvidia-smi 515, 535, 590 and 595 printed on T4,
 A100, H100, H200, L40S, RTX 2080 and RTX 3080.
 
-Exit codes are the real ones: 0, 2 for an argument, 6 where no device was found, 9 where there is no driver,
-and for a GPU that does not answer the code of NVML's error.
+Exit codes are the real ones: 0, 2 for an argument, 4 where NVML is denied, 6 where no device was found, 9 where the
+driver is not loaded, 12 where there is no NVML, and for a GPU that does not answer the code of NVML's error.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import functools
 import json
 import os
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from pytest_gpuvisibility.simulator.native import library_directory
 
 COMPUTE_MODES = {"default": 0, "prohibited": 2, "exclusive-process": 3}
 FAULTS = {"nvml-unknown": 1, "nvml-no-permission": 2, "lost": 4}
+MACHINE_FAULTS = {"driver-not-loaded": 1, "nvml-missing": 2, "nvml-no-permission": 4}
 LAUNCH_POLICIES = {"error": 0, "noop": 1}
 
 # GV_MAX_DEVICES and GV_MAX_UNITS of native/state.h; gv_resolve writes _MAX_UNITS entries for one mask.
@@ -110,6 +111,7 @@ def _describe_machine(inventory: Inventory, launch: str) -> list[str]:
         _line("driver_version", inventory.driver_version),
         _line("cuda_version", _cuda_version(inventory.cuda_version)),
         _line("launch_policy", LAUNCH_POLICIES[launch]),
+        _line("faults", _fault_bits(inventory.faults, MACHINE_FAULTS)),
     ]
 
 
@@ -126,7 +128,7 @@ def _describe_device(device: Device) -> list[str]:
         _line("compute_capability", f"{major}.{minor}"),
         _line("relative_speed", struct.pack(">d", device.relative_speed).hex()),
         _line("compute_mode", COMPUTE_MODES[device.compute_mode]),
-        _line("faults", _fault_bits(device.faults)),
+        _line("faults", _fault_bits(device.faults, FAULTS)),
         _line("mig_enabled", int(device.mig_enabled)),
     ]
 
@@ -145,12 +147,12 @@ def _describe_slice(device: Device, slice_: MigDevice) -> list[str]:
     ]
 
 
-def _fault_bits(faults: Iterable[str]) -> int:
+def _fault_bits(faults: Iterable[str], known: Mapping[str, int]) -> int:
     bits = 0
     for fault in faults:
-        if fault not in FAULTS:
-            raise MachineError(f"The fault {fault!r} is not known; faults are {', '.join(FAULTS)}.")
-        bits |= FAULTS[fault]
+        if fault not in known:
+            raise MachineError(f"The fault {fault!r} is not known; faults are {', '.join(known)}.")
+        bits |= known[fault]
     return bits
 
 
@@ -173,7 +175,7 @@ def _why_not_used(directory: Path, error: int) -> str:
 
 
 def snapshot(directory: Path) -> dict[str, Any]:
-    """The machine as it is: {"inventory", "driver_version", "cuda_version", "launch", "devices": [...],
+    """The machine as it is: {"inventory", "driver_version", "cuda_version", "launch", "faults", "devices": [...],
     "processes": [...]}.
 
     A device has "index", "uuid", "name", "pci_bus_id", "minor", "memory" and "used" (bytes, contexts'
@@ -210,7 +212,7 @@ def set_faults(directory: Path, index: int, faults: Iterable[str]) -> None:
     """Replaces a GPU's injected faults, for NVML at once and for CUDA in processes that initialise it from
     now on.
     """
-    _check(directory, _library().gv_set_faults(os.fsencode(directory), index, _fault_bits(faults)))
+    _check(directory, _library().gv_set_faults(os.fsencode(directory), index, _fault_bits(faults, FAULTS)))
 
 
 def resolve(directory: Path, masks: Sequence[str | None], order: str | None = None) -> list[tuple[int, ...]]:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 
 NOT_SUPPORTED, NOT_FOUND, INSUFFICIENT_SIZE, DRIVER_NOT_LOADED, INVALID_ARGUMENT = 3, 6, 7, 9, 2
-GPU_IS_LOST = 15
+LIBRARY_NOT_FOUND, GPU_IS_LOST = 12, 15
 
 
 class Exit(Exception):
@@ -29,6 +29,12 @@ class NvmlError(Exception):
 NO_DRIVER = (
     "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver. "
     "Make sure that the latest NVIDIA driver is installed and running.\n"
+)
+
+NO_NVML = (
+    "NVIDIA-SMI couldn't find libnvidia-ml.so library in your system. "
+    "Please make sure that the NVIDIA Display Driver is properly installed and present in your system.\n"
+    "Please also try adding directory that contains libnvidia-ml.so to your system PATH.\n"
 )
 
 SIGNED_INT = 5  # NVML_VALUE_TYPE_SIGNED_INT
@@ -247,9 +253,12 @@ class Gpu(Unit):
 
 
 def open_nvml() -> Nvml:
-    """NVML of the machine; Exit where there is none."""
+    """NVML of the machine; Exit where it does not answer."""
     directory = os.environ.get("GPU_VISIBILITY_LIBRARIES", "")
     try:
         return Nvml(ctypes.CDLL(os.path.join(directory, "libnvidia-ml.so.1")))
-    except (NvmlError, OSError) as error:
-        raise Exit(NO_DRIVER, DRIVER_NOT_LOADED) from error
+    except OSError as error:
+        raise Exit(NO_NVML, LIBRARY_NOT_FOUND) from error
+    except NvmlError as error:
+        messages = {DRIVER_NOT_LOADED: NO_DRIVER, LIBRARY_NOT_FOUND: NO_NVML}
+        raise Exit(messages.get(error.code, f"Failed to initialize NVML: {error}\n"), error.code) from error
