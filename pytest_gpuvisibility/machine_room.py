@@ -13,8 +13,8 @@ from .inventory import Inventory
 from .simulator.machine import Machine, write_tools
 
 IN_MEMORY = Path("/dev/shm")
-ROOM_IN_MEMORY = 1 << 30
-"""Bytes that must be free there. A machine takes 8 MiB; containers often have 64 MiB for all workers together."""
+ROOM_IN_MEMORY = 32 << 20
+"""Bytes that must be free there. A machine takes 0.1 MiB; containers often have 64 MiB for all workers together."""
 
 
 class MachineRoom:

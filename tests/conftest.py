@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 import pytest
 
@@ -14,3 +15,13 @@ def no_inherited_gpu_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the person who runs these tests has set must not decide their outcome."""
     for name in [*OURS, *(name for name in os.environ if name.startswith("PYTEST_XDIST"))]:
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def no_warning_about_an_editable_install(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pytest wants to rewrite such an install's own finder, which is imported already; a user's install has none."""
+    if "pytester" in request.fixturenames:
+        request.getfixturevalue("pytester")  # which clears PYTEST_ADDOPTS
+    if any(name.startswith("_editable_skbc_") for name in sys.modules):
+        ignored = "ignore:Module already imported so cannot be rewritten; _editable:pytest.PytestAssertRewriteWarning"
+        monkeypatch.setenv("PYTEST_ADDOPTS", f"-W '{ignored}'")

@@ -241,6 +241,64 @@ def test_who_holds_the_lock_and_is_gone_or_stopped_holds_up_nobody(
         holder.kill()
 
 
+CUTS_THE_SLOTS_OFF = """
+import os
+before = cuda.cuInit(0), nvml.nvmlInit_v2()
+os.truncate(os.path.join(os.environ["GPU_VISIBILITY_MACHINE"], "state"), 49152)
+"""
+FIRST_OF_ALL = "context, address, answers = ctypes.c_void_p(), ctypes.c_uint64(), {}\n"
+NO_SLOT = {"cuInit": 0, "nvmlInit": 0, "context": 2}  # CUDA_ERROR_OUT_OF_MEMORY
+
+
+def test_a_slot_that_the_file_has_no_room_for_is_no_slot_and_kills_nobody(machine: Machine) -> None:
+    """As on a full disk: the pages of the slots are mapped, and nothing can be put behind them."""
+    assert ask(machine, ANSWERS.replace(FIRST_OF_ALL, FIRST_OF_ALL + CUTS_THE_SLOTS_OFF)) == NO_SLOT
+
+
+ON_A_FULL_DISK = """
+mount -t tmpfs -o size=96k tmpfs "$1" || exit 77
+exec "$2" -c "$3" "$1"
+"""
+FULL_DISK = """
+import os, sys
+from pathlib import Path
+from pytest_gpuvisibility import Inventory
+from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.simulator.state import MachineError
+from simulated_programs import ask
+from test_state import ALL_WELL, ANSWERS, NO_SLOT
+
+disk, inventory = Path(sys.argv[1]), Inventory.load("a100x2")
+with Machine.create(inventory, disk / "first") as first:
+    with (disk / "filling").open("wb", buffering=0) as filling:
+        while os.statvfs(disk).f_bavail:
+            filling.write(bytes(4096))
+    assert ask(first, ANSWERS) == NO_SLOT
+    try:
+        Machine.create(inventory, disk / "second")
+    except MachineError as error:
+        assert "No space left on device; its state takes 48 kB, so free some space" in str(error), error
+    assert not (disk / "second").exists()
+    (disk / "filling").unlink()
+    assert ask(first, ANSWERS) == ALL_WELL
+print("as it should be")
+"""
+
+
+def test_a_full_disk_is_an_error_and_kills_no_program(tmp_path: Path) -> None:
+    unshare = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", ON_A_FULL_DISK, "sh"]
+    if subprocess.run([*unshare[:-4], "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no disk of a test's own: this system lets nobody mount one in a namespace")
+    done = subprocess.run(
+        [*unshare, tmp_path, sys.executable, FULL_DISK],
+        env={**os.environ, "PYTHONPATH": str(HERE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "as it should be\n", done.stderr
+
+
 # ---- the ledger ----
 
 RETRIES = """

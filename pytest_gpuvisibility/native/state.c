@@ -113,10 +113,31 @@ static bool is_sound(const struct gv_state *state)
     return sound;
 }
 
-int gv_state_create(const char *directory, const struct gv_state *content)
+static int write_at(int file, const void *bytes, size_t size, off_t offset)
+{
+    ssize_t written = pwrite(file, bytes, size, offset);
+    if (written < 0)
+        return -errno;
+    return written == (ssize_t)size ? 0 : -ENOSPC;
+}
+
+/* Were the disk full later, touching a page without a block would kill the program. So everything before the slots is
+ * written, which claims blocks for it and costs less than claiming them alone. The slots are nearly all of the file, and
+ * mostly never used: theirs are claimed with each slot, see is_backed. */
+static int write_state(int file, const struct gv_state *state)
+{
+    const size_t first = sizeof state->magic;
+    int error = write_at(file, (const char *)state + first, offsetof(struct gv_state, process) - first, (off_t)first);
+    if (!error && ftruncate(file, sizeof *state))
+        error = -errno;
+    /* Last: a state without it is refused, so nobody uses one that is half written. */
+    return error ? error : write_at(file, &state->magic, first, 0);
+}
+
+int gv_state_create(const char *directory, struct gv_state *state)
 {
     char path[PATH_MAX];
-    if (!is_sound(content))
+    if (!is_sound(state))
         return -EINVAL;
     int error = path_in(directory, "state", path);
     if (error)
@@ -124,24 +145,14 @@ int gv_state_create(const char *directory, const struct gv_state *content)
     int file = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (file < 0)
         return -errno;
-    struct gv_state *state = NULL;
-    /* Its blocks are claimed at once: were the disk full later, touching a page of it would kill the program. */
-    error = -posix_fallocate(file, 0, sizeof(struct gv_state));
-    if (!error)
-        error = map_file(file, &state);
-    close(file);
-    if (error) {
-        unlink(path);
-        return error;
-    }
-    memcpy(state, content, offsetof(struct gv_state, lock));
+    state->magic = GV_STATE_MAGIC;
     state->size = sizeof *state;
     state->checksum = gv_state_checksum(state);
-    /* Last: a state without it is refused, so nobody uses one that is half written. */
-    atomic_thread_fence(memory_order_release);
-    state->magic = GV_STATE_MAGIC;
-    gv_state_unmap(state);
-    return 0;
+    error = write_state(file, state);
+    close(file);
+    if (error)
+        unlink(path);
+    return error;
 }
 
 static int check(const struct gv_state *state)
@@ -450,13 +461,32 @@ static bool take_slot(struct gv_process *process, pid_t self)
     return atomic_compare_exchange_strong(&process->pid, &owner, -self);
 }
 
-/* Under the lock. A process killed anywhere in here leaves a slot that is_abandoned. */
+/* Gives the page of a shared mapping a block of its file. False where there is none left: the kernel, which changes the
+ * word here on our behalf (by "or 0"), is told so by an error, where we ourselves would be killed by SIGBUS. */
+static bool gets_block(const void *word)
+{
+    const int or_zero = FUTEX_OP(FUTEX_OP_OR, 0, FUTEX_OP_CMP_EQ, 0);
+    return syscall(SYS_futex, word, FUTEX_WAKE_OP, 0, NULL, word, or_zero) >= 0 || errno != EFAULT;
+}
+
+_Static_assert(sizeof(struct gv_process) <= 4096, "a slot is on two pages at most: those of its first and last word");
+
+/* Under the lock: whether a slot may be touched that is beyond process_limit, and so may have no blocks yet. */
+static bool is_backed(const struct gv_process *process)
+{
+    return gets_block(process) && gets_block((const char *)(process + 1) - sizeof(uint32_t));
+}
+
+/* Under the lock. A process killed anywhere in here leaves a slot that is_abandoned. NULL: none is free, or the disk is
+ * full. */
 static struct gv_process *find_slot(struct gv_state *state, pid_t self)
 {
     for (int slot = 0; slot < GV_MAX_PROCESSES; slot++) {
+        int limit = atomic_load(&state->process_limit);
+        if (slot >= limit && !is_backed(&state->process[slot]))
+            return NULL;
         if (!take_slot(&state->process[slot], self))
             continue;
-        int limit = atomic_load(&state->process_limit);
         while (limit <= slot && !atomic_compare_exchange_weak(&state->process_limit, &limit, slot + 1))
             continue;
         return &state->process[slot];

@@ -12,7 +12,8 @@
  * none, so what is held there counts as a dead process's.
  *
  * Limits: GV_MAX_DEVICES and GV_MAX_UNITS are checked when a machine is made. Where GV_MAX_PROCESSES living processes
- * hold slots, one more can initialise and ask, but opening a context is -ENOMEM, CUDA_ERROR_OUT_OF_MEMORY.
+ * hold slots, one more can initialise and ask, but opening a context is -ENOMEM, CUDA_ERROR_OUT_OF_MEMORY. So it is where
+ * the disk has no room for another slot: the file is sparse, and a slot's blocks are claimed when it is first taken.
  */
 #ifndef GPUVISIBILITY_STATE_H
 #define GPUVISIBILITY_STATE_H
@@ -109,9 +110,9 @@ struct gv_state {
 
 #define GV_CONTEXT_OVERHEAD (UINT64_C(450) << 20) /* bytes a context takes of its device, as NVML would show it */
 
-/* Writes a new state file into an existing directory. 0 or -errno: -EINVAL where a number in it is absurd, -ENOSPC where
- * the disk has no room for it. */
-int gv_state_create(const char *directory, const struct gv_state *content);
+/* Writes a new state file into an existing directory, and sets the magic number, size and checksum of `state`. 0 or
+ * -errno: -EINVAL where a number in it is absurd, -ENOSPC where the disk has no room for it. */
+int gv_state_create(const char *directory, struct gv_state *state);
 
 /* Maps the state of a machine. 0 or -errno: -ENOENT (no machine there), -EPROTO (not a state file of this version),
  * -EBADMSG (damaged). Everything in it was checked then; a file that is truncated while it is mapped is not survived. */
@@ -140,7 +141,8 @@ uint64_t gv_unit_used(const struct gv_state *state, int unit);
 /* ... of a GPU and all the slices cut from it. */
 uint64_t gv_device_used(const struct gv_state *state, int device);
 
-/* The calling process's own slot, claimed at its first call and after a fork; NULL when every slot is taken. */
+/* The calling process's own slot, claimed at its first call and after a fork; NULL when every slot is taken, or there is
+ * no room on the disk for another. */
 struct gv_process *gv_own_process(struct gv_state *state);
 
 /* Take and give back memory of a unit. gv_take_memory: 0, or -ENOMEM where it would exceed the unit's memory. */

@@ -86,7 +86,7 @@ def _why_not_made(inventory: Inventory, error: int) -> str:
             " 95 bytes, a driver version of 31, PCI bus ids of 19, and profiles of slices of 23"
         )
     if error in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
-        return f"{os.strerror(error)}; its state takes 9 MB, so free some space or choose another directory (TMPDIR)"
+        return f"{os.strerror(error)}; its state takes 48 kB, so free some space or choose another directory (TMPDIR)"
     return os.strerror(error)
 
 
