@@ -11,11 +11,14 @@ from __future__ import annotations
 import enum
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from .simulator.ledger import LedgerRecord
 from .simulator.machine import Machine
+
+QUESTION = "question"
+"""The ledger's event for what a process asked NVML."""
 
 
 class Evidence(str, enum.Enum):
@@ -35,7 +38,8 @@ class Account:
 
     ``touched``: in the order of first use. ``shown``: what CUDA showed the process, or would show it, in CUDA's
     order; None where nobody knows. ``visible`` and ``device_order``: the two variables as the driver read them, or as
-    they stood when the program was started.
+    they stood when the program was started. ``asked``: which devices the process asked NVML about, for what it may
+    decide by ("memory", "topology", "affinity"), as (UUID, kind); None where nobody keeps a record of that.
     """
 
     evidence: Evidence
@@ -43,6 +47,7 @@ class Account:
     shown: tuple[str, ...] | None = None
     visible: str | None = None
     device_order: str | None = None
+    asked: tuple[tuple[str, str], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +78,7 @@ class LedgerWitness:
     def accounts(self, suspects: Iterable[Suspect]) -> dict[int, Account]:
         records = self._records()
         return {
-            suspect.pid: _from_records(found)
-            if (found := records.get((suspect.pid, suspect.start)))
-            else self._probe(suspect)
-            for suspect in suspects
+            suspect.pid: self._account(suspect, records.get((suspect.pid, suspect.start), [])) for suspect in suspects
         }
 
     def strangers(self, known: Iterable[Suspect]) -> dict[int, Account]:
@@ -93,6 +95,11 @@ class LedgerWitness:
             by_process[record.pid, record.start].append(record)
         return by_process
 
+    def _account(self, suspect: Suspect, records: list[LedgerRecord]) -> Account:
+        if any(record.event != QUESTION for record in records):
+            return _from_records(records)
+        return replace(self._probe(suspect), asked=_asked(records))
+
     def _probe(self, suspect: Suspect) -> Account:
         if not suspect.environ:
             return Account(Evidence.NONE)
@@ -106,11 +113,24 @@ class LedgerWitness:
 
 def _from_records(records: list[LedgerRecord]) -> Account:
     touched = tuple(dict.fromkeys(record.touched for record in records if record.touched is not None))
-    first = next((r for r in records if r.event == "init"), records[0])
+    of_cuda = [record for record in records if record.event != QUESTION]
+    first = next((record for record in of_cuda if record.event == "init"), records[0])
     return Account(
-        Evidence.TOUCHED if touched else Evidence.INITIALISED,
+        Evidence.TOUCHED if touched else Evidence.INITIALISED if of_cuda else Evidence.NONE,
         touched=touched,
         shown=first.visible,
         visible=first.cuda_visible_devices,
         device_order=first.cuda_device_order,
+        asked=_asked(records),
+    )
+
+
+def _asked(records: list[LedgerRecord]) -> tuple[tuple[str, str], ...]:
+    """What NVML was asked, each once."""
+    return tuple(
+        dict.fromkeys(
+            (record.uuid, record.function)
+            for record in records
+            if record.event == QUESTION and record.uuid and record.function
+        )
     )

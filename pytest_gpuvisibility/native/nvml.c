@@ -10,6 +10,8 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "ledger.h"
+
 /* ---- initialisation ---- */
 
 static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -321,6 +323,22 @@ nvmlReturn_t gv_nvml_gpu(nvmlDevice_t handle, const void *output, struct gv_targ
 {
     nvmlReturn_t result = gv_nvml_unit(handle, output, target);
     return result == NVML_SUCCESS && gv_nvml_is_slice(target) ? NVML_ERROR_NOT_SUPPORTED : result;
+}
+
+nvmlReturn_t gv_nvml_asked(nvmlReturn_t result, const struct gv_target *target, const char *kind)
+{
+    if (result == NVML_SUCCESS && target->state->questions)
+        gv_ledger_write(&(struct gv_record){.event = "question",
+                                            .function = kind,
+                                            .unit = target->unit,
+                                            .visible_devices = getenv("CUDA_VISIBLE_DEVICES"),
+                                            .device_order = getenv("CUDA_DEVICE_ORDER")});
+    return result;
+}
+
+nvmlReturn_t gv_nvml_gpu_asked(nvmlDevice_t handle, const void *output, struct gv_target *target, const char *kind)
+{
+    return gv_nvml_asked(gv_nvml_gpu(handle, output, target), target, kind);
 }
 
 nvmlReturn_t gv_nvml_open_where(bool (*supported)(const struct gv_target *), nvmlDevice_t device, const void *output,
@@ -801,7 +819,7 @@ nvmlReturn_t nvmlDeviceGetCpuAffinityWithinScope(nvmlDevice_t device, unsigned i
                                                  nvmlAffinityScope_t scope)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, set, &target);
+    nvmlReturn_t result = gv_nvml_gpu_asked(device, set, &target, "affinity");
     if (result != NVML_SUCCESS)
         return result;
     if (scope != NVML_AFFINITY_SCOPE_NODE && scope != NVML_AFFINITY_SCOPE_SOCKET)
@@ -818,7 +836,7 @@ nvmlReturn_t nvmlDeviceGetMemoryAffinity(nvmlDevice_t device, unsigned int size,
                                          nvmlAffinityScope_t scope)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, set, &target);
+    nvmlReturn_t result = gv_nvml_gpu_asked(device, set, &target, "affinity");
     if (result != NVML_SUCCESS)
         return result;
     if (scope != NVML_AFFINITY_SCOPE_NODE && scope != NVML_AFFINITY_SCOPE_SOCKET)
@@ -829,8 +847,8 @@ nvmlReturn_t nvmlDeviceGetMemoryAffinity(nvmlDevice_t device, unsigned int size,
 static nvmlReturn_t open_pair(nvmlDevice_t first, nvmlDevice_t second, const void *output, struct gv_target *one,
                               struct gv_target *other)
 {
-    nvmlReturn_t result = gv_nvml_gpu(first, output, one);
-    return result == NVML_SUCCESS ? gv_nvml_gpu(second, output, other) : result;
+    nvmlReturn_t result = gv_nvml_gpu_asked(first, output, one, "topology");
+    return result == NVML_SUCCESS ? gv_nvml_gpu_asked(second, output, other, "topology") : result;
 }
 
 nvmlReturn_t nvmlDeviceGetTopologyCommonAncestor(nvmlDevice_t first, nvmlDevice_t second, nvmlGpuTopologyLevel_t *level)
@@ -885,7 +903,7 @@ nvmlReturn_t nvmlDeviceGetTopologyNearestGpus(nvmlDevice_t device, nvmlGpuTopolo
                                               nvmlDevice_t *gpus)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, count, &target);
+    nvmlReturn_t result = gv_nvml_gpu_asked(device, count, &target, "topology");
     if (result != NVML_SUCCESS)
         return result;
     if (level > NVML_TOPOLOGY_SYSTEM || level % 10)
@@ -907,7 +925,7 @@ nvmlReturn_t nvmlSystemGetTopologyGpuSet(unsigned int processor, unsigned int *c
 nvmlReturn_t nvmlDeviceGetNumaNodeId(nvmlDevice_t device, unsigned int *node)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, node, &target);
+    nvmlReturn_t result = gv_nvml_gpu_asked(device, node, &target, "affinity");
     return result == NVML_SUCCESS ? NVML_ERROR_NOT_SUPPORTED : result; /* its memory is no NUMA node */
 }
 

@@ -28,6 +28,11 @@ nvmlReturn_t gv_nvml_machine(struct gv_state **state);
 nvmlReturn_t gv_nvml_unit(nvmlDevice_t handle, const void *output, struct gv_target *target);
 nvmlReturn_t gv_nvml_gpu(nvmlDevice_t handle, const void *output, struct gv_target *target);
 
+/* For what servers choose or size by: its memory, its neighbours, the processors near it. On a machine that records
+ * questions the ledger says that this process asked; elsewhere it costs a comparison. gv_nvml_gpu_asked: of a GPU. */
+nvmlReturn_t gv_nvml_asked(nvmlReturn_t result, const struct gv_target *target, const char *kind);
+nvmlReturn_t gv_nvml_gpu_asked(nvmlDevice_t handle, const void *output, struct gv_target *target, const char *kind);
+
 /* The handle of a unit; the fault of its GPU where it has one. */
 nvmlReturn_t gv_nvml_handle(const struct gv_state *state, int unit, nvmlDevice_t *handle);
 /* ... whether its GPU has a fault or not. */

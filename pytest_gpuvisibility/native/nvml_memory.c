@@ -64,7 +64,7 @@ static nvmlMemory_v2_t read_memory(const struct gv_target *target)
 nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t *memory)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_unit(device, memory, &target);
+    nvmlReturn_t result = gv_nvml_asked(gv_nvml_unit(device, memory, &target), &target, "memory");
     if (result != NVML_SUCCESS)
         return result;
     if (memory->version != nvmlMemory_v2)
@@ -77,7 +77,7 @@ nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t *me
 nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_unit(device, memory, &target);
+    nvmlReturn_t result = gv_nvml_asked(gv_nvml_unit(device, memory, &target), &target, "memory");
     if (result != NVML_SUCCESS)
         return result;
     nvmlMemory_v2_t all = read_memory(&target);

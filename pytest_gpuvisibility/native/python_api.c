@@ -96,6 +96,10 @@ static bool set_machine(struct gv_state *state, const char *key, const char *val
         state->faults = valid ? (uint32_t)faults : 0;
         return valid;
     }
+    if (strcmp(key, "questions") == 0) {
+        state->questions = strcmp(value, "1") == 0;
+        return true;
+    }
     return false;
 }
 

@@ -98,6 +98,7 @@ struct gv_state {
     int32_t device_count, unit_count;
     uint32_t launch_policy; /* enum gv_launch_policy */
     uint32_t faults;        /* enum gv_machine_fault */
+    uint32_t questions;     /* 1: NVML's answers about one GPU that decisions rest on are in the ledger too */
     struct gv_device device[GV_MAX_DEVICES];
     struct gv_unit unit[GV_MAX_UNITS];
     _Atomic uint64_t lock;         /* 0: free; else who holds it, so that everyone can tell whether that process lives */

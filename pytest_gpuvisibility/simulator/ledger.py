@@ -22,8 +22,9 @@ class LedgerRecord:
     """One thing that a process did to the simulated driver, or had refused.
 
     event: "init" (cuInit), "context" (a context was opened), "alloc" (device memory was allocated), "refused"
-    (a function that the simulation does not offer) or "launch" (a kernel launch that did nothing, on a
-    machine with launch="noop").
+    (a function that the simulation does not offer), "launch" (a kernel launch that did nothing, on a
+    machine with launch="noop") or "question" (on a machine with questions=True: NVML was asked for what decisions
+    rest on, which is the function here: "memory", "topology" or "affinity").
     result: the CUresult that the program was given, 0 for success. Only an event with result 0 touched a
     device.
     uuid: the GPU or MIG slice concerned. visible: UUIDs in CUDA's order, on "init" alone. bytes: on "alloc"

@@ -80,19 +80,21 @@ class Machine:
         directory: Path | None = None,
         launch: str = "error",
         tools: Path | None = None,
+        questions: bool = False,
     ) -> Machine:
         """Makes a machine of the inventory.
 
         directory: made where it does not exist, and removed by close(); by default a new temporary one.
         tools: a directory that write_tools() has filled, for several machines; by default each has its own.
         launch: "error", every kernel launch fails with CUDA_ERROR_NOT_SUPPORTED; "noop", it does nothing,
-        successfully. Raises NativeLibraryMissing where the simulated driver is not installed, and
+        successfully. questions: whether the ledger also says which GPUs a process asked NVML about, for their memory,
+        neighbours or processors. Raises NativeLibraryMissing where the simulated driver is not installed, and
         MachineError for an inventory that a machine cannot hold.
         """
         library_directory()
         directory = _new_directory(directory)
         try:
-            state.create(directory, inventory, launch)
+            state.create(directory, inventory, launch, questions)
             _write_inventory(directory, inventory)
             if tools is None:
                 _write_nvidia_smi(directory)
@@ -289,6 +291,8 @@ def _write_script(script: Path, find_machine: str) -> None:
         "#!/bin/sh\n"
         f"{find_machine}"
         f"export GPU_VISIBILITY_LIBRARIES={shlex.quote(str(library_directory()))}\n"
+        # It asks NVML about every GPU, whatever it is to print: none of that is the caller's decision.
+        f"export {PROBE_VARIABLE}=1\n"
         f'exec {shlex.quote(sys.executable)} -I -S {shlex.quote(str(program))} "$@"\n'
     )
     script.chmod(0o755)

@@ -51,15 +51,16 @@ def _library() -> ctypes.CDLL:
     return library
 
 
-def create(directory: Path, inventory: Inventory, launch: str = "error") -> None:
+def create(directory: Path, inventory: Inventory, launch: str = "error", questions: bool = False) -> None:
     """Writes the state of a new machine into an existing directory.
 
-    launch: "error", every kernel launch fails; "noop", it succeeds and does nothing.
+    launch: "error", every kernel launch fails; "noop", it succeeds and does nothing. questions: as Machine.create has
+    it.
     Raises MachineError for an inventory that a machine cannot hold.
     """
     if launch not in LAUNCH_POLICIES:
         raise MachineError(f"launch={launch!r} is not known; it is one of {', '.join(LAUNCH_POLICIES)}.")
-    lines = [*_describe_machine(inventory, launch)]
+    lines = [*_describe_machine(inventory, launch), _line("questions", int(questions))]
     for device in inventory.devices:
         lines += _describe_device(device)
     for device in inventory.devices:

@@ -1,0 +1,64 @@
+"""Which GPUs a process asked NVML about: in the ledger where the machine was made to record it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from pytest_gpuvisibility.inventory import Inventory
+from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.witness import Evidence, LedgerWitness
+
+PROGRAM = """
+import pynvml
+pynvml.nvmlInit()
+handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+for handle in handles:
+    pynvml.nvmlDeviceGetUUID(handle), pynvml.nvmlDeviceGetName(handle), pynvml.nvmlDeviceGetPciInfo(handle)
+{question}
+"""
+MEMORY = "for _ in range(1000): pynvml.nvmlDeviceGetMemoryInfo(handles[2])"
+PEERS = "pynvml.nvmlDeviceGetP2PStatus(handles[1], handles[3], pynvml.NVML_P2P_CAPS_INDEX_NVLINK)"
+PROCESSORS = "pynvml.nvmlDeviceGetCpuAffinity(handles[0], 2)"
+
+
+def ask(machine: Machine, question: str) -> None:
+    command = [sys.executable, "-c", PROGRAM.format(question=question)]
+    subprocess.run(command, env=machine.environ({"CUDA_VISIBLE_DEVICES": "2"}), check=True)
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        (MEMORY, {(2, "memory")}),
+        (PEERS, {(1, "topology"), (3, "topology")}),
+        (PROCESSORS, {(0, "affinity")}),
+        ("", set()),
+    ],
+)
+def test_what_decisions_rest_on_is_recorded_and_plain_lists_are_not(
+    question: str, expected: set[tuple[int, str]]
+) -> None:
+    inventory = Inventory.load("mixed4")
+    with Machine.create(inventory, questions=True) as machine:
+        ask(machine, question)
+        records = machine.ledger.records()
+        strangers = LedgerWitness(machine).strangers([])
+    asked = {pair for account in strangers.values() for pair in account.asked or ()}
+    assert asked == {(inventory.devices[index].uuid, kind) for index, kind in expected}
+    assert {account.evidence for account in strangers.values()} <= {Evidence.NONE}
+    assert len(records) <= 10 * len(expected)  # of a thousand equal ones the 1st, 2nd, 4th ...
+
+
+def test_nothing_is_recorded_where_nobody_wants_to_know() -> None:
+    with Machine.create(Inventory.load("mixed4")) as machine:
+        ask(machine, MEMORY)
+        assert machine.ledger.records() == []
+
+
+def test_nvidia_smi_asks_about_every_gpu_and_decides_nothing() -> None:
+    with Machine.create(Inventory.load("mixed4"), questions=True) as machine:
+        subprocess.run(["nvidia-smi"], env=machine.environ({"PATH": "/usr/bin:/bin"}), check=True, capture_output=True)
+        assert machine.ledger.records() == []
