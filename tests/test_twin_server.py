@@ -32,7 +32,7 @@ else:
     import tomli as tomllib
 
 TWINS = shipped_directory("fixtures") / "twins"
-COMMAND = [sys.executable, "-I", str(TWINS / "server.py")]
+COMMAND = [sys.executable, "-I", str(TWINS / "server")]
 DEADLINE = 20.0
 PCI = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
 EQUAL, UNEQUAL = Inventory.load("a100x8"), Inventory.load("mixed4")
@@ -376,7 +376,7 @@ def test_the_fault_that_sorts_leaves_lists_alone_that_end_early(launch: Launchin
     [
         ("idn-001", "2x1", f"{UUIDS[5]},{UUIDS[6]}", r"^ValueError: invalid literal for int\(\)"),
         ("idn-002", "1x1", PREFIX, "names no GPU of this machine"),
-        ("ovr-002", "2x2", "2,3", "^server.py: error: not enough GPUs for this layout$"),
+        ("ovr-002", "2x2", "2,3", "^server: error: not enough GPUs for this layout$"),
         ("ovr-006", "2x2", "2,3", "^IndexError: list index out of range$"),
     ],
 )
