@@ -68,6 +68,22 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("server", metavar="SERVER", help=help)
     check.set_defaults(command=_check)
 
+    report = commands.add_parser(
+        "report",
+        help="read the report of a run, turn it into a page, or compare two",
+        description="One report: say what does not pass. Two: say what changed from the first to the second.",
+        epilog="Exit code: 0, or 1 where of two reports the second is worse (a MUST rule newly fails, or could not be"
+        " judged because the harness failed); 2 for a file that is no report.",
+    )
+    report.add_argument("report", type=Path, metavar="A.json", help="what --gpu-report=A.json has written")
+    report.add_argument("later", type=Path, nargs="?", metavar="B.json", help="a later run, to compare with it")
+    report.add_argument("--html", type=Path, metavar="PATH", help="make a page of the report, of the later one of two")
+    report.add_argument("--badge", type=Path, metavar="PATH", help="make a badge of it, an .svg")
+    report.add_argument(
+        "--json", action="store_true", help="print JSON: the comparison, or the rules of the one report"
+    )
+    report.set_defaults(command=_report)
+
     for name, command, help in (
         ("rules", _rules, "list the conformance rules"),
         ("inventories", _inventories, "list the shipped machines, or the GPUs of one"),
@@ -165,6 +181,31 @@ def _rules(arguments: argparse.Namespace) -> int:
     for rule in rules if not arguments.json else ():
         print(f"{rule['id']}  {rule['level']:<6}  {rule['summary']}")
     return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from .reports import comparison, files, reading, rendering
+
+    targets = [
+        (path, option, ending)
+        for path, option, ending in ((arguments.html, "--html", ".html"), (arguments.badge, "--badge", ".svg"))
+        if path is not None
+    ]
+    for path, option, ending in targets:
+        files.check_path(path, option, [ending])
+    first = reading.load(arguments.report)
+    later = reading.load(arguments.later) if arguments.later is not None else None
+    for path, _, _ in targets:
+        rendering.write(path, later or first)
+    if later is None:
+        if arguments.json:
+            print(json.dumps({rule["id"]: rule["verdict"] for rule in first["rules"]}, indent=2))
+        elif not targets:
+            print("\n".join(comparison.listing(first)))
+        return 0
+    found = comparison.compare(first, later)
+    print(json.dumps(found.as_dict(), indent=2) if arguments.json else "\n".join(comparison.lines(first, later, found)))
+    return 1 if found.worse else 0
 
 
 def _inventories(arguments: argparse.Namespace) -> int:

@@ -105,6 +105,7 @@ class DriverSubject:
     source: str = DRIVER
     url: str = "https://docs.nvidia.com/cuda/cuda-driver-api/"
     unsupported: Sequence[Unsupported] = ()
+    inventory_is_chosen: bool = False
 
     @property
     def version(self) -> str:
@@ -163,6 +164,9 @@ class DriverSubject:
         names = {unit.uuid: _label(unit) for unit in self.hardware.units}
         return " ".join(names.get(uuid, f"{uuid} (unknown)") for uuid in uuids) or "no device"
 
+    def machine(self, name: str) -> Inventory:
+        return self.hardware
+
     def launches(self) -> Mapping[str, Fleet]:
         return {}
 
@@ -195,7 +199,9 @@ def open_driver(chosen: str, room: Path, *, first: bool) -> DriverSubject:
         machine = Machine.create(Inventory.load(chosen or DEFAULT_INVENTORY), directory)
     if machine is None:
         return DriverSubject(_named(Inventory.from_nvml()), os.environ, simulated=False, room=answers)
-    return DriverSubject(machine.inventory, machine.environ(os.environ), simulated=True, room=answers)
+    return DriverSubject(
+        machine.inventory, machine.environ(os.environ), simulated=True, room=answers, inventory_is_chosen=bool(chosen)
+    )
 
 
 def _named(inventory: Inventory) -> Inventory:

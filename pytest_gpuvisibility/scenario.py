@@ -25,7 +25,7 @@ from .inventory import Device, Inventory, MigDevice
 from .processes import ProcessFacts
 from .profile import Profile
 from .resolver import resolve
-from .server import Outcome, ServerProcess
+from .server import Event, Outcome, ServerProcess
 from .simulator.machine import Machine
 from .witness import Account, Evidence, LedgerWitness, Suspect, Witness
 
@@ -35,6 +35,8 @@ FAREWELL_DEADLINE = 3.0
 """Seconds between asking a server to stop and killing it, where no rule judges how it stops."""
 TAIL = 4000
 """Characters kept of what a server wrote, from the end."""
+EVENTS = 200
+"""Events kept of a launch: a server that starts hundreds of processes would fill the report with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ class Fleet:
     """After a worker died in set-up: the front door is open, or every worker that is left answers."""
     stdout: str = field(default="", repr=False)
     stderr: str = field(default="", repr=False)
+    events: tuple[Event, ...] = field(default=(), repr=False)
 
     @property
     def workers(self) -> tuple[ProcessRecord, ...]:
@@ -184,6 +187,7 @@ class Fleet:
                 "permitted": tuple(data["permitted"]),
                 "survivors": tuple(data["survivors"]),
                 "processes": processes,
+                "events": tuple(Event(**event) for event in data["events"]),
             }
         )
 
@@ -285,6 +289,7 @@ def _observe(
     processes = _records(server.seen.values(), witness)
     farewell = time.monotonic()
     survivors = _end(scenario, server)
+    server.observe()
     return Fleet(
         scenario=scenario,
         command=tuple(server.command),
@@ -301,7 +306,15 @@ def _observe(
         reports_ready=reports_ready,
         stdout=server.stdout[-TAIL:],
         stderr=server.stderr[-TAIL:],
+        events=_shortened(server.timeline()),
     )
+
+
+def _shortened(events: list[Event]) -> tuple[Event, ...]:
+    """At most EVENTS of them: lives of processes that are neither launcher, worker nor balancer go first."""
+    if len(events) > EVENTS:
+        events = [event for event in events if not (event.kind == "process" and event.text.startswith("other"))]
+    return tuple(events[:EVENTS])
 
 
 def _kill_one_worker_early(server: ServerProcess) -> tuple[Outcome, bool]:

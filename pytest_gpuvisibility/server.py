@@ -23,7 +23,7 @@ from .profile import HARNESS_VARIABLES, Profile, fill, find_program
 from .registry import MARK, Ports, Run, kill_marked
 from .supervisor import remove_tree
 
-__all__ = ["GuardError", "Outcome", "ProcessFacts", "Reply", "ServerProcess"]
+__all__ = ["Event", "GuardError", "Outcome", "ProcessFacts", "Reply", "ServerProcess"]
 
 POLL = 0.05
 """Seconds between two looks at the processes."""
@@ -49,6 +49,21 @@ class Outcome:
     exit_code: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened while a server was observed, for people.
+
+    ``seconds`` and ``until`` count from the launch; ``until`` is None for what has no duration. ``kind``: ``launch``,
+    ``process`` (lived from ``seconds`` until ``until``, or still does), ``ready``, ``exited``, ``timeout``,
+    ``request``, ``signal`` or ``end``.
+    """
+
+    seconds: float
+    kind: str
+    text: str
+    until: float | None = None
+
+
 class ServerProcess:
     """A server under test, from :meth:`start` to :meth:`close`; a context manager.
 
@@ -58,6 +73,8 @@ class ServerProcess:
 
     ``seen`` has everything that is known of every process that ever belonged to the server, by pid. A process
     that was seen between fork and exec, and never after, keeps its parent's arguments.
+
+    ``events`` are what was done to it and what came of that, in order; :meth:`timeline` has the processes too.
     """
 
     def __init__(self, profile: Profile, *, directory: Path | None = None, also_remove: Sequence[Path] = ()) -> None:
@@ -70,6 +87,7 @@ class ServerProcess:
         self.port = 0
         self.pid = 0
         self.seen: dict[int, ProcessFacts] = {}
+        self.events: list[Event] = []
         self.startup_seconds: float | None = None
         self._images: dict[int, tuple[int, ...]] = {}
         self._knockers: list[Knocker] = []
@@ -147,6 +165,7 @@ class ServerProcess:
             home / "stderr",
         )
         self._note(processes.Stat(self.pid, self._guard.pid, "R", start_time, ()))
+        self._tell("launch", f"launched as process {self.pid}")
 
     def close(self) -> None:
         """Kill every process, remove every file, free every port. Harmless when repeated.
@@ -387,7 +406,38 @@ class ServerProcess:
         return self.profile.call(group, self._values, self.port, self._environ)
 
     def _outcome(self, kind: str) -> Outcome:
-        return Outcome(kind, self._seconds(), self.exit_code)
+        outcome = Outcome(kind, self._seconds(), self.exit_code)
+        words = {
+            "ready": "ready, as the profile tells",
+            "exited": f"the launcher has ended by itself: {_exit_words(outcome.exit_code)}",
+            "timeout": "neither ready nor ended; waited no longer",
+        }
+        self._tell(kind, words[kind])
+        return outcome
+
+    def _tell(self, kind: str, text: str) -> None:
+        self.events.append(Event(self._seconds(), kind, text))
+
+    def timeline(self) -> list[Event]:
+        """``events`` and the lives of all processes seen, in the order of their beginning."""
+        launched = time.time() - self._seconds()
+        lives = [
+            Event(
+                max(0.0, facts.first_seen - launched),
+                "process",
+                f"{self.title(facts)}{'' if facts.exit_code is None else f': {_exit_words(facts.exit_code)}'}",
+                None if facts.ended is None else max(0.0, facts.ended - launched),
+            )
+            for facts in self.seen.values()
+        ]
+        return sorted([*lives, *self.events], key=lambda event: (event.kind != "launch", event.seconds))
+
+    @staticmethod
+    def title(facts: ProcessFacts) -> str:
+        """A process in a few words: role, group, pid."""
+        group = "" if facts.group is None else f" {facts.group}"
+        program = f" {os.path.basename(facts.argv[0])}" if facts.role == "other" and facts.argv else ""
+        return f"{facts.role}{group}{program} ({facts.pid})"
 
     def _seconds(self) -> float:
         return time.monotonic() - self._launched
@@ -427,8 +477,11 @@ class ServerProcess:
         while self.observe() or self._look(processes.everyone_below):
             left = limit - time.monotonic()
             if left <= 0:
-                return self._with_ports(self._look(processes.everyone_below))
+                survivors = self._with_ports(self._look(processes.everyone_below))
+                self._tell("end", f"{len(survivors)} processes are left; waited no longer")
+                return survivors
             self._pump(min(POLL, left))
+        self._tell("end", "no process is left")
         return []
 
     def _with_ports(self, survivors: list[ProcessFacts]) -> list[ProcessFacts]:
@@ -445,7 +498,9 @@ class ServerProcess:
 
         :raises UserError: the profile has no request.
         """
-        return self._call(group)()
+        reply = self._call(group)()
+        self._tell("request", f"asked group {group}: {'answered' if reply.ok else reply.error}")
+        return reply
 
     def answers_front(self) -> bool:
         """Whether the front door, ``port``, accepts a connection."""
@@ -457,6 +512,7 @@ class ServerProcess:
 
     def kill(self, pid: int, number: signal.Signals = signal.SIGKILL) -> bool:
         """Send a signal to one process of ``seen``; False when it is gone, whoever has its pid by now."""
+        self._tell("signal", f"{signal.Signals(number).name} to {self.title(self.seen[pid])}")
         return processes.send_signal(pid, self.seen[pid].start_time, number)
 
     def signal_group(self, number: signal.Signals) -> bool:
@@ -465,8 +521,18 @@ class ServerProcess:
         """
         if not any(processes.group(facts.pid) == self.pid for facts in self.observe()):
             return False
+        self._tell("signal", f"{number.name} to the launcher's process group, as at Ctrl-C")
         os.killpg(self.pid, number)
         return True
+
+
+def _exit_words(code: int | None) -> str:
+    if code is None or code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:  # a real-time signal has no name
+        return f"killed by signal {-code}"
 
 
 def _end(guard: Guard, run: str) -> None:

@@ -57,6 +57,9 @@ class ServerSubject:
             raise UserError(self._never_ready(fleet))
         return f"{fleet.outcome} after {fleet.seconds:.1f} s"
 
+    def machine(self, name: str) -> Inventory:
+        return Inventory.load(name)
+
     def launches(self) -> Mapping[str, Fleet]:
         return self.theatre.fleets()
 

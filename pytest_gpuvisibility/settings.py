@@ -18,7 +18,10 @@ SEVERAL_VALUES = {
         "Run under this mask, within the caller's own: ordinals, UUIDs, all, none (repeatable: once under each)",
     ),
     "gpu_rule": ("GLOB", "Only the conformance rules that match (repeatable)"),
-    "gpu_report": ("PATH", "Write the conformance report to this .json file (repeatable)"),
+    "gpu_report": (
+        "PATH",
+        "Write the conformance report to this .json or .html file, or a badge to this .svg (repeatable)",
+    ),
 }
 SWITCHES = {
     "gpu_strict": "A conformance rule that says SHOULD fails the run too",

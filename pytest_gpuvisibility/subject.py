@@ -42,7 +42,14 @@ class Subject(Protocol):
         """The name of the machine that it is judged on."""
 
     @property
+    def inventory_is_chosen(self) -> bool:
+        """The user gave --gpu-inventory."""
+
+    @property
     def simulated(self) -> bool: ...
+
+    def machine(self, name: str) -> Inventory:
+        """The machine that a launch or an answer names as its inventory."""
 
     @property
     def hardware(self) -> Inventory | None:

@@ -13,7 +13,7 @@ from . import judging
 from .conformance import catalogue
 from .errors import UserError
 from .judging import TRIAL, Trial
-from .reports import json_report, terminal
+from .reports import files, rendering, terminal
 from .session_directory import SessionDirectory
 
 
@@ -26,13 +26,14 @@ class TrialPlugin:
         self.room = room
         self.is_worker = is_worker
         self.started = time.monotonic()
+        self.unwritten: list[str] = []
 
     @classmethod
     def open(cls, config: pytest.Config) -> TrialPlugin:
         """:raises UserError: a profile, rule, report path or expectations file that does not exist or is malformed."""
         rules = catalogue(judging.family_of(config))
         judging.check_globs(config.getoption("gpu_rule"), rules)
-        json_report.check_paths(config.getoption("gpu_report"))
+        files.check_paths(config.getoption("gpu_report"))
         worker: dict[str, Any] | None = getattr(config, "workerinput", None)
         if worker is not None:
             room = Path(worker["gpu_room"])
@@ -90,15 +91,23 @@ class TrialPlugin:
             judging.receive(self.trial, report)
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self) -> None:
-        if not self.is_worker and self.trial.results:
-            for path in self.config.getoption("gpu_report"):
-                json_report.write(Path(path), self.trial)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.is_worker or not self.trial.results:
+            return
+        for path in self.config.getoption("gpu_report"):
+            try:
+                rendering.write_trial(Path(path), self.trial)
+            except UserError as error:
+                self.unwritten.append(str(error))
+                session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
         if not self.trial.results:
             return
         seconds = time.monotonic() - self.started
+        code = pytest.ExitCode.USAGE_ERROR if self.unwritten else exitstatus
         terminalreporter.section("GPU visibility", bold=True)
-        for line in terminal.summary(self.trial, seconds, int(exitstatus)):
+        for line in terminal.summary(self.trial, seconds, int(code)):
             terminalreporter.write_line(line)
+        for error in self.unwritten:
+            terminalreporter.write_line(f"ERROR: {error}", red=True)

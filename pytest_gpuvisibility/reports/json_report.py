@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
+import importlib.metadata
 import json
-import os
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..verdicts import Verdict
 
 SCHEMA = Path(__file__).parent / "report.schema.json"
-
-
-def check_paths(paths: Iterable[str]) -> None:
-    """Better said before the run than after.
-
-    :raises UserError: a report cannot be written there, or not in that format.
-    """
-    for path in map(Path, paths):
-        if path.suffix != ".json":
-            raise UserError(
-                f"--gpu-report={path}: the ending says the format, and only .json is known. Give a name that ends in"
-                " .json."
-            )
-        if not path.absolute().parent.is_dir():
-            raise UserError(
-                f"--gpu-report={path}: there is no directory {path.absolute().parent}. Create it, or write elsewhere."
-            )
 
 
 def document(trial: Any) -> dict[str, Any]:
@@ -37,29 +23,55 @@ def document(trial: Any) -> dict[str, Any]:
     used = {launch.inventory for launch in launches.values()} if launches else {subject.inventory}
     report: dict[str, Any] = {
         "schema": 1,
-        "server": {"name": subject.name, "version": subject.version, "url": subject.url},
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "tool": {"name": "pytest-gpuvisibility", "version": importlib.metadata.version("pytest-gpuvisibility")},
+        "server": {
+            "name": subject.name,
+            "version": subject.version,
+            "url": subject.url,
+            "source": subject.source,
+        },
         "inventory": subject.inventory,
         "inventories": sorted(used),
-        "rules": [_rule(result, launches, answers) for _, result in sorted(trial.results.items())],
+        "simulated": subject.simulated,
+        "machines": {name: [_device(device) for device in subject.machine(name).devices] for name in sorted(used)},
+        "rules": [_rule(trial, result, launches, answers) for _, result in sorted(trial.results.items())],
     }
     if subject.hardware is not None:
         report["machine"] = _machine(subject.hardware, subject.simulated)
     return report
 
 
-def _rule(result: Any, launches: Mapping[str, Any], answers: Mapping[str, Any]) -> dict[str, Any]:
+def as_text(document: Mapping[str, Any]) -> str:
+    """The file's text."""
+    return json.dumps(document, indent=2) + "\n"
+
+
+def _rule(trial: Any, result: Any, launches: Mapping[str, Any], answers: Mapping[str, Any]) -> dict[str, Any]:
+    in_full = result.verdict is not Verdict.PASS
     return {
         "id": result.rule.id,
         "level": result.rule.level.value,
         "verdict": result.verdict.value,
         "summary": result.rule.summary,
+        "explanation": result.rule.explanation,
         "headline": result.headline,
         "facts": list(result.facts),
         "known": result.known,
         "sources": list(result.rule.sources),
-        "scenarios": [_scenario(launches[key]) for key in result.scenarios if key in launches],
+        "reproduce": _check_command(trial, result.rule.id),
+        "scenarios": [
+            _scenario(key, launches[key], trial.subject.simulated, in_full)
+            for key in result.scenarios
+            if key in launches
+        ],
         "answers": [_answer(answers[key]) for key in result.scenarios if key in answers],
     }
+
+
+def _check_command(trial: Any, rule: str) -> str:
+    chosen = [f"--gpu-inventory={trial.subject.inventory}"] if trial.subject.inventory_is_chosen else []
+    return shlex.join(["gpu-visibility", "check", trial.subject.source, f"--gpu-rule={rule}", *chosen])
 
 
 def _answer(answer: Any) -> dict[str, Any]:
@@ -97,20 +109,61 @@ def _device(device: Any) -> dict[str, Any]:
     }
 
 
-def _scenario(fleet: Any) -> dict[str, Any]:
+FLEET_AS_WRITTEN = {
+    *("scenario", "command", "permitted", "began", "outcome", "seconds", "exit_code", "processes", "requests"),
+    *("final_exit_code", "survivors", "stdout", "stderr", "events"),
+}
+"""Fields of a fleet that have a place of their own; all others are in ``observed`` under their own names."""
+
+
+def _scenario(key: str, fleet: Any, simulated: bool, in_full: bool) -> dict[str, Any]:
     scenario = fleet.scenario
-    return {
+    written = {
+        "key": key,
+        "summary": scenario.describe(),
         "inventory": scenario.inventory,
         "visible": scenario.visible,
         "device_order": scenario.device_order,
         "layout": scenario.layout if scenario.layout is not None else f"{scenario.groups}x{scenario.devices}",
+        "settings": dataclasses.asdict(scenario),
         "command": list(fleet.command),
+        "reproduce": _launch_command(fleet, simulated),
         "ending": scenario.ending,
         "outcome": fleet.outcome,
         "seconds": round(fleet.seconds, 3),
         "exit_code": fleet.final_exit_code,
+        "permitted": list(fleet.permitted),
         "survivors": list(fleet.survivors),
+        "requests": dict(fleet.requests),
+        "observed": {
+            field.name: getattr(fleet, field.name)
+            for field in dataclasses.fields(fleet)
+            if field.name not in FLEET_AS_WRITTEN
+        },
+        "events": [_event(event) for event in fleet.events],
         "processes": [_process(process, fleet.permitted) for process in fleet.processes],
+    }
+    if in_full:
+        written |= {"stdout": fleet.stdout, "stderr": fleet.stderr}
+    return written
+
+
+def _launch_command(fleet: Any, simulated: bool) -> str:
+    """The launch by hand, without what the profile adds to the environment."""
+    scenario = fleet.scenario
+    masks = [("CUDA_VISIBLE_DEVICES", scenario.visible), ("CUDA_DEVICE_ORDER", scenario.device_order)]
+    unset = [word for name, value in masks if value is None for word in ("-u", name)]
+    values = [f"{name}={value}" for name, value in masks if value is not None]
+    machine = ["gpu-visibility", "run", "--inventory", scenario.inventory, "--"] if simulated else []
+    return shlex.join(["env", *unset, *values, *machine, *fleet.command])
+
+
+def _event(event: Any) -> dict[str, Any]:
+    return {
+        "seconds": round(event.seconds, 3),
+        "kind": event.kind,
+        "text": event.text,
+        "until": None if event.until is None else round(event.until, 3),
     }
 
 
@@ -128,13 +181,3 @@ def _process(process: Any, permitted: Iterable[str]) -> dict[str, Any]:
         "cuda_visible_devices": process.visible,
         "cuda_device_order": process.device_order,
     }
-
-
-def write(path: Path, trial: Any) -> None:
-    """Write the report whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
-        draft.write_text(json.dumps(document(trial), indent=2) + "\n", encoding="utf-8")
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -6,11 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from ..verdicts import Level, RuleResult, Verdict
+from .words import cut, family_of, judgement, number, place_of_family
 
-FAMILIES = ("VIS", "OVR", "LIF", "IDN", "ASN", "CTR", "TEL", "DRV")
-"""Worst first: taking what belongs to others, then not saying so, then not letting go."""
 WORST = 3
-WIDTH = 120
 
 
 class Launch(Protocol):
@@ -55,7 +53,7 @@ class Judged(Protocol):
 def summary(trial: Judged, seconds: float, exit_code: int) -> list[str]:
     """The lines to print: what was judged, the count, the worst three in words, and every rule that does not pass."""
     results = sorted(trial.results.values(), key=_severity)
-    lines = [_title(trial, seconds), "", _count(results), ""]
+    lines = [_title(trial, seconds), "", judgement([result.verdict for result in results]), ""]
     worst = _worst(results)
     for result in worst:
         lines += _in_words(result)
@@ -68,15 +66,15 @@ def _title(trial: Judged, seconds: float) -> str:
     subject, launches = trial.subject, trial.subject.launches()
     machines = ", ".join(dict.fromkeys(launch.inventory for launch in launches.values())) or subject.inventory
     where = f"simulated {machines}" if subject.simulated else "this machine"
-    return f"{trial.name} on {where}: {_number(len(trial.results), 'rule')}, {_effort(subject, launches, seconds)}"
+    return f"{trial.name} on {where}: {number(len(trial.results), 'rule')}, {_effort(subject, launches, seconds)}"
 
 
 def _effort(subject: Subject, launches: Mapping[str, Launch], seconds: float) -> str:
     masks = len(subject.answers())
     if masks:
-        return f"{_number(masks, 'mask')}, {seconds:.0f} s"
+        return f"{number(masks, 'mask')}, {seconds:.0f} s"
     starting = _union([(launch.began, launch.began + launch.seconds) for launch in launches.values()])
-    return f"{_number(len(launches), 'scenario')}, {seconds:.0f} s ({starting:.0f} s of it the server's own start-up)"
+    return f"{number(len(launches), 'scenario')}, {seconds:.0f} s ({starting:.0f} s of it the server's own start-up)"
 
 
 def _union(spans: Sequence[tuple[float, float]]) -> float:
@@ -88,30 +86,9 @@ def _union(spans: Sequence[tuple[float, float]]) -> float:
     return total
 
 
-def _count(results: Sequence[RuleResult]) -> str:
-    def of(verdict: Verdict) -> int:
-        return sum(result.verdict is verdict for result in results)
-
-    if of(Verdict.PASS) == len(results):
-        return f"Conforms: all {_number(len(results), 'rule')} pass."
-    parts = [f"{_number(of(Verdict.FAIL), 'MUST rule')} {'fails' if of(Verdict.FAIL) == 1 else 'fail'}"]
-    parts += [f"{_number(of(Verdict.WARN), 'SHOULD rule')} warn{'s' if of(Verdict.WARN) == 1 else ''}"] * bool(
-        of(Verdict.WARN)
-    )
-    parts.append(f"{of(Verdict.PASS)} pass")
-    parts += [
-        f"{of(verdict)} {verdict.value}"
-        for verdict in (Verdict.NOT_APPLICABLE, Verdict.UNSUPPORTED, Verdict.ERROR)
-        if of(verdict)
-    ]
-    judgement = "Does not conform" if of(Verdict.FAIL) else "Conforms"
-    return f"{'Not judged' if of(Verdict.ERROR) else judgement}: {', '.join(parts)}."
-
-
 def _severity(result: RuleResult) -> tuple[int, int, str]:
     order = (Verdict.ERROR, Verdict.FAIL, Verdict.WARN, Verdict.UNSUPPORTED, Verdict.NOT_APPLICABLE, Verdict.PASS)
-    family = result.rule.id.partition("-")[0]
-    return order.index(result.verdict), FAMILIES.index(family) if family in FAMILIES else len(FAMILIES), result.rule.id
+    return order.index(result.verdict), place_of_family(result.rule.id), result.rule.id
 
 
 def _worst(results: Iterable[RuleResult]) -> list[RuleResult]:
@@ -119,14 +96,14 @@ def _worst(results: Iterable[RuleResult]) -> list[RuleResult]:
     chosen: dict[str, RuleResult] = {}
     for result in results:
         if result.violated and result.rule.level is Level.MUST:
-            chosen.setdefault(result.rule.id.partition("-")[0], result)
+            chosen.setdefault(family_of(result.rule.id), result)
     return list(chosen.values())[:WORST]
 
 
 def _in_words(result: RuleResult) -> list[str]:
     launch, *facts = result.facts or ("",)
     first = f"  {result.rule.id}  {result.headline}"
-    return [_cut(f"{first:<48}  {launch}".rstrip()), *(_cut(f"           {fact}") for fact in facts[:1])]
+    return [cut(f"{first:<48}  {launch}".rstrip()), *(cut(f"           {fact}") for fact in facts[:1])]
 
 
 def _rest(trial: Judged, results: Sequence[RuleResult]) -> list[str]:
@@ -137,7 +114,7 @@ def _rest(trial: Judged, results: Sequence[RuleResult]) -> list[str]:
     lines = [f"  {len(shown)} more; one rule alone: {alone}", ""]
     for result in shown:
         known = ", known" if result.known and result.violated else ""
-        lines.append(_cut(f"  {result.rule.id}  {result.verdict.value + known:<14}  {result.headline}"))
+        lines.append(cut(f"  {result.rule.id}  {result.verdict.value + known:<14}  {result.headline}"))
     return lines
 
 
@@ -146,7 +123,7 @@ def _recorded(results: Iterable[RuleResult]) -> list[str]:
     lines = [
         f"  {result.rule.id}  {fact}" for result in results if result.verdict is Verdict.PASS for fact in result.facts
     ]
-    return ["", "What it does where the evidence leaves a choice:", "", *map(_cut, lines)] if lines else []
+    return ["", "What it does where the evidence leaves a choice:", "", *map(cut, lines)] if lines else []
 
 
 def _ending(trial: Judged, results: Sequence[RuleResult], exit_code: int) -> str:
@@ -160,16 +137,8 @@ def _ending(trial: Judged, results: Sequence[RuleResult], exit_code: int) -> str
             f" exit code {exit_code}."
         )
     if new:
-        return f"{_number(len(new), 'violation')} not in {trial.expected_from}: exit code {exit_code}."
+        return f"{number(len(new), 'violation')} not in {trial.expected_from}: exit code {exit_code}."
     if known:
         state = "none has been fixed, none is new"
         return f"All {known} violations are known for {trial.name}, {state}: exit code {exit_code}."
     return f"Exit code {exit_code}."
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def _cut(line: str) -> str:
-    return line if len(line) <= WIDTH else line[: WIDTH - 1] + "…"

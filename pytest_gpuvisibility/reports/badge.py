@@ -1,0 +1,64 @@
+"""The verdict as a badge: an SVG of its own, which no service has to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..verdicts import Verdict
+from .markup import Element, as_html, node
+from .words import conclusion, number
+
+LABEL = "GPU visibility"
+COLOURS = {"Conforms": "#116329", "Does not conform": "#b3261e", "Not judged": "#57606a"}
+"""White text on each has a contrast above 4.5:1."""
+CHARACTER = 6.6
+"""Width of a character in pixels; ``textLength`` makes it so, whatever font the reader has."""
+PADDING = 6
+
+
+def badge(document: Mapping[str, Any]) -> str:
+    """``GPU visibility | conforms, 29 rules`` or ``… | 2 of 29 rules fail``, as SVG."""
+    verdicts = [Verdict(rule["verdict"]) for rule in document["rules"]]
+    said = conclusion(verdicts)
+    text = _text(said, verdicts)
+    left, right = (len(words) * CHARACTER + 2 * PADDING for words in (LABEL, text))
+    width = f"{left + right:.0f}"
+    title = f"{document['server']['name']} {document['server']['version']}: {LABEL}: {text}"
+    svg = node(
+        "svg",
+        node("title", title),
+        node("rect", width=width, height="20", rx="3", fill="#333b44"),
+        node(
+            "path",
+            d=f"M{left:.1f} 0h{right - 3:.1f}a3 3 0 0 1 3 3v14a3 3 0 0 1-3 3h-{right - 3:.1f}z",
+            fill=COLOURS[said],
+        ),
+        node(
+            "g",
+            _words(LABEL, PADDING),
+            _words(text, left + PADDING),
+            fill="#ffffff",
+            font_family="Verdana,DejaVu Sans,Geneva,sans-serif",
+            font_size="11",
+        ),
+        xmlns="http://www.w3.org/2000/svg",
+        width=width,
+        height="20",
+        role="img",
+        aria_label=title,
+    )
+    return as_html(svg) + "\n"
+
+
+def _text(said: str, verdicts: list[Verdict]) -> str:
+    if said == "Conforms":
+        passed = verdicts.count(Verdict.PASS)
+        return f"conforms, {number(passed, 'rule')}"
+    if said == "Does not conform":
+        return f"{verdicts.count(Verdict.FAIL)} of {number(len(verdicts), 'rule')} fail"
+    return "not judged"
+
+
+def _words(text: str, x: float) -> Element:
+    return node("text", text, x=f"{x:.1f}", y="14", textLength=f"{len(text) * CHARACTER:.1f}")

@@ -1,0 +1,34 @@
+"""From a trial or its JSON document to the file that its name asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from . import json_report
+from .badge import badge
+from .files import write_whole
+from .html_report import page
+
+
+def write_trial(path: Path, trial: Any) -> None:
+    """Write the report of a trial, whole or not at all; the format is the name's ending.
+
+    :raises UserError: it could not be written.
+    """
+    write(path, json_report.document(trial))
+
+
+def write(path: Path, document: Mapping[str, Any]) -> None:
+    """The same of a document that was read.
+
+    :raises UserError: the document does not follow the schema, or the file could not be written.
+    """
+    form = {".json": json_report.as_text, ".html": page, ".svg": badge}[path.suffix]
+    try:
+        text = form(document)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} could not be made, the report lacks something or has it wrong: {error!r}.") from error
+    write_whole(path, text)
