@@ -27,6 +27,7 @@ class TrialPlugin:
         self.is_worker = is_worker
         self.started = time.monotonic()
         self.unwritten: list[str] = []
+        self.failed_to_write = False
 
     @classmethod
     def open(cls, config: pytest.Config) -> TrialPlugin:
@@ -91,21 +92,26 @@ class TrialPlugin:
             judging.receive(self.trial, report)
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         if self.is_worker or not self.trial.results:
+            return
+        if exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
+            if self.config.getoption("gpu_report"):
+                self.unwritten.append("The run did not come to its end: no report was written.")
             return
         for path in self.config.getoption("gpu_report"):
             try:
                 rendering.write_trial(Path(path), self.trial)
             except UserError as error:
                 self.unwritten.append(str(error))
+                self.failed_to_write = True
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
         if not self.trial.results:
             return
         seconds = time.monotonic() - self.started
-        code = pytest.ExitCode.USAGE_ERROR if self.unwritten else exitstatus
+        code = pytest.ExitCode.USAGE_ERROR if self.failed_to_write else exitstatus
         terminalreporter.section("GPU visibility", bold=True)
         for line in terminal.summary(self.trial, seconds, int(code)):
             terminalreporter.write_line(line)

@@ -11,7 +11,7 @@ Element = ElementTree.Element
 if TYPE_CHECKING:
     from typing import TypeAlias
 
-    Child: TypeAlias = "Element | str | None | Iterable[Child]"
+    Child: TypeAlias = "Element | str | Iterable[Child] | None"
 
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
