@@ -97,7 +97,9 @@ class Ready:
 class Server:
     """How to launch and stop. Deadlines in seconds. ``ports``: how many consecutive ones are used from
     ``{port}`` on. ``launch``: what a kernel launch does on a simulated machine, ``error`` or ``noop``.
-    ``prepare``: a command to run once a session, before the first launch.
+    ``prepare``: a command to run once a session, before the first launch. ``unload`` and ``load``: requests by which
+    the worker of a group gives its model up and takes it again. ``reaction_deadline``: in which the server notices
+    that a worker has died, and does about it what it does.
     """
 
     command: tuple[str, ...]
@@ -112,6 +114,9 @@ class Server:
     ports: str = "groups+1"
     launch: str = "error"
     prepare: tuple[str, ...] = ()
+    unload: Request | None = None
+    load: Request | None = None
+    reaction_deadline: float = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,46 @@ class Supports:
     order: bool = True
     sharing: bool = False
     waiting: bool = False
+    restarts: bool = False
+    """A worker that dies is started again, with the arguments of ``[server.options] restarts`` where there are any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Where the server says something of itself: what ``pattern`` finds, as often as it does, in what ``url`` answers.
+
+    A url with ``{worker_port}`` or ``{group}`` is asked once a group. Without a url, in what the server wrote.
+    """
+
+    pattern: re.Pattern[str]
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """What the server says of itself, by the named groups of a pattern. Where one is left out, the rules about it are
+    not applicable.
+
+    - ``health``: a url that answers with a status of 2xx exactly while the whole server is ready.
+    - ``metrics``: ``device`` is what a sample is labelled with: a UUID, a PCI bus id, a number.
+    - ``workers``: which device a worker has. ``device`` as above, and the worker as ``group``, ``port`` or ``pid``;
+      with a url that is asked once a group, that is the worker.
+    - ``memory``: ``total``, what it takes the device's memory to be, or ``planned``, what it plans to use of it; both
+      as ``…_bytes``, ``…_mib`` or ``…_gib``.
+    """
+
+    health: str = ""
+    metrics: Report | None = None
+    workers: Report | None = None
+    memory: Report | None = None
+
+
+REPORT_GROUPS: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "metrics": (("device",),),
+    "workers": (("device",), ("group", "port", "pid")),
+    "memory": (tuple(f"{what}_{unit}" for what in ("total", "planned") for unit in ("bytes", "mib", "gib")),),
+}
+"""Of the named groups of a report's pattern: one of each of these is needed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +202,7 @@ class Profile:
     workers: Workers
     supports: Supports
     unsupported: tuple[Unsupported, ...]
+    reports: Reports = Reports()
 
     def with_scratch(self, directory: Path) -> Profile:
         """The same profile with ``{scratch}`` standing for ``directory``, and its values' own placeholders filled."""
@@ -212,12 +258,19 @@ class Profile:
     def worker_port(self, group: int, port: int) -> int:
         return port + self.workers.first_port + group
 
-    def call(self, group: int, values: Mapping[str, str], port: int, environ: Mapping[str, str]) -> Call:
-        """The request to worker ``group`` of a launch on ``port``.
+    def call(
+        self,
+        group: int,
+        values: Mapping[str, str],
+        port: int,
+        environ: Mapping[str, str],
+        request: Request | None = None,
+    ) -> Call:
+        """The request to worker ``group`` of a launch on ``port``, by default that of ``[server].request``.
 
         :raises UserError: the profile has no request.
         """
-        request = self.server.request
+        request = request or self.server.request
         if request is None:
             raise UserError(
                 f"{self.path} has no [server].request, so no worker of {self.product.name} can be asked."
@@ -354,7 +407,7 @@ class _Reader:
         self.path = path
 
     def profile(self, data: dict[str, Any]) -> Profile:
-        self.check_keys(data, ("product", "server", "workers", "supports", "unsupported"), "")
+        self.check_keys(data, ("product", "server", "workers", "supports", "reports", "unsupported"), "")
         for required in ("product", "server"):
             if required not in data:
                 self.fail(f"the table [{required}] is missing", "Every profile has [product] and [server].")
@@ -365,6 +418,7 @@ class _Reader:
             workers=self.workers(data.get("workers", {})),
             supports=self.read(Supports, data.get("supports", {}), "supports"),
             unsupported=self.unsupported(data.get("unsupported", [])),
+            reports=self.reports(data.get("reports", {})),
         )
         if profile.server.ready.kind == "request" and profile.server.request is None:
             self.fail(
@@ -377,14 +431,25 @@ class _Reader:
         table = dict(self.table(table, "server"))
         parts = {
             "ready": self.read(Ready, table.pop("ready", {}), "server.ready"),
-            "request": self.read(Request, table.pop("request"), "server.request") if "request" in table else None,
+            **{name: self.request(table, name) for name in ("request", "load", "unload")},
         }
         server: Server = self.read(Server, table, "server", parts)
         self.check_server(server)
         self.check_ready(server.ready)
-        if server.request is not None:
-            self.check_request(server.request)
+        if (server.load is None) != (server.unload is None):
+            self.fail(
+                "[server] has only one of load and unload",
+                "Describe both, or neither: a model that was given up must be taken again.",
+            )
         return server
+
+    def request(self, table: dict[str, Any], name: str) -> Request | None:
+        """The request that stands under ``name`` in the table of the server, taken out of it."""
+        if name not in table:
+            return None
+        request: Request = self.read(Request, table.pop(name), f"server.{name}")
+        self.check_request(request, f"server.{name}")
+        return request
 
     def check_server(self, server: Server) -> None:
         if not server.command:
@@ -420,18 +485,18 @@ class _Reader:
         if ready.kind == "log" and not ready.expect.pattern:
             self.fail("[server.ready].expect is missing", 'ready = {kind = "log", expect = "regular expression"}.')
 
-    def check_request(self, request: Request) -> None:
-        self.check_choice(request.kind, REQUEST_KINDS, "server.request.kind")
+    def check_request(self, request: Request, where: str = "server.request") -> None:
+        self.check_choice(request.kind, REQUEST_KINDS, f"{where}.kind")
         if request.kind == "command":
             if not request.command:
                 self.fail(
-                    "[server.request].command is missing",
+                    f"[{where}].command is missing",
                     'request = {kind = "command", command = ["..."], ...}.',
                 )
         elif not re.match({"websocket": "ws://", "http": "http://"}[request.kind], request.url):
             scheme = {"websocket": "ws", "http": "http"}[request.kind]
             self.fail(
-                f"[server.request].url = {request.url!r} is not of the form {scheme}://...",
+                f"[{where}].url = {request.url!r} is not of the form {scheme}://...",
                 f'Write, for instance, url = "{scheme}://localhost:{{worker_port}}/".',
             )
 
@@ -446,6 +511,32 @@ class _Reader:
                     self.fail(f"[workers].{name} has no argv", f'{name} = {{argv = "regular expression"}}.')
                 patterns[name] = self.pattern(inner["argv"], f"workers.{name}.argv")
         return self.read(Workers, table, "workers", patterns)
+
+    def reports(self, table: Any) -> Reports:
+        table = dict(self.table(table, "reports"))
+        parts = {name: self.report(table.pop(name), name) for name in REPORT_GROUPS if name in table}
+        reports: Reports = self.read(Reports, table, "reports", parts)
+        self.check_url(reports.health, "reports.health")
+        return reports
+
+    def report(self, table: Any, name: str) -> Report:
+        where = f"reports.{name}"
+        report: Report = self.read(Report, table, where)
+        self.check_url(report.url, f"{where}.url")
+        for choices in REPORT_GROUPS[name]:
+            asked_once_a_group = {"worker_port", "group"} & set(_PLACEHOLDER.findall(report.url))
+            if not set(choices) & set(report.pattern.groupindex) and not (asked_once_a_group and "group" in choices):
+                self.fail(
+                    f"{where}.pattern = {report.pattern.pattern!r} has no group named {' or '.join(choices)}",
+                    f"Name what it finds: (?P<{choices[0]}>...).",
+                )
+        return report
+
+    def check_url(self, url: str, where: str) -> None:
+        if url and not url.startswith("http://"):
+            self.fail(
+                f"{where} = {url!r} is not of the form http://...", 'Write, for instance, "http://localhost:{port}/".'
+            )
 
     def unsupported(self, tables: Any) -> tuple[Unsupported, ...]:
         if not isinstance(tables, list):

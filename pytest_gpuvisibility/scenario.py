@@ -20,17 +20,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from . import device_nodes, statements
 from . import profile as profiles
 from .inventory import Device, Inventory, MigDevice
 from .processes import ProcessFacts
 from .profile import Profile
+from .registry import Ports
 from .resolver import resolve
 from .server import Event, Outcome, ServerProcess
 from .simulator.machine import Machine
+from .statements import Statement
+from .supervisor import remove_tree
 from .witness import Account, Evidence, LedgerWitness, Suspect, Witness
 
-REACTION_DEADLINE = 10.0
-"""Seconds that a server has to notice a worker that died while it was starting."""
 FAREWELL_DEADLINE = 3.0
 """Seconds between asking a server to stop and killing it, where no rule judges how it stops."""
 TAIL = 4000
@@ -54,11 +56,27 @@ class Scenario:
     worker_dies_in_setup: bool = False
     ending: str = "stop"
     """``stop`` as the profile says, a signal to the launcher, or ``kill-workers``."""
+    ends_in_setup: bool = False
+    """The ending comes as soon as every worker has been started, before any of them is ready."""
+    refused_first: int = 0
+    """Launched before, on the same machine and ports and with the same files, with so many devices a group."""
+    environ: tuple[tuple[str, str], ...] = ()
+    """Further variables of the server's environment."""
+    faults: tuple[str, ...] = ()
+    """What is wrong with the machine's driver, of :data:`inventory.MACHINE_FAULTS`."""
+    device_nodes: bool = False
+    """/dev has the nodes of the inventory's GPUs, where the caller may arrange that."""
 
     @property
     def key(self) -> str:
         """The same for the same launch, in every process."""
         return hashlib.sha256(json.dumps(dataclasses.astuple(self)).encode()).hexdigest()[:16]
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Scenario:
+        """The inverse of :func:`dataclasses.asdict` after a journey through JSON."""
+        pairs = tuple((name, value) for name, value in data["environ"])
+        return cls(**{**data, "environ": pairs, "faults": tuple(data["faults"])})
 
     @property
     def asked(self) -> int:
@@ -71,14 +89,18 @@ class Scenario:
         if self.device_order is not None:
             parts.append(f"CUDA_DEVICE_ORDER={self.device_order}")
         parts.append(f"layout {self.layout!r}" if self.layout is not None else _layout_words(self.groups, self.devices))
+        parts[1:1] = [f"{name}={value}" for name, value in self.environ]
         if not self.nvidia_smi:
             parts.append("no nvidia-smi on PATH")
+        parts += self.faults
+        if self.refused_first:
+            parts.append(f"after a launch of {_layout_words(self.groups, self.refused_first)}")
         if self.worker_dies_in_setup:
             parts.append("one worker killed while it starts")
         if self.ending == "kill-workers":
             parts.append("all workers killed")
         elif self.ending != "stop":
-            parts.append(f"{self.ending} to the launcher")
+            parts.append(f"{self.ending} to the launcher" + " while it loads" * self.ends_in_setup)
         return ", ".join(parts)
 
 
@@ -107,6 +129,8 @@ class ProcessRecord:
     shown: tuple[str, ...] | None
     visible: str | None
     device_order: str | None
+    asked: tuple[tuple[str, str], ...] | None = None
+    """What it asked NVML about, as :class:`Account` has it."""
 
     def uses(self, devices_per_group: int) -> tuple[str, ...] | None:
         """The devices it touched; for one that touched nothing, those that it is bound to use.
@@ -128,7 +152,9 @@ class Fleet:
     ``outcome`` is ``ready`` (every worker answered a request), ``exited`` (the launcher ended first) or ``timeout``;
     ``seconds`` is how long that took. ``exit_code`` is the launcher's, negative for a signal, None while it runs:
     ``exit_code`` at that moment and ``final_exit_code`` after the ending. ``survivors`` describes the processes and
-    ports that were still there when the ending's deadline had passed.
+    ports that were still there when the ending's deadline had passed. ``statements``: what a ready server said of
+    itself, by the name of the report. ``refusal``: what became of the launch before, with its exit code.
+    ``remarks``: what the scenario asked for and this machine does not allow.
     """
 
     scenario: Scenario
@@ -145,6 +171,9 @@ class Fleet:
     survivors: tuple[str, ...]
     reports_ready: bool
     """After a worker died in set-up: the front door is open, or every worker that is left answers."""
+    statements: dict[str, Statement] = field(default_factory=dict)
+    refusal: tuple[str, int | None] | None = None
+    remarks: tuple[str, ...] = ()
     stdout: str = field(default="", repr=False)
     stderr: str = field(default="", repr=False)
     events: tuple[Event, ...] = field(default=(), repr=False)
@@ -175,6 +204,9 @@ class Fleet:
                     "evidence": Evidence(process["evidence"]),
                     "touched": tuple(process["touched"]),
                     "shown": None if process["shown"] is None else tuple(process["shown"]),
+                    "asked": None
+                    if process["asked"] is None
+                    else tuple((uuid, kind) for uuid, kind in process["asked"]),
                 }
             )
             for process in data["processes"]
@@ -182,12 +214,15 @@ class Fleet:
         return cls(
             **{
                 **data,
-                "scenario": Scenario(**data["scenario"]),
+                "scenario": Scenario.from_dict(data["scenario"]),
                 "command": tuple(data["command"]),
                 "permitted": tuple(data["permitted"]),
                 "survivors": tuple(data["survivors"]),
                 "processes": processes,
                 "events": tuple(Event(**event) for event in data["events"]),
+                "statements": {name: Statement.from_dict(found) for name, found in data["statements"].items()},
+                "refusal": None if data["refusal"] is None else (data["refusal"][0], data["refusal"][1]),
+                "remarks": tuple(data["remarks"]),
             }
         )
 
@@ -249,17 +284,74 @@ def play(
 ) -> Fleet:
     """Launch the server on a simulated machine, watch it, end it, and leave nothing behind."""
     inventory = Inventory.load(scenario.inventory)
+    inventory = dataclasses.replace(inventory, faults=inventory.faults | set(scenario.faults))
     permitted = resolve(scenario.visible, inventory, device_order=scenario.device_order).devices
     directory.mkdir()
-    with Machine.create(inventory, directory / "machine", launch=profile.server.launch) as machine:
-        environ = _environ(scenario, machine)
-        with ServerProcess(profile, directory=directory / "server", also_remove=[directory]) as server:
-            return _observe(scenario, server, witness(machine), environ, permitted)
+    with contextlib.ExitStack() as stack:
+        machine = stack.enter_context(
+            Machine.create(inventory, directory / "machine", launch=profile.server.launch, questions=True)
+        )
+        ports = Ports.reserve(profile.port_count(scenario.groups, max(scenario.devices, scenario.refused_first)))
+        stack.callback(ports.release)
+        stage = Stage(scenario, profile, machine, ports, directory)
+        stack.callback(remove_tree, str(stage.home))
+        refusal = stage.try_in_vain() if scenario.refused_first else None
+        with stage.server() as server:
+            return _observe(stage, server, witness(machine), permitted, refusal)
+
+
+@dataclass
+class Stage:
+    """Where a scenario's servers are launched, one after the other: a machine, ports, and the files that they keep."""
+
+    scenario: Scenario
+    profile: Profile
+    machine: Machine
+    ports: Ports
+    directory: Path
+
+    @property
+    def home(self) -> Path:
+        return self.directory / "home"
+
+    def server(self) -> ServerProcess:
+        directory = self.directory / "server"
+        return ServerProcess(self.profile, directory=directory, home=self.home, also_remove=[self.directory])
+
+    def start(self, server: ServerProcess, devices: int) -> None:
+        scenario = self.scenario
+        server.start(
+            groups=scenario.groups,
+            devices=devices,
+            environ=_environ(scenario, self.machine),
+            layout=scenario.layout,
+            ports=self.ports,
+            wrapper=self.wrapper,
+        )
+
+    def try_in_vain(self) -> tuple[str, int | None]:
+        """Launch the server with what it should refuse, and say what became of it."""
+        with self.server() as server:
+            self.start(server, self.scenario.refused_first)
+            outcome = server.wait_until_ready()
+            return outcome.kind, outcome.exit_code
+
+    @property
+    def wrapper(self) -> list[str]:
+        if not self.scenario.device_nodes or device_nodes.why_not():
+            return []
+        return device_nodes.wrapper(device.minor for device in self.machine.inventory.devices)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        why_not = device_nodes.why_not() if self.scenario.device_nodes else ""
+        return (f"without device nodes of its own in /dev: {why_not}",) if why_not else ()
 
 
 def _environ(scenario: Scenario, machine: Machine) -> dict[str, str]:
     environ = machine.environ(os.environ, nvidia_smi=scenario.nvidia_smi)
-    for name, value in (("CUDA_VISIBLE_DEVICES", scenario.visible), ("CUDA_DEVICE_ORDER", scenario.device_order)):
+    given = {"CUDA_VISIBLE_DEVICES": scenario.visible, "CUDA_DEVICE_ORDER": scenario.device_order}
+    for name, value in {"NVIDIA_VISIBLE_DEVICES": None, **given, **dict(scenario.environ)}.items():
         environ.pop(name, None)
         if value is not None:
             environ[name] = value
@@ -267,24 +359,28 @@ def _environ(scenario: Scenario, machine: Machine) -> dict[str, str]:
 
 
 def _observe(
-    scenario: Scenario,
+    stage: Stage,
     server: ServerProcess,
     witness: Witness,
-    environ: dict[str, str],
     permitted: Iterable[Device | MigDevice],
+    refusal: tuple[str, int | None] | None,
 ) -> Fleet:
     began = time.time()
-    server.start(groups=scenario.groups, devices=scenario.devices, environ=environ, layout=scenario.layout)
+    scenario = stage.scenario
+    stage.start(server, scenario.devices)
     reports_ready = False
-    if scenario.worker_dies_in_setup:
+    if scenario.ends_in_setup:
+        outcome = server.wait_for_workers()
+    elif scenario.worker_dies_in_setup:
         outcome, reports_ready = _kill_one_worker_early(server)
     else:
         outcome = server.wait_until_ready()
-    requests = {}
+    requests, said = {}, {}
     if outcome.kind == "ready":
         for group in range(scenario.groups):
             reply = server.request(group)
             requests[str(group)] = "answered" if reply.ok else reply.error
+        said = statements.read(server)
     server.observe()
     processes = _records(server.seen.values(), witness)
     farewell = time.monotonic()
@@ -304,6 +400,9 @@ def _observe(
         farewell_seconds=time.monotonic() - farewell,
         survivors=survivors,
         reports_ready=reports_ready,
+        statements=said,
+        refusal=refusal,
+        remarks=stage.remarks,
         stdout=server.stdout[-TAIL:],
         stderr=server.stderr[-TAIL:],
         events=_shortened(server.timeline()),
@@ -322,7 +421,7 @@ def _kill_one_worker_early(server: ServerProcess) -> tuple[Outcome, bool]:
     victim = server.wait_for_worker(server.groups - 1)
     if victim is not None:
         server.kill(victim.pid, signal.SIGKILL)
-    outcome = server.wait_until_ready(REACTION_DEADLINE)
+    outcome = server.wait_until_ready(server.profile.server.reaction_deadline)
     return outcome, outcome.kind == "timeout" and server.answers_front()
 
 
@@ -372,4 +471,5 @@ def _record(
         shown=account.shown,
         visible=account.visible,
         device_order=account.device_order,
+        asked=account.asked,
     )

@@ -19,7 +19,7 @@ from . import client, processes
 from .client import Call, Knocker, Reply
 from .guard import Guard, GuardError
 from .processes import ProcessFacts
-from .profile import HARNESS_VARIABLES, Profile, fill, find_program
+from .profile import HARNESS_VARIABLES, Profile, Request, fill, find_program
 from .registry import MARK, Ports, Run, kill_marked
 from .supervisor import remove_tree
 
@@ -31,6 +31,9 @@ FAST_POLL = 0.03
 """The same while waiting for a process to appear."""
 PORT_POLL = 0.25
 """Seconds between two looks at who listens where, which costs more."""
+URL_DEADLINE = 5.0
+"""Seconds that a url of the profile's reports may take to answer."""
+_ANYTHING = re.compile("")
 TAIL = 1 << 18
 """Bytes of a server's output that are read, from the end."""
 
@@ -39,9 +42,9 @@ TAIL = 1 << 18
 class Outcome:
     """How waiting for a server ended.
 
-    ``kind``: ``ready`` (as the profile's ``ready`` says), ``exited`` (the launcher ended first) or
-    ``timeout``. ``seconds`` count from the launch. ``exit_code`` is the launcher's, negative for a signal;
-    None while it runs.
+    ``kind``: ``ready`` (as the profile's ``ready`` says), ``exited`` (the launcher ended first), ``timeout``, or
+    ``loading`` where that was waited for. ``seconds`` count from the launch. ``exit_code`` is the launcher's,
+    negative for a signal; None while it runs.
     """
 
     kind: str
@@ -68,8 +71,9 @@ class ServerProcess:
     """A server under test, from :meth:`start` to :meth:`close`; a context manager.
 
     ``directory`` is for the server's files: its own ones go at the end, and the directory with them if it was
-    made here. ``also_remove`` are directories to be removed should this process die before it closes the
-    server.
+    made here. ``home`` holds what the server writes for itself (HOME, TMPDIR, its working directory), for a caller who
+    starts it again with that; by default it goes with the rest. ``also_remove`` are directories to be removed should
+    this process die before it closes the server.
 
     ``seen`` has everything that is known of every process that ever belonged to the server, by pid. A process
     that was seen between fork and exec, and never after, keeps its parent's arguments.
@@ -77,9 +81,17 @@ class ServerProcess:
     ``events`` are what was done to it and what came of that, in order; :meth:`timeline` has the processes too.
     """
 
-    def __init__(self, profile: Profile, *, directory: Path | None = None, also_remove: Sequence[Path] = ()) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        *,
+        directory: Path | None = None,
+        home: Path | None = None,
+        also_remove: Sequence[Path] = (),
+    ) -> None:
         self.profile = profile
         self.directory = directory
+        self.home = home
         self.also_remove = tuple(also_remove)
         self.command: list[str] = []
         self.groups = 0
@@ -113,13 +125,14 @@ class ServerProcess:
         environ: Mapping[str, str],
         layout: str | None = None,
         ports: Ports | None = None,
+        wrapper: Sequence[str] = (),
     ) -> None:
         """Launch the server with ``groups`` groups of ``devices`` devices.
 
         ``environ`` is its environment, less what pytest, coverage and the harness' PYTHONPATH put there, plus
         the profile's, with HOME, TMPDIR and XDG_CACHE_HOME in a directory of its own. ``layout``: see
         :meth:`Profile.command_line`. ``ports``: reserved by the caller, who also releases them; by default
-        they are chosen here.
+        they are chosen here. ``wrapper``: a program and its arguments that becomes the server by exec.
 
         :raises UserError: the program is not installed.
         :raises GuardError: it could not be started all the same.
@@ -127,13 +140,19 @@ class ServerProcess:
         if self._guard is not None:
             raise RuntimeError("this server was started before; make a new ServerProcess")
         try:
-            self._start(groups, devices, environ, layout, ports)
+            self._start(groups, devices, environ, layout, ports, wrapper)
         except BaseException:
             self.close()
             raise
 
     def _start(
-        self, groups: int, devices: int, environ: Mapping[str, str], layout: str | None, ports: Ports | None
+        self,
+        groups: int,
+        devices: int,
+        environ: Mapping[str, str],
+        layout: str | None,
+        ports: Ports | None,
+        wrapper: Sequence[str],
     ) -> None:
         self.groups, self.devices = groups, devices
         if ports is None:
@@ -149,18 +168,19 @@ class ServerProcess:
         self._stack.callback(remove_tree, str(home))
         self._stack.callback(self._keep_output)
         self._stack.callback(self._stop_knocking, wait=True)
-        self._environ = self._server_environ(environ, home, run.id)
+        self._environ = self._server_environ(environ, self.home or home, run.id)
         self._output = {"stdout": home / "stdout", "stderr": home / "stderr"}
         locks = [run.lock.descriptor, *ports.locks]
         self._guard = Guard([home, *self.also_remove], locks)
         self._stack.callback(_end, self._guard, run.id)
         self._launched = time.monotonic()
         # The full path as argv[0] too: Python finds its environment by it.
+        words = [*wrapper, executable, *self.command[1:]]
         self.pid, start_time = self._guard.launch(
-            executable,
-            [executable, *self.command[1:]],
+            words[0],
+            words,
             self._environ,
-            home / "work",
+            (self.home or home) / "work",
             home / "stdout",
             home / "stderr",
         )
@@ -180,7 +200,7 @@ class ServerProcess:
             self._stack.callback(remove_tree, str(self.directory))
         home = Path(tempfile.mkdtemp(prefix="gpu-visibility-server-", dir=self.directory)).resolve()
         for name in ("home", "tmp", "work"):
-            (home / name).mkdir()
+            ((self.home or home) / name).mkdir(parents=True, exist_ok=True)
         return home
 
     def _server_environ(self, environ: Mapping[str, str], home: Path, run: str) -> dict[str, str]:
@@ -243,9 +263,10 @@ class ServerProcess:
     def _look(self, members: Callable[[int], list[int]]) -> list[ProcessFacts]:
         guard = self._pump(0)
         stats = [found for pid in members(guard.pid) if (found := processes.stat(pid)) is not None and found.alive]
+        # Ends first: a worker that takes the place of a dead one finds its group free.
+        self._note_ends({found.pid for found in stats}, guard.exits)
         for found in stats:
             self._note(found)
-        self._note_ends({found.pid for found in stats}, guard.exits)
         lacking = [group for group in range(self.groups) if not self._has_worker(group)]
         if lacking and time.monotonic() - self._ports_seen >= PORT_POLL:
             self._find_workers_by_port(lacking)
@@ -308,14 +329,14 @@ class ServerProcess:
         if port is not None:
             group = int(port) - self.profile.worker_port(0, self.port)
             return group if 0 <= group < self.groups else None
-        taken = {facts.group for facts in self.seen.values() if facts.role == "worker"}
+        taken = {facts.group for facts in self.seen.values() if facts.role == "worker" and facts.alive}
         return next((group for group in range(self.groups) if group not in taken), None)
 
     def _has_worker(self, group: int) -> bool:
-        worker = self._worker(group)
+        worker = self.worker(group)
         return worker is not None and worker.alive
 
-    def _worker(self, group: int) -> ProcessFacts | None:
+    def worker(self, group: int) -> ProcessFacts | None:
         """The living worker of a group, else the last one."""
         of_group = [facts for facts in self.seen.values() if facts.role == "worker" and facts.group == group]
         return max(of_group, key=lambda facts: (facts.alive, facts.start_time), default=None)
@@ -449,11 +470,29 @@ class ServerProcess:
         limit = time.monotonic() + (self.profile.server.ready_deadline if deadline is None else deadline)
         while True:
             self.observe()
-            worker = self._worker(group)
+            worker = self.worker(group)
             left = limit - time.monotonic()
             if worker is not None or self.exit_code is not None or left <= 0:
                 return worker
             self._pump(min(FAST_POLL, left))
+
+    def wait_for_workers(self, deadline: float | None = None) -> Outcome:
+        """Wait until the last group's worker has been started, ready or not: ``loading``, ``exited`` or ``timeout``."""
+        worker = self.wait_for_worker(self.groups - 1, deadline)
+        if self.exit_code is not None:
+            return self._outcome("exited")
+        return self._outcome("loading" if worker is not None else "timeout")
+
+    def wait_for_end(self, pid: int, deadline: float) -> bool:
+        """Wait until a process of ``seen`` is gone; False when it still lives after ``deadline`` seconds."""
+        limit = time.monotonic() + deadline
+        while processes.is_alive(pid, self.seen[pid].start_time):
+            left = limit - time.monotonic()
+            if left <= 0:
+                return False
+            self._pump(min(POLL, left))
+        self.observe()
+        return True
 
     def wait_exit(self, deadline: float | None = None) -> int | None:
         """The launcher's exit code, negative for a signal; None when it still runs after ``deadline``
@@ -501,6 +540,22 @@ class ServerProcess:
         reply = self._call(group)()
         self._tell("request", f"asked group {group}: {'answered' if reply.ok else reply.error}")
         return reply
+
+    def ask(self, request: Request, group: int) -> Reply:
+        """Make another of the profile's requests to the worker of a group, once."""
+        return self.profile.call(group, self._values, self.port, self._environ, request)()
+
+    def get(self, url: str, group: int | None = None) -> Reply:
+        """What a url of the profile answers; ``group`` is the one that ``{worker_port}`` and ``{group}`` mean."""
+        values = self._values
+        if group is not None:
+            values = {**values, "group": str(group), "worker_port": str(self.worker_ports[group])}
+        return Call("http", _ANYTHING, URL_DEADLINE, fill(url, values))()
+
+    def says_ready(self) -> bool:
+        """Whether it reports that it is ready: by its health url, or, without one, by an open front door."""
+        health = self.profile.reports.health
+        return self.get(health).ok if health else self.answers_front()
 
     def answers_front(self) -> bool:
         """Whether the front door, ``port``, accepts a connection."""

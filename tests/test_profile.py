@@ -156,6 +156,42 @@ def test_lmql_workers_are_told_from_launcher_and_balancer() -> None:
         ("[server]", "[supports]\nuid = true\n[server]", r"key supports.uid is unknown. Did you mean 'uuid'"),
         ("[server]", "[[unsupported]]\nrule = 'VIS-001'\n[server]", r"\[unsupported\].reason is missing"),
         ("[server]", "[[unsupported]]\nrule = 'A'\nreason = ' '\n[server]", r"for A gives no reason"),
+        (
+            "[server]",
+            "[reports]\nhealth = 'localhost'\n[server]",
+            r"reports.health = 'localhost' is not of the form http:",
+        ),
+        (
+            "[server]",
+            "[reports]\nmetrics = {url = 'x', pattern = 'y'}\n[server]",
+            r"reports.metrics.url = 'x' is not of",
+        ),
+        (
+            "[server]",
+            "[reports]\nmetrics = {pattern = 'y'}\n[server]",
+            r"metrics.pattern = 'y' has no group named device",
+        ),
+        (
+            "[server]",
+            "[reports]\nworkers = {pattern = '(?P<device>y)'}\n[server]",
+            r"no group named group or port or pid",
+        ),
+        (
+            "[server]",
+            "[reports]\nmemory = {pattern = '(?P<mib>y)'}\n[server]",
+            r"no group named total_bytes or total_mib",
+        ),
+        ("[server]", "[reports]\nsize = {pattern = 'y'}\n[server]", r"key reports.size is unknown"),
+        (
+            "[server]",
+            '[server]\nunload = {kind = "http", url = "http://localhost/", expect = ""}',
+            r"\[server\] has only one of load and unload",
+        ),
+        (
+            "[server]",
+            '[server]\nload = {kind = "http", url = "ftp:", expect = ""}',
+            r"\[server.load\].url = 'ftp:' is not",
+        ),
         ("[server]", "[server", r"is not valid TOML"),
     ],
 )
@@ -165,6 +201,13 @@ def test_a_mistake_is_named_with_its_file_and_its_fix(tmp_path: Path, old: str, 
     with pytest.raises(UserError, match=problem) as caught:
         profiles.load(path)
     assert str(path) in str(caught.value)
+
+
+def test_a_report_that_is_asked_once_a_group_need_not_name_the_worker(tmp_path: Path) -> None:
+    workers = "[reports]\nworkers = {url = 'http://localhost:{worker_port}/', pattern = '(?P<device>GPU-.*)'}\n[server]"
+    reports = read(tmp_path, MINIMAL.replace("[server]", workers)).reports
+    assert reports.workers is not None
+    assert reports.metrics is None
 
 
 def test_an_unknown_name_lists_what_ships() -> None:

@@ -1,0 +1,75 @@
+"""What a server says of itself, read as the ``[reports]`` of its profile describe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .profile import REPORT_GROUPS, Report
+from .server import ServerProcess
+
+UNITS = {"bytes": 1, "mib": 1 << 20, "gib": 1 << 30}
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What one report said: what its pattern found, by named group; ``error`` where it could not be asked."""
+
+    found: tuple[dict[str, str], ...] = ()
+    error: str = ""
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Statement:
+        return cls(tuple(data["found"]), data["error"])
+
+    def sizes(self, what: str) -> list[tuple[dict[str, str], int]]:
+        """Every ``total`` or ``planned`` amount of memory found, in bytes, with what it was found in.
+
+        A number that is none is left out.
+        """
+        amounts = (
+            (found, found[f"{what}_{unit}"], factor)
+            for found in self.found
+            for unit, factor in UNITS.items()
+            if f"{what}_{unit}" in found
+        )
+        return [(found, round(float(text) * factor)) for found, text, factor in amounts if _is_number(text)]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def read(server: ServerProcess) -> dict[str, Statement]:
+    """All reports that the profile describes, by their name, as the server makes them now."""
+    described = {name: getattr(server.profile.reports, name) for name in REPORT_GROUPS}
+    return {name: _read(report, server) for name, report in described.items() if report is not None}
+
+
+def _read(report: Report, server: ServerProcess) -> Statement:
+    found: list[dict[str, str]] = []
+    for text, known, error in _sources(report, server):
+        if error:
+            return Statement(tuple(found), error)
+        found += [{**known, **_given(match.groupdict())} for match in report.pattern.finditer(text)]
+    return Statement(tuple(found))
+
+
+def _sources(report: Report, server: ServerProcess) -> Iterator[tuple[str, dict[str, str], str]]:
+    """Texts to look through, what is known of each beforehand, and why there is none."""
+    if not report.url:
+        yield server.stdout + "\n" + server.stderr, {}, ""
+        return
+    by_group = "{worker_port}" in report.url or "{group}" in report.url
+    for group in range(server.groups) if by_group else (None,):
+        reply = server.get(report.url, group)
+        yield reply.text, {} if group is None else {"group": str(group)}, reply.error
+
+
+def _given(groups: dict[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in groups.items() if value is not None}
