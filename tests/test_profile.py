@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -106,6 +107,17 @@ def test_lmql_workers_are_told_from_launcher_and_balancer() -> None:
     assert not worker.search(f"{python} balance --port 19100 localhost:19101")
     assert not worker.search(launcher)
     assert not balancer.search(launcher)
+
+
+def test_lmql_on_gpus_is_asked_what_ends_by_itself() -> None:
+    profile = profiles.load("lmql-cuda").with_scratch(Path("/room"))
+    assert profile.server.launch == "noop"
+    call = profile.call(1, profile.values(groups=2, devices=1, port=9000), 9000, {})
+    command, _, request = call.send.partition(" ")
+    assert (command, call.url) == ("GENERATE", "ws://localhost:9002/")
+    asked = json.loads(request)
+    assert (asked["model"], asked["score"]) == ("/room/tiny-gpt2", True)
+    assert profile.command_line(2, 1, 9000)[2] == asked["model"]
 
 
 @pytest.mark.parametrize(
