@@ -75,5 +75,10 @@ class Launch:
     def __call__(self, *, gpus: Gpus | None = None, **what: Any) -> Fleet:
         """``what``: the fields of :class:`Scenario`, the inventory by ``gpus`` instead of by name."""
         scenario = Scenario(inventory=gpus.source if gpus else self.inventory, **what)
+        if scenario.devices != 1 and not self.profile.sizes_groups:
+            raise NotApplicable(
+                f"needs groups of {scenario.devices} devices; {self.profile.product.name} gives each worker one, since"
+                " the command of its profile has no {devices}"
+            )
         self.played.append(scenario)
         return self.theatre.play(scenario)

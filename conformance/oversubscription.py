@@ -27,7 +27,8 @@ NO_LAYOUTS = ("x", "2")
 def oversubscribed(launch: Launch, gpus: Gpus) -> Fleet:
     """Two devices permitted, four asked for, eight on the machine."""
     gpus.need(4)
-    return launch(visible=mask(gpus.devices[2:4], gpus), groups=2, devices=2)
+    size = 2 if launch.profile.sizes_groups else 1
+    return launch(visible=mask(gpus.devices[2:4], gpus), groups=4 // size, devices=size)
 
 
 @rule("OVR-001", MUST, sources=["eth-sri/lmql#333", "ai-dynamo/dynamo#1373", "ai-dynamo/dynamo#1405"])
@@ -87,7 +88,8 @@ def test_a_layout_that_makes_no_sense_is_refused(launch: Launch, gpus: Gpus) -> 
     A launcher that starts nothing and reports success is restarted for ever.
     """
     given = mask(gpus.last_half(), gpus)
-    fleets = [launch(visible=given, groups=groups, devices=devices) for groups, devices in NO_DEVICES]
+    layouts = [layout for layout in NO_DEVICES if launch.profile.sizes_groups or layout[1] == 1]
+    fleets = [launch(visible=given, groups=groups, devices=devices) for groups, devices in layouts]
     if launch.profile.has_layout:
         fleets += [launch(visible=given, groups=0, devices=1, layout=layout) for layout in NO_LAYOUTS]
     assert_each(fleets, assert_refused, assert_not_a_bare_error)

@@ -19,6 +19,8 @@ CONNECT_LIMIT = 1.0
 """Seconds to connect to a port of this machine."""
 RETRY = 0.05
 """Seconds between attempts on a port that is still closed."""
+COMMAND_RETRY = 0.3
+"""Seconds between two runs of a command, which costs more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,8 @@ class Call:
     """A request with everything filled in. ``expect`` is searched for in the answer; ``deadline`` is in
     seconds.
 
-    ``kind``: ``websocket`` (``url``, ``send``), ``http`` (``url``, ``method``, ``body``) or ``command``
-    (``command``, run under ``environ``, to exit with 0).
+    ``kind``: ``websocket`` (``url``, ``send``), ``http`` (``url``, ``method``, ``body``), ``tcp`` (``url``, which
+    must accept a connection) or ``command`` (``command``, run under ``environ``, to exit with 0).
     """
 
     kind: str
@@ -54,7 +56,7 @@ class Call:
 
     def __call__(self) -> Reply:
         """Make the request once."""
-        ask = {"websocket": self._websocket, "http": self._http, "command": self._command}[self.kind]
+        ask = {"websocket": self._websocket, "http": self._http, "tcp": self._tcp, "command": self._command}[self.kind]
         began = time.monotonic()
         text, error = "", ""
         try:
@@ -108,6 +110,10 @@ class Call:
             raise ConnectionError(f"HTTP status {answer.status}: {text[:200]!r}")
         return text
 
+    def _tcp(self, deadline: float) -> str:
+        with _connect(self.url):
+            return ""
+
     def _command(self, deadline: float) -> str:
         with subprocess.Popen(
             self.command,
@@ -159,14 +165,14 @@ def accepts(port: int, host: str = "localhost") -> bool:
 
 
 class Knocker(threading.Thread):
-    """Repeats a call in the background, as soon as ``port`` is open, until it is answered or :meth:`stop` is
-    called.
+    """Repeats a call in the background until it is answered or :meth:`stop` is called; a command only once
+    ``port``, if there is one, is open.
 
     ``reply`` is the last attempt's, ``answered`` is set at the first good one.
     """
 
-    def __init__(self, call: Call, port: int, host: str) -> None:
-        super().__init__(name=f"knock at {port}", daemon=True)
+    def __init__(self, call: Call, port: int | None, host: str) -> None:
+        super().__init__(name=f"knock at {port or call.url or call.command}", daemon=True)
         self.call = call
         self.port = port
         self.host = host
@@ -175,13 +181,14 @@ class Knocker(threading.Thread):
         self._stopped = threading.Event()
 
     def run(self) -> None:
+        is_command = self.call.kind == "command"
         while not self._stopped.is_set():
-            if self.call.kind != "command" or accepts(self.port, self.host):
+            if not is_command or self.port is None or accepts(self.port, self.host):
                 self.reply = self.call()
                 if self.reply.ok:
                     self.answered.set()
                     return
-            self._stopped.wait(RETRY)
+            self._stopped.wait(COMMAND_RETRY if is_command else RETRY)
 
     def stop(self) -> None:
         """It ends within the call's time limit, sooner when the server is gone."""

@@ -51,8 +51,8 @@ def pytest_gpu_server(name: str) -> str | Path | None:
 def pytest_gpu_witness(machine: Machine) -> Witness | None:
     """Supply the witness that says which process of a server touched which device of ``machine``.
 
-    Asked once for each launch of a server on trial. A witness has the methods ``accounts`` and ``strangers`` of
-    ``pytest_gpuvisibility.witness.Witness``; without one, the simulated driver's ledger is believed.
+    Asked once for each launch of a server on trial. A witness has the methods ``accounts``, ``touchers`` and
+    ``strangers`` of ``pytest_gpuvisibility.witness.Witness``; without one, the simulated driver's ledger is believed.
 
     Example::
 
@@ -62,6 +62,9 @@ def pytest_gpu_witness(machine: Machine) -> Witness | None:
 
             def accounts(self, suspects):
                 return {pid: cross_checked(account) for pid, account in self.ledger.accounts(suspects).items()}
+
+            def touchers(self, suspects):
+                return self.ledger.touchers(suspects)
 
             def strangers(self, known):
                 return self.ledger.strangers(known)

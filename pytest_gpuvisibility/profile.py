@@ -28,7 +28,7 @@ else:
     import tomli as tomllib
 
 REQUEST_KINDS = ("websocket", "http", "command")
-READY_KINDS = ("request", "tcp", "http", "log")
+READY_KINDS = ("request", "tcp", "http", "websocket", "log", "command")
 LAUNCH_POLICIES = ("error", "noop")
 VERSION_LIMIT = 60.0
 """Seconds that a version command may take."""
@@ -81,15 +81,22 @@ class Request:
 class Ready:
     """When the server counts as ready.
 
-    ``request``: each worker has answered its request. ``tcp``: each worker's port accepts. ``http``: ``url``
-    answers with a status of 2xx and a body in which ``expect`` is found, within ``deadline`` seconds an
-    attempt; a url with ``{worker_port}`` is asked of each worker. ``log``: ``expect`` is found in what the
-    server wrote.
+    ``request``: each worker has answered its request. ``tcp``: ``url`` (``tcp://host:port``; by default each
+    worker's port) accepts a connection. ``http``: ``url`` answers with a status of 2xx and a body in which
+    ``expect`` is found. ``websocket``: ``url`` answers ``send`` with a text in which ``expect`` is found.
+    ``command``: ``command`` exits with 0 and prints ``expect``. One with ``{worker_port}`` or ``{group}`` is
+    made for each worker. ``log``: ``expect`` is found ``times`` times (a sum such as ``ports``) in what the server
+    wrote.
+
+    ``deadline``: seconds for one attempt.
     """
 
     kind: str = "request"
     url: str = ""
     expect: re.Pattern[str] = re.compile("")
+    send: str = ""
+    command: tuple[str, ...] = ()
+    times: str = "1"
     deadline: float = 5.0
 
 
@@ -120,15 +127,49 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Workers:
-    """How to tell processes by their arguments, joined by spaces: patterns that are searched for.
+class Telltale:
+    """How to tell a process from others. All that is given must hold.
 
-    ``worker`` may capture ``(?P<port>...)``, the port that the worker listens on; worker i's is
-    ``{port}+first_port+i``. Without a pattern, workers are told by the ports on which they listen.
+    ``argv``: a pattern that is found in its arguments, joined by spaces. ``environ``: one that is found in one
+    of the ``NAME=value`` that its program was started with. ``port``: it listens on a worker's port.
+    ``touched``: it has opened a context or allocated memory on a GPU.
+
+    A pattern may capture ``(?P<group>...)``, the number of the worker's group from 0 on, or
+    ``(?P<port>...)``, the port on which it listens. Where nothing says the number, it is the order in which
+    workers were started.
     """
 
-    worker: re.Pattern[str] | None = None
-    balancer: re.Pattern[str] | None = None
+    argv: re.Pattern[str] | None = None
+    environ: re.Pattern[str] | None = None
+    port: bool = False
+    touched: bool = False
+
+    def match(self, argv: Sequence[str], environ: Mapping[str, str]) -> Mapping[str, str] | None:
+        """What its patterns capture from a process; None where one of them is not found."""
+        captured: dict[str, str] = {}
+        for pattern, texts in (
+            (self.argv, [" ".join(argv)]),
+            (self.environ, [f"{name}={value}" for name, value in environ.items()]),
+        ):
+            if pattern is None:
+                continue
+            found = next((match for text in texts if (match := pattern.search(text))), None)
+            if found is None:
+                return None
+            captured |= {name: value for name, value in found.groupdict().items() if value is not None}
+        return captured
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """How to tell workers and balancers from the rest. Worker i listens on ``{port}+first_port+i``, where each
+    has a port.
+
+    Without ``worker``, workers are told by the ports on which they listen.
+    """
+
+    worker: Telltale = Telltale(port=True)
+    balancer: Telltale | None = None
     first_port: int = 1
 
 
@@ -250,10 +291,12 @@ class Profile:
 
     def port_count(self, groups: int, devices: int) -> int:
         """How many consecutive ports a launch uses; at least one."""
-        known = {"groups": max(groups, 0), "devices": max(devices, 0)}
-        terms = self.server.ports.replace(" ", "").split("+")
-        amounts = ([known[name] if name in known else int(name) for name in term.split("*")] for term in terms)
-        return max(1, sum(map(math.prod, amounts)))
+        return max(1, amount(self.server.ports, groups, devices))
+
+    @property
+    def sizes_groups(self) -> bool:
+        """Whether the command says how many devices each group gets: ``{devices}`` stands in it."""
+        return any("{devices}" in word for word in self.server.command)
 
     def worker_port(self, group: int, port: int) -> int:
         return port + self.workers.first_port + group
@@ -288,6 +331,14 @@ class Profile:
             command=tuple(fill(word, filled) for word in request.command),
             environ=environ,
         )
+
+
+def amount(text: str, groups: int, devices: int) -> int:
+    """The value of a sum or product of ``groups``, ``devices`` and numbers."""
+    known = {"groups": max(groups, 0), "devices": max(devices, 0)}
+    terms = text.replace(" ", "").split("+")
+    factors = ([known[name] if name in known else int(name) for name in term.split("*")] for term in terms)
+    return sum(map(math.prod, factors))
 
 
 _LAYOUT = re.compile(r"\{groups\}.*\{devices\}", re.DOTALL)
@@ -463,11 +514,7 @@ class _Reader:
                 "Use the name of one, such as SIGINT or SIGTERM.",
             )
         self.check_choice(server.launch, LAUNCH_POLICIES, "server.launch")
-        if not re.fullmatch(r"(groups|devices|\d+)([+*](groups|devices|\d+))*", server.ports.replace(" ", "")):
-            self.fail(
-                f"[server].ports = {server.ports!r} is no sum or product of `groups`, `devices` and numbers",
-                'Write how many consecutive ports a launch uses, such as "groups+1".',
-            )
+        self.check_amount(server.ports, "server.ports", "Write how many consecutive ports a launch uses")
         for name in server.env:
             if name in RESERVED_VARIABLES or name.startswith("GPU_VISIBILITY_"):
                 self.fail(f"[server].env sets {name}, which belongs to the scenarios", "Remove it.")
@@ -475,42 +522,69 @@ class _Reader:
             if name in ("groups", "devices", "port", "host", "python", "here", "scratch", "worker_port", "group"):
                 self.fail(f"[server].values sets {name}, which every launch sets itself", "Choose another name.")
 
-    def check_ready(self, ready: Ready) -> None:
-        self.check_choice(ready.kind, READY_KINDS, "server.ready.kind")
-        if ready.kind == "http" and not ready.url:
+    def check_amount(self, text: str, where: str, fix: str) -> None:
+        if not re.fullmatch(r"(groups|devices|\d+)([+*](groups|devices|\d+))*", text.replace(" ", "")):
             self.fail(
-                "[server.ready].url is missing",
-                'ready = {kind = "http", url = "http://localhost:{port}/health"}.',
+                f"{where} = {text!r} is no sum or product of `groups`, `devices` and numbers",
+                f'{fix}, such as "groups+1".',
             )
+
+    def check_ready(self, ready: Ready) -> None:
+        where = "server.ready"
+        self.check_choice(ready.kind, READY_KINDS, f"{where}.kind")
+        self.check_amount(ready.times, f"{where}.times", "Write how many times the log must say it")
+        if ready.kind in ("http", "websocket") or (ready.kind == "tcp" and ready.url):
+            self.check_address(ready.kind, ready.url, where, "health")
+        if ready.kind == "command":
+            self.check_command(ready.command, where)
         if ready.kind == "log" and not ready.expect.pattern:
-            self.fail("[server.ready].expect is missing", 'ready = {kind = "log", expect = "regular expression"}.')
+            self.fail(f"[{where}].expect is missing", 'ready = {kind = "log", expect = "regular expression"}.')
 
     def check_request(self, request: Request, where: str = "server.request") -> None:
         self.check_choice(request.kind, REQUEST_KINDS, f"{where}.kind")
         if request.kind == "command":
-            if not request.command:
-                self.fail(
-                    f"[{where}].command is missing",
-                    'request = {kind = "command", command = ["..."], ...}.',
-                )
-        elif not re.match({"websocket": "ws://", "http": "http://"}[request.kind], request.url):
-            scheme = {"websocket": "ws", "http": "http"}[request.kind]
+            self.check_command(request.command, where)
+        else:
+            self.check_address(request.kind, request.url, where, "")
+
+    def check_command(self, command: Sequence[str], where: str) -> None:
+        if not command:
+            key = where.rpartition(".")[2]
+            self.fail(f"[{where}].command is missing", f'{key} = {{kind = "command", command = ["..."], ...}}.')
+
+    def check_address(self, kind: str, url: str, where: str, path: str) -> None:
+        scheme = {"websocket": "ws", "http": "http", "tcp": "tcp"}[kind]
+        example = f"{scheme}://localhost:{{{'port' if path else 'worker_port'}}}/{path}"
+        if not url:
+            self.fail(f"[{where}].url is missing", f'Write, for instance, url = "{example}".')
+        if not url.startswith(f"{scheme}://"):
             self.fail(
-                f"[{where}].url = {request.url!r} is not of the form {scheme}://...",
-                f'Write, for instance, url = "{scheme}://localhost:{{worker_port}}/".',
+                f"[{where}].url = {url!r} is not of the form {scheme}://...", f'Write, for instance, "{example}".'
             )
 
     def workers(self, table: Any) -> Workers:
         table = dict(self.table(table, "workers"))
-        patterns = {}
-        for name in ("worker", "balancer"):
-            if name in table:
-                inner = self.table(table.pop(name), f"workers.{name}")
-                self.check_keys(inner, ("argv",), f"workers.{name}")
-                if "argv" not in inner:
-                    self.fail(f"[workers].{name} has no argv", f'{name} = {{argv = "regular expression"}}.')
-                patterns[name] = self.pattern(inner["argv"], f"workers.{name}.argv")
-        return self.read(Workers, table, "workers", patterns)
+        telltales = {name: self.telltale(table.pop(name), name) for name in ("worker", "balancer") if name in table}
+        return self.read(Workers, table, "workers", telltales)
+
+    def telltale(self, table: Any, name: str) -> Telltale:
+        where = f"workers.{name}"
+        found: Telltale = self.read(Telltale, table, where)
+        if found == Telltale():
+            self.fail(
+                f"[workers].{name} says nothing of how to tell a {name}",
+                f"Give one of argv, environ, port, touched: {name} = {{argv = 'regular expression'}}.",
+            )
+        if name == "balancer" and (found.port or found.touched):
+            self.fail(f"[{where}] can tell by argv and environ only", "Remove port and touched.")
+        for key, pattern in (("argv", found.argv), ("environ", found.environ)):
+            unknown = set(pattern.groupindex) - {"group", "port"} if pattern is not None else ()
+            if unknown:
+                self.fail(
+                    f"{where}.{key} captures {', '.join(sorted(unknown))}, which means nothing here",
+                    "Name a captured part (?P<group>...) or (?P<port>...).",
+                )
+        return found
 
     def reports(self, table: Any) -> Reports:
         table = dict(self.table(table, "reports"))

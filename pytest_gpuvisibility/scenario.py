@@ -293,11 +293,11 @@ def play(
         )
         ports = Ports.reserve(profile.port_count(scenario.groups, max(scenario.devices, scenario.refused_first)))
         stack.callback(ports.release)
-        stage = Stage(scenario, profile, machine, ports, directory)
+        stage = Stage(scenario, profile, machine, ports, directory, witness(machine))
         stack.callback(remove_tree, str(stage.home))
         refusal = stage.try_in_vain() if scenario.refused_first else None
         with stage.server() as server:
-            return _observe(stage, server, witness(machine), permitted, refusal)
+            return _observe(stage, server, permitted, refusal)
 
 
 @dataclass
@@ -309,6 +309,7 @@ class Stage:
     machine: Machine
     ports: Ports
     directory: Path
+    witness: Witness
 
     @property
     def home(self) -> Path:
@@ -316,7 +317,13 @@ class Stage:
 
     def server(self) -> ServerProcess:
         directory = self.directory / "server"
-        return ServerProcess(self.profile, directory=directory, home=self.home, also_remove=[self.directory])
+        return ServerProcess(
+            self.profile,
+            directory=directory,
+            home=self.home,
+            also_remove=[self.directory],
+            touchers=lambda seen: self.witness.touchers(map(_suspect, seen)),
+        )
 
     def start(self, server: ServerProcess, devices: int) -> None:
         scenario = self.scenario
@@ -361,7 +368,6 @@ def _environ(scenario: Scenario, machine: Machine) -> dict[str, str]:
 def _observe(
     stage: Stage,
     server: ServerProcess,
-    witness: Witness,
     permitted: Iterable[Device | MigDevice],
     refusal: tuple[str, int | None] | None,
 ) -> Fleet:
@@ -377,12 +383,12 @@ def _observe(
         outcome = server.wait_until_ready()
     requests, said = {}, {}
     if outcome.kind == "ready":
-        for group in range(scenario.groups):
+        for group in range(scenario.groups if server.profile.server.request is not None else 0):
             reply = server.request(group)
             requests[str(group)] = "answered" if reply.ok else reply.error
         said = statements.read(server)
     server.observe()
-    processes = _records(server.seen.values(), witness)
+    processes = _records(server.seen.values(), stage.witness)
     farewell = time.monotonic()
     survivors = _end(scenario, server)
     server.observe()
@@ -447,7 +453,7 @@ def _describe(survivors: Iterable[ProcessFacts]) -> tuple[str, ...]:
 
 def _records(seen: Iterable[ProcessFacts], witness: Witness) -> tuple[ProcessRecord, ...]:
     seen = list(seen)
-    suspects = [Suspect(facts.pid, facts.start_time, facts.environ) for facts in seen]
+    suspects = [_suspect(facts) for facts in seen]
     accounts = witness.accounts(suspects)
     known = [
         _record(accounts[facts.pid], facts.pid, facts.ppid, facts.role, facts.group, tuple(facts.argv))
@@ -455,6 +461,10 @@ def _records(seen: Iterable[ProcessFacts], witness: Witness) -> tuple[ProcessRec
     ]
     strangers = [_record(account, pid, 0, "other", None, ()) for pid, account in witness.strangers(suspects).items()]
     return tuple(known + strangers)
+
+
+def _suspect(facts: ProcessFacts) -> Suspect:
+    return Suspect(facts.pid, facts.start_time, facts.environ)
 
 
 def _record(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import os
-import re
 import signal
 import site
 import tempfile
@@ -19,7 +17,7 @@ from . import client, processes
 from .client import Call, Knocker, Reply
 from .guard import Guard, GuardError
 from .processes import ProcessFacts
-from .profile import HARNESS_VARIABLES, Profile, Request, fill, find_program
+from .profile import HARNESS_VARIABLES, Profile, Request, amount, fill, find_program
 from .registry import MARK, Ports, Run, kill_marked
 from .supervisor import remove_tree
 
@@ -34,6 +32,8 @@ PORT_POLL = 0.25
 URL_DEADLINE = 5.0
 """Seconds that a url of the profile's reports may take to answer."""
 _ANYTHING = re.compile("")
+ROOT_OF_SOCKETS = Path("/tmp")
+"""Where the servers' TMPDIR is made, if it can be. The path of a UNIX socket may be no longer than 107 bytes."""
 TAIL = 1 << 18
 """Bytes of a server's output that are read, from the end."""
 
@@ -75,6 +75,9 @@ class ServerProcess:
     starts it again with that; by default it goes with the rest. ``also_remove`` are directories to be removed should
     this process die before it closes the server.
 
+    ``touchers``: which of these processes have touched a device so far, as pids. A profile that tells workers by
+    what they touched needs it.
+
     ``seen`` has everything that is known of every process that ever belonged to the server, by pid. A process
     that was seen between fork and exec, and never after, keeps its parent's arguments.
 
@@ -88,8 +91,12 @@ class ServerProcess:
         directory: Path | None = None,
         home: Path | None = None,
         also_remove: Sequence[Path] = (),
+        touchers: Callable[[Sequence[ProcessFacts]], set[int]] | None = None,
     ) -> None:
+        if profile.workers.worker.touched and touchers is None:
+            raise ValueError(f"{profile.path} tells workers by what they touched, and nobody here can say that")
         self.profile = profile
+        self._touchers = touchers
         self.directory = directory
         self.home = home
         self.also_remove = tuple(also_remove)
@@ -162,16 +169,19 @@ class ServerProcess:
         self._values = self.profile.values(groups=groups, devices=devices, port=self.port)
         self.command = self.profile.command_line(groups, devices, self.port, layout)
         executable = find_program(self.command[0], environ, self.profile)
-        home = self._make_directory()
-        run = Run([home, *self.also_remove])
+        home, short = self._make_directory(), _make_short_directory()
+        (short / "tmp").symlink_to((self.home or home) / "tmp")
+        made = [home, short, *self.also_remove]
+        run = Run(made)
         self._stack.callback(run.close)
-        self._stack.callback(remove_tree, str(home))
+        for path in (home, short):
+            self._stack.callback(remove_tree, str(path))
         self._stack.callback(self._keep_output)
         self._stack.callback(self._stop_knocking, wait=True)
-        self._environ = self._server_environ(environ, self.home or home, run.id)
+        self._environ = self._server_environ(environ, self.home or home, short / "tmp", run.id)
         self._output = {"stdout": home / "stdout", "stderr": home / "stderr"}
         locks = [run.lock.descriptor, *ports.locks]
-        self._guard = Guard([home, *self.also_remove], locks)
+        self._guard = Guard(made, locks)
         self._stack.callback(_end, self._guard, run.id)
         self._launched = time.monotonic()
         # The full path as argv[0] too: Python finds its environment by it.
@@ -203,7 +213,7 @@ class ServerProcess:
             ((self.home or home) / name).mkdir(parents=True, exist_ok=True)
         return home
 
-    def _server_environ(self, environ: Mapping[str, str], home: Path, run: str) -> dict[str, str]:
+    def _server_environ(self, environ: Mapping[str, str], home: Path, temporary: Path, run: str) -> dict[str, str]:
         kept = {name: value for name, value in environ.items() if not HARNESS_VARIABLES.fullmatch(name)}
         if site.ENABLE_USER_SITE:
             kept.setdefault("PYTHONUSERBASE", site.getuserbase())  # it would be looked for below HOME
@@ -211,7 +221,7 @@ class ServerProcess:
             **kept,
             "HOME": str(home / "home"),
             "XDG_CACHE_HOME": str(home / "home" / ".cache"),
-            "TMPDIR": str(home / "tmp"),
+            "TMPDIR": str(temporary),
             **{name: fill(value, self._values) for name, value in self.profile.server.env.items()},
             MARK: run,
         }
@@ -267,9 +277,7 @@ class ServerProcess:
         self._note_ends({found.pid for found in stats}, guard.exits)
         for found in stats:
             self._note(found)
-        lacking = [group for group in range(self.groups) if not self._has_worker(group)]
-        if lacking and time.monotonic() - self._ports_seen >= PORT_POLL:
-            self._find_workers_by_port(lacking)
+        self._find_workers()
         return [self.seen[found.pid] for found in stats]
 
     def _pump(self, timeout: float) -> Guard:
@@ -301,36 +309,44 @@ class ServerProcess:
             return
         self._images[pid] = found.image
         ppid = known.ppid if known is not None else found.ppid
-        role, group = self._role(found, ppid, argv)
+        role, group = self._role(found, ppid, argv, environ)
         first_seen = known.first_seen if known is not None else time.time()
         self.seen[pid] = ProcessFacts(pid, ppid, found.start_time, argv, environ, role, group, first_seen)
 
-    def _role(self, found: processes.Stat, ppid: int, argv: tuple[str, ...]) -> tuple[str, int | None]:
-        """Its role and group, by its arguments and its parent."""
-        patterns = self.profile.workers
-        line = " ".join(argv)
+    def _role(
+        self, found: processes.Stat, ppid: int, argv: tuple[str, ...], environ: Mapping[str, str]
+    ) -> tuple[str, int | None]:
+        """Its role and group, by how it was started and its parent. Who listens or touches shows later."""
+        workers = self.profile.workers
         parent = self.seen.get(ppid)
         if parent is not None and argv == parent.argv and found.image == self._images.get(ppid):
             return "other", parent.group  # a fork: these arguments are its parent's
-        if patterns.balancer is not None and patterns.balancer.search(line):
+        if workers.balancer is not None and workers.balancer.match(argv, environ) is not None:
             return "balancer", None
-        match = patterns.worker.search(line) if patterns.worker is not None else None
-        if match is not None:
-            group = self._group(match)
-            if parent is None or parent.role != "worker" or parent.group != group:
-                return "worker", group
+        shows_later = workers.worker.port or workers.worker.touched
+        captured = None if shows_later else workers.worker.match(argv, environ)
+        if captured is not None:
+            numbered = not captured.keys().isdisjoint(("group", "port"))
+            own = self._group(captured) if numbered else None
+            is_launcher = found.pid == self.pid and numbered and own is None
+            is_new = parent is None or parent.group is None or (numbered and parent.group != own)
+            if is_new and not is_launcher:
+                return "worker", own if numbered else self._free_group()
         if found.pid == self.pid:
             return "launcher", None
         return "other", parent.group if parent is not None else None
 
-    def _group(self, match: re.Match[str]) -> int | None:
-        """By the port in its arguments; without one, in the order of appearance."""
-        port = match.groupdict().get("port")
-        if port is not None:
-            group = int(port) - self.profile.worker_port(0, self.port)
-            return group if 0 <= group < self.groups else None
-        taken = {facts.group for facts in self.seen.values() if facts.role == "worker" and facts.alive}
-        return next((group for group in range(self.groups) if group not in taken), None)
+    def _group(self, captured: Mapping[str, str]) -> int | None:
+        """By the number or the port that was captured; None where that is no group of this launch."""
+        text, first = captured.get("group"), 0
+        if text is None:
+            text, first = captured.get("port", ""), self.profile.worker_port(0, self.port)
+        group = int(text) - first if text.isdecimal() else -1
+        return group if 0 <= group < self.groups else None
+
+    def _free_group(self) -> int | None:
+        """The first that has no worker."""
+        return next((group for group in range(self.groups) if not self._has_worker(group)), None)
 
     def _has_worker(self, group: int) -> bool:
         worker = self.worker(group)
@@ -341,8 +357,19 @@ class ServerProcess:
         of_group = [facts for facts in self.seen.values() if facts.role == "worker" and facts.group == group]
         return max(of_group, key=lambda facts: (facts.alive, facts.start_time), default=None)
 
+    def _find_workers(self) -> None:
+        """Among the processes whose start did not say so: by the port on which they listen, or what they touched."""
+        told = self.profile.workers.worker
+        if not told.port and (told.touched or told.environ is not None):
+            if told.touched:
+                self._find_workers_by_touch()
+            return
+        lacking = [group for group in range(self.groups) if not self._has_worker(group)]
+        if lacking and time.monotonic() - self._ports_seen >= PORT_POLL:
+            self._find_workers_by_port(lacking)
+
     def _find_workers_by_port(self, groups: Sequence[int]) -> None:
-        """Whoever listens on a worker's port is the worker, whatever its arguments say.
+        """Whoever listens on a worker's port is the worker; its arguments count where the profile asks for both.
 
         A daemon has its worker's arguments by fork; some servers set none. The launcher counts only if alone.
         """
@@ -350,9 +377,52 @@ class ServerProcess:
         owners = self._listeners([self.worker_ports[group] for group in groups])
         for group in groups:
             facts = [self.seen[pid] for pid in owners.get(self.worker_ports[group], ())]
-            free = [found for found in facts if found.role != "worker"]
+            free = [found for found in facts if found.role != "worker" and self._is_as_told(found)]
             for worker in sorted(free, key=lambda found: (found.pid == self.pid, found.start_time))[:1]:
                 self.seen[worker.pid] = dataclasses.replace(worker, role="worker", group=group)
+
+    def _is_as_told(self, facts: ProcessFacts) -> bool:
+        told = self.profile.workers.worker
+        return not told.port or (
+            told.match(facts.argv, facts.environ) is not None and (not told.touched or facts.pid in self._touching())
+        )
+
+    def _find_workers_by_touch(self) -> None:
+        """Whoever touched a device is a worker: not the launcher, a balancer, or what a worker started.
+
+        Those that have no number are numbered in the order in which they were started, whichever touched first; one
+        that comes when all groups have had a worker takes the place of one that is gone.
+        """
+        told = self.profile.workers.worker
+        for pid in self._touching():
+            facts = self.seen[pid]
+            captured = told.match(facts.argv, facts.environ)
+            if facts.role == "other" and captured is not None and not self._is_below_a_worker(facts):
+                self.seen[pid] = dataclasses.replace(facts, role="worker", group=self._group(captured))
+        workers = [facts for facts in self.seen.values() if facts.role == "worker"]
+        if len(workers) <= self.groups and not any(told.match(w.argv, w.environ) for w in workers):
+            for group, worker in enumerate(sorted(workers, key=lambda facts: (facts.start_time, facts.pid))):
+                self.seen[worker.pid] = dataclasses.replace(worker, group=group)
+        for worker in workers:
+            if self.seen[worker.pid].group is None:
+                self.seen[worker.pid] = dataclasses.replace(worker, group=self._free_group())
+
+    def _touching(self) -> set[int]:
+        return self._touchers(list(self.seen.values())) if self._touchers is not None else set()
+
+    def _is_below_a_worker(self, facts: ProcessFacts) -> bool:
+        while (parent := self.seen.get(facts.ppid)) is not None:
+            if parent.role == "worker":
+                return True
+            facts = parent
+        return False
+
+    def _launcher_may_work(self) -> None:
+        """The launcher of a server that has no other worker is the worker, if it touched a device."""
+        launcher = self.seen[self.pid]
+        alone = self.profile.workers.worker.touched and not any(f.role == "worker" for f in self.seen.values())
+        if alone and launcher.role == "launcher" and self.pid in self._touching():
+            self.seen[self.pid] = dataclasses.replace(launcher, role="worker", group=0)
 
     def _listeners(self, ports: Sequence[int]) -> dict[int, list[int]]:
         """Port -> pids of the server's processes that listen there."""
@@ -381,6 +451,7 @@ class ServerProcess:
                 if not signs:
                     self._ports_seen = 0.0
                     self.observe()
+                    self._launcher_may_work()
                     outcome = self._outcome("ready")
                     self.startup_seconds = outcome.seconds
                     return outcome
@@ -395,22 +466,29 @@ class ServerProcess:
         """What must all have been true once for the server to be ready."""
         ready = self.profile.server.ready
         if ready.kind == "log":
-            return [lambda: ready.expect.search(self.stdout + "\n" + self.stderr) is not None]
+            wanted = amount(ready.times, self.groups, self.devices)
+            return [lambda: len(ready.expect.findall(self.stdout + "\n" + self.stderr)) >= wanted]
         if self.groups < 1:
             return [self.answers_front]
-        if ready.kind == "tcp":
-            return [functools.partial(client.accepts, port, self.profile.server.host) for port in self.worker_ports]
-        if ready.kind == "http":
-            return [self._knock(call, self.port) for call in self._health_calls()]
-        return [self._knock(self._call(group), self.worker_ports[group]) for group in range(self.groups)]
+        if ready.kind == "request":
+            return [self._knock(self._call(group), self.worker_ports[group]) for group in range(self.groups)]
+        return [self._knock(call) for call in self._ready_calls()]
 
-    def _health_calls(self) -> list[Call]:
+    def _ready_calls(self) -> list[Call]:
+        """What the profile's ``ready`` asks, filled in for each worker, once where that makes no difference."""
         ready = self.profile.server.ready
+        url = ready.url or ("tcp://{host}:{worker_port}" if ready.kind == "tcp" else "")
         groups = ({"group": str(group), "worker_port": str(port)} for group, port in enumerate(self.worker_ports))
-        urls = dict.fromkeys(fill(ready.url, {**self._values, **group}) for group in groups)
-        return [Call("http", ready.expect, ready.deadline, url) for url in urls]
+        filled = (
+            tuple(fill(text, {**self._values, **group}) for text in (url, ready.send, *ready.command))
+            for group in groups
+        )
+        return [
+            Call(ready.kind, ready.expect, ready.deadline, url, send, command=tuple(command), environ=self._environ)
+            for url, send, *command in dict.fromkeys(filled)
+        ]
 
-    def _knock(self, call: Call, port: int) -> Callable[[], bool]:
+    def _knock(self, call: Call, port: int | None = None) -> Callable[[], bool]:
         knocker = Knocker(call, port, self.profile.server.host)
         self._knockers.append(knocker)
         knocker.start()
@@ -588,6 +666,12 @@ def _exit_words(code: int | None) -> str:
         return f"killed by {signal.Signals(-code).name}"
     except ValueError:  # a real-time signal has no name
         return f"killed by signal {-code}"
+
+
+def _make_short_directory() -> Path:
+    """For the path of TMPDIR: servers put their sockets there."""
+    root = ROOT_OF_SOCKETS if os.access(ROOT_OF_SOCKETS, os.W_OK | os.X_OK) else None
+    return Path(tempfile.mkdtemp(prefix="gpu-visibility-", dir=root))
 
 
 def _end(guard: Guard, run: str) -> None:

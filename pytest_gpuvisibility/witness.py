@@ -65,6 +65,9 @@ class Witness(Protocol):
     def accounts(self, suspects: Iterable[Suspect]) -> dict[int, Account]:
         """One account per pid."""
 
+    def touchers(self, suspects: Iterable[Suspect]) -> set[int]:
+        """Those that have touched a device so far. Asked while a server starts, many times a second."""
+
     def strangers(self, known: Iterable[Suspect]) -> dict[int, Account]:
         """Processes that used the driver and are not among ``known``: too short-lived to be seen in /proc."""
 
@@ -74,12 +77,22 @@ class LedgerWitness:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
+        self._read = 0
+        self._touchers: set[tuple[int, int]] = set()
 
     def accounts(self, suspects: Iterable[Suspect]) -> dict[int, Account]:
         records = self._records()
         return {
             suspect.pid: self._account(suspect, records.get((suspect.pid, suspect.start), [])) for suspect in suspects
         }
+
+    def touchers(self, suspects: Iterable[Suspect]) -> set[int]:
+        size = self._machine.ledger.size
+        if size != self._read:
+            self._read = size
+            records = self._machine.ledger.records()
+            self._touchers = {(record.pid, record.start) for record in records if record.touched is not None}
+        return {suspect.pid for suspect in suspects if (suspect.pid, suspect.start) in self._touchers}
 
     def strangers(self, known: Iterable[Suspect]) -> dict[int, Account]:
         identities = {(suspect.pid, suspect.start) for suspect in known}

@@ -96,17 +96,15 @@ def test_every_shipped_profile_loads() -> None:
 def test_lmql_workers_are_told_from_launcher_and_balancer() -> None:
     profile = profiles.load("lmql")
     worker, balancer = profile.workers.worker, profile.workers.balancer
-    assert worker is not None
     assert balancer is not None
     python = "venv/bin/python -m lmql.cli serve-model"
-    launcher = "venv/bin/python venv/bin/lmql serve-model random --layout 2x1 --port 19100"
-    match = worker.search(f"{python} random --port 19101")
-    assert match is not None
-    assert match["port"] == "19101"
-    assert balancer.search(f"{python} balance --port 19100 localhost:19101")
-    assert not worker.search(f"{python} balance --port 19100 localhost:19101")
-    assert not worker.search(launcher)
-    assert not balancer.search(launcher)
+    launcher = ["venv/bin/python", "venv/bin/lmql", "serve-model", "random", "--layout", "2x1", "--port", "19100"]
+    front = f"{python} balance --port 19100 localhost:19101 localhost:19102".split()
+    assert worker.match(f"{python} random --port 19101".split(), {}) == {"port": "19101"}
+    assert balancer.match(front, {}) == {}
+    assert worker.match(front, {}) is None
+    assert worker.match(launcher, {}) is None
+    assert balancer.match(launcher, {}) is None
 
 
 def test_lmql_on_gpus_is_asked_what_ends_by_itself() -> None:
@@ -141,7 +139,7 @@ def test_lmql_on_gpus_is_asked_what_ends_by_itself() -> None:
         (
             "[server]",
             '[server]\nready = {kind = "open"}',
-            r"kind = 'open' is none of request, tcp, http, log",
+            r"kind = 'open' is none of request, tcp, http, websocket, log, command",
         ),
         ("[server]", '[server]\nready = {kind = "log"}', r"expect is missing"),
         ("[server]", '[server]\nready = {kind = "http"}', r"url is missing"),
@@ -158,7 +156,7 @@ def test_lmql_on_gpus_is_asked_what_ends_by_itself() -> None:
         ('expect = "ok"', 'expect = "("', r"expect = '\(' is not a regular expression"),
         ("request =", "#", r"\[server\].request is missing"),
         ("[server]", "[workers]\nworker = 'x'\n[server]", r"workers.worker = 'x' is not a table"),
-        ("[server]", "[workers]\nworker = {}\n[server]", r"\[workers\].worker has no argv"),
+        ("[server]", "[workers]\nworker = {}\n[server]", r"\[workers\].worker says nothing of how"),
         (
             "[server]",
             "[workers]\nworker = {argv = '['}\n[server]",

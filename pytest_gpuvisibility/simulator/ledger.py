@@ -66,6 +66,14 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @property
+    def size(self) -> int:
+        """In bytes: the same as long as nothing was added."""
+        try:
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def records(self) -> list[LedgerRecord]:
         """Every record so far, oldest first, without a last line that is still being written.
 

@@ -1,0 +1,154 @@
+"""Whatever tells a server's workers from the rest, and whatever says that it is ready: a profile can say so."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from pytest_gpuvisibility import profile as profiles
+from pytest_gpuvisibility.processes import ProcessFacts
+from pytest_gpuvisibility.server import ServerProcess
+
+# The last group's worker is started first. Arguments tell nothing; GROUP and PORT are in the environment alone.
+PROGRAM = r"""
+import base64, hashlib, os, re, signal, socket, subprocess, sys
+
+def start(group):
+    environ = {**os.environ, "GROUP": str(group), "PORT": str(port + 1 + group), "ROLE": "worker"}
+    return subprocess.Popen([sys.executable, "-I", "-S", __file__], env=environ)
+
+port, role = int(os.environ["PORT"]), os.environ.get("ROLE", "launcher")
+if role == "helper":
+    signal.pause()
+if role == "launcher":
+    workers = {group: start(group) for group in reversed(range(int(os.environ["GROUPS"])))}
+    while os.environ.get("RESTARTS"):
+        pid, _ = os.wait()
+        group = next(group for group, worker in workers.items() if worker.pid == pid)
+        workers[group] = start(group)
+    signal.pause()
+subprocess.Popen([sys.executable, "-I", "-S", __file__], env={**os.environ, "ROLE": "helper"})
+listener = socket.create_server(("127.0.0.1", port))
+print("worker", os.environ["GROUP"], "listens", flush=True)
+while True:
+    connection, _ = listener.accept()
+    request = connection.recv(65536)
+    if b"Upgrade: websocket" in request:
+        key = re.search(rb"Sec-WebSocket-Key: (\S+)", request)[1] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        accept = base64.b64encode(hashlib.sha1(key).digest())
+        head = b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+        connection.sendall(head + accept + b"\r\n\r\n" + b"\x81\x05hello")
+        connection.recv(65536)
+    else:
+        connection.sendall(b"HTTP/1.0 200 OK\r\n\r\nhello")
+    connection.close()
+"""
+
+PROFILE = """
+[product]
+name = "toy"
+version_command = ["{python}", "-V"]
+[server]
+command = ["{python}", "-I", "-S", "{here}/server.py"]
+env = {PORT = "{port}", GROUPS = "{groups}"EXTRA}
+ready_deadline = 20.0
+READY
+[workers]
+WORKERS
+"""
+LOG = 'ready = {kind = "log", expect = "worker . listens", times = "groups"}'
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
+    """Launch the toy server as a profile describes it, and wait until it is ready."""
+    (tmp_path / "server.py").write_text(PROGRAM)
+    started = []
+
+    def launch(workers: str, ready: str = LOG, groups: int = 3, extra: str = "") -> ServerProcess:
+        text = PROFILE.replace("EXTRA", extra).replace("READY", ready).replace("WORKERS", workers)
+        (tmp_path / "toy.toml").write_text(text.replace("{python}", sys.executable))
+        profile = profiles.load(tmp_path / "toy.toml")
+        server = ServerProcess(profile, directory=tmp_path / "servers", touchers=touchers)
+        started.append(server)
+        server.start(groups=groups, devices=1, environ=os.environ)
+        assert server.wait_until_ready().kind == "ready", server.stderr
+        return server
+
+    yield launch
+    for server in started:
+        server.close()
+
+
+def touchers(seen: Sequence[ProcessFacts]) -> set[int]:
+    """As if the workers and their helpers had opened a device, and nobody else."""
+    return {facts.pid for facts in seen if facts.environ.get("ROLE") in ("worker", "helper")}
+
+
+def named(server: ServerProcess) -> dict[int | None, str]:
+    """The workers' groups, and what each worker itself was told its group is."""
+    return {facts.group: facts.environ["GROUP"] for facts in server.seen.values() if facts.role == "worker"}
+
+
+def test_workers_are_told_by_a_number_in_their_environment(toy: Callable[..., ServerProcess]) -> None:
+    server = toy(r"worker = {environ = '^GROUP=(?P<group>\d+)$'}")
+    assert named(server) == {0: "0", 1: "1", 2: "2"}
+    helpers = [facts for facts in server.seen.values() if facts.environ.get("ROLE") == "helper"]
+    assert sorted((facts.role, facts.group) for facts in helpers) == [("other", 0), ("other", 1), ("other", 2)]
+
+
+def test_workers_are_told_by_a_port_in_their_environment(toy: Callable[..., ServerProcess]) -> None:
+    assert named(toy(r"worker = {environ = '^PORT=(?P<port>\d+)$', argv = 'server.py'}")) == {0: "0", 1: "1", 2: "2"}
+
+
+def test_workers_without_a_number_are_counted_as_they_start(toy: Callable[..., ServerProcess]) -> None:
+    server = toy("worker = {environ = '^GROUP='}")
+    assert named(server) == {0: "2", 1: "1", 2: "0"}
+
+
+def test_workers_are_told_by_what_they_touched(toy: Callable[..., ServerProcess]) -> None:
+    server = toy("worker = {touched = true}")
+    assert named(server) == {0: "2", 1: "1", 2: "0"}
+    assert server.seen[server.pid].role == "launcher"
+
+
+def test_what_was_touched_and_a_number_make_a_worker(toy: Callable[..., ServerProcess]) -> None:
+    assert named(toy(r"worker = {touched = true, environ = '^GROUP=(?P<group>\d)'}")) == {0: "0", 1: "1", 2: "2"}
+
+
+@pytest.mark.parametrize("telltale", ["touched = true", r"touched = true, environ = '^GROUP=(?P<group>\d)'"])
+def test_a_worker_that_is_replaced_leaves_its_place(toy: Callable[..., ServerProcess], telltale: str) -> None:
+    server = toy(f"worker = {{{telltale}}}", extra=', RESTARTS = "1"')
+    victim = next(facts for facts in server.seen.values() if facts.role == "worker" and facts.group == 1)
+    server.kill(victim.pid, signal.SIGKILL)
+    limit = time.monotonic() + 10.0
+    while (worker := server.wait_for_worker(1)) is None or worker.pid == victim.pid:
+        assert time.monotonic() < limit
+    assert worker.alive
+    assert worker.environ["GROUP"] == "1"
+
+
+def test_workers_are_told_by_their_ports(toy: Callable[..., ServerProcess]) -> None:
+    assert named(toy("worker = {port = true}")) == {0: "0", 1: "1", 2: "2"}
+    assert named(toy("worker = {port = true, environ = 'ROLE=launcher'}")) == {}
+
+
+@pytest.mark.parametrize(
+    "ready",
+    [
+        'ready = {kind = "tcp"}',
+        'ready = {kind = "tcp", url = "tcp://127.0.0.1:{worker_port}"}',
+        'ready = {kind = "http", url = "http://127.0.0.1:{worker_port}/health", expect = "hello"}',
+        'ready = {kind = "websocket", url = "ws://127.0.0.1:{worker_port}/", send = "x", expect = "hello"}',
+        """ready = {kind = "command", command = ["sh", "-c", "echo {group} of $GROUPS"], expect = '\\d of 3'}""",
+    ],
+)
+def test_whatever_says_that_a_server_is_ready(toy: Callable[..., ServerProcess], ready: str) -> None:
+    server = toy("worker = {port = true}", ready)
+    assert server.startup_seconds is not None
