@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import re
 import signal
 import site
 import tempfile
@@ -170,7 +171,7 @@ class ServerProcess:
         self.command = self.profile.command_line(groups, devices, self.port, layout)
         executable = find_program(self.command[0], environ, self.profile)
         home, short = self._make_directory(), _make_short_directory()
-        (short / "tmp").symlink_to((self.home or home) / "tmp")
+        (short / "t").symlink_to((self.home or home) / "tmp")
         made = [home, short, *self.also_remove]
         run = Run(made)
         self._stack.callback(run.close)
@@ -178,7 +179,7 @@ class ServerProcess:
             self._stack.callback(remove_tree, str(path))
         self._stack.callback(self._keep_output)
         self._stack.callback(self._stop_knocking, wait=True)
-        self._environ = self._server_environ(environ, self.home or home, short / "tmp", run.id)
+        self._environ = self._server_environ(environ, self.home or home, short / "t", run.id)
         self._output = {"stdout": home / "stdout", "stderr": home / "stderr"}
         locks = [run.lock.descriptor, *ports.locks]
         self._guard = Guard(made, locks)
