@@ -13,7 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -30,6 +30,17 @@ else:
 REQUEST_KINDS = ("websocket", "http", "command")
 READY_KINDS = ("request", "tcp", "http", "websocket", "log", "command")
 LAUNCH_POLICIES = ("error", "noop")
+DEVICE_FLAGS = ("ordinal", "physical")
+OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "device": ("device",),
+    "cpu": (),
+    "auto": (),
+    "share": (),
+    "split": ("dp", "pp", "tp"),
+    "engines": (),
+    "restarts": (),
+}
+"""The names of ``[server.options]``, and the placeholders that each must hold."""
 VERSION_LIMIT = 60.0
 """Seconds that a version command may take."""
 PREPARE_LIMIT = 600.0
@@ -107,6 +118,20 @@ class Server:
     ``prepare``: a command to run once a session, before the first launch. ``unload`` and ``load``: requests by which
     the worker of a group gives its model up and takes it again. ``reaction_deadline``: in which the server notices
     that a worker has died, and does about it what it does.
+
+    ``options``: arguments that a rule may add to the command, at its end or where it says ``{options}``. A rule about
+    one that is left out is not applicable.
+
+    - ``device``: use the device ``{device}``; ``[supports].device_flag`` says what its number means.
+    - ``cpu``: run on the CPU.
+    - ``auto``: choose the devices with the most free memory.
+    - ``share``: let ``{share}`` groups share each device.
+    - ``split``: ``{groups}`` is ``{dp}``, and the ``{devices}`` of each group are ``{pp}`` stages of ``{tp}``.
+    - ``engines``: start the groups as engines one after the other from one process.
+    - ``restarts``: start a worker that dies again.
+
+    ``idle``: seconds that a rule about leaks waits after the first requests. ``second_model``: a request, to the front
+    door or a worker, that loads a second model or adds a worker.
     """
 
     command: tuple[str, ...]
@@ -124,6 +149,9 @@ class Server:
     unload: Request | None = None
     load: Request | None = None
     reaction_deadline: float = 20.0
+    options: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    idle: float = 0.5
+    second_model: Request | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +212,11 @@ class Supports:
     waiting: bool = False
     restarts: bool = False
     """A worker that dies is started again, with the arguments of ``[server.options] restarts`` where there are any."""
+    device_flag: str = "ordinal"
+    """What the number of the option ``device`` means: a position in the mask (``ordinal``) or nvidia-smi's index
+    (``physical``)."""
+    launcher_context: bool = False
+    """The launcher itself uses a device of its workers, on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +255,28 @@ REPORT_GROUPS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "memory": (tuple(f"{what}_{unit}" for what in ("total", "planned") for unit in ("bytes", "mib", "gib")),),
 }
 """Of the named groups of a report's pattern: one of each of these is needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An entry of ``[server.options]`` to launch with, and what its placeholders stand for."""
+
+    name: str
+    values: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, name: str, **values: object) -> Option:
+        return cls(name, tuple((key, str(value)) for key, value in values.items()))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Option:
+        return cls(data["name"], tuple((key, value) for key, value in data["values"]))
+
+    def describe(self) -> str:
+        """``device 1``, ``split dp 2 pp 2 tp 1``, ``cpu``: for the line that describes a launch."""
+        if len(self.values) == 1:
+            return f"{self.name} {self.values[0][1]}"
+        return " ".join([self.name, *(f"{key} {value}" for key, value in self.values)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,12 +328,23 @@ class Profile:
         """
         return any(_LAYOUT.search(word) for word in self.server.command)
 
-    def command_line(self, groups: int, devices: int, port: int, layout: str | None = None) -> list[str]:
+    def command_line(
+        self,
+        groups: int,
+        devices: int,
+        port: int,
+        layout: str | None = None,
+        options: Iterable[Option] = (),
+    ) -> list[str]:
         """The command to launch. ``layout`` replaces what stands from ``{groups}`` to ``{devices}``.
 
         :raises UserError: ``layout`` is given and no argument holds both placeholders.
+        :raises KeyError: the profile has not one of ``options``.
         """
         words = list(self.server.command)
+        added = [fill(word, dict(option.values)) for option in options for word in self.server.options[option.name]]
+        place = words.index(OPTIONS_WORD) if OPTIONS_WORD in words else len(words)
+        words[place : place + 1] = added
         if layout is not None:
             if not self.has_layout:
                 raise UserError(
@@ -341,6 +407,7 @@ def amount(text: str, groups: int, devices: int) -> int:
     return sum(map(math.prod, factors))
 
 
+OPTIONS_WORD = "{options}"
 _LAYOUT = re.compile(r"\{groups\}.*\{devices\}", re.DOTALL)
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
@@ -467,7 +534,7 @@ class _Reader:
             product=self.read(Product, data["product"], "product"),
             server=self.server(data["server"]),
             workers=self.workers(data.get("workers", {})),
-            supports=self.read(Supports, data.get("supports", {}), "supports"),
+            supports=self.supports(data.get("supports", {})),
             unsupported=self.unsupported(data.get("unsupported", [])),
             reports=self.reports(data.get("reports", {})),
         )
@@ -482,7 +549,8 @@ class _Reader:
         table = dict(self.table(table, "server"))
         parts = {
             "ready": self.read(Ready, table.pop("ready", {}), "server.ready"),
-            **{name: self.request(table, name) for name in ("request", "load", "unload")},
+            **{name: self.request(table, name) for name in ("request", "load", "unload", "second_model")},
+            "options": self.options(table.pop("options", {})),
         }
         server: Server = self.read(Server, table, "server", parts)
         self.check_server(server)
@@ -501,6 +569,19 @@ class _Reader:
         request: Request = self.read(Request, table.pop(name), f"server.{name}")
         self.check_request(request, f"server.{name}")
         return request
+
+    def options(self, table: Any) -> Mapping[str, tuple[str, ...]]:
+        where = "server.options"
+        self.check_keys(self.table(table, where), OPTIONS, where)
+        options = {name: self.value(words, "tuple[str, ...]", f"{where}.{name}") for name, words in table.items()}
+        for name, words in options.items():
+            for placeholder in OPTIONS[name]:
+                if not any(f"{{{placeholder}}}" in word for word in words):
+                    self.fail(
+                        f"{where}.{name} = {list(words)!r} holds no {{{placeholder}}}",
+                        f"Write {{{placeholder}}} where the server expects it.",
+                    )
+        return options
 
     def check_server(self, server: Server) -> None:
         if not server.command:
@@ -561,6 +642,11 @@ class _Reader:
             self.fail(
                 f"[{where}].url = {url!r} is not of the form {scheme}://...", f'Write, for instance, "{example}".'
             )
+
+    def supports(self, table: Any) -> Supports:
+        supports = self.read(Supports, table, "supports")
+        self.check_choice(supports.device_flag, DEVICE_FLAGS, "supports.device_flag")
+        return supports
 
     def workers(self, table: Any) -> Workers:
         table = dict(self.table(table, "workers"))

@@ -15,16 +15,17 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from . import device_nodes, statements
 from . import profile as profiles
-from .inventory import Device, Inventory, MigDevice
+from .acts import Act, Deed, Scene, perform
+from .inventory import Inventory
 from .processes import ProcessFacts
-from .profile import Profile
+from .profile import Option, Profile
 from .registry import Ports
 from .resolver import resolve
 from .server import Event, Outcome, ServerProcess
@@ -66,6 +67,10 @@ class Scenario:
     """What is wrong with the machine's driver, of :data:`inventory.MACHINE_FAULTS`."""
     device_nodes: bool = False
     """/dev has the nodes of the inventory's GPUs, where the caller may arrange that."""
+    options: tuple[Option, ...] = ()
+    """Entries of the profile's ``[server.options]`` that the command gets."""
+    acts: tuple[Act, ...] = ()
+    """What is done once every worker has answered a request."""
 
     @property
     def key(self) -> str:
@@ -73,10 +78,17 @@ class Scenario:
         return hashlib.sha256(json.dumps(dataclasses.astuple(self)).encode()).hexdigest()[:16]
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Scenario:
+    def from_dict(cls, data: Mapping[str, Any]) -> Scenario:
         """The inverse of :func:`dataclasses.asdict` after a journey through JSON."""
-        pairs = tuple((name, value) for name, value in data["environ"])
-        return cls(**{**data, "environ": pairs, "faults": tuple(data["faults"])})
+        return cls(
+            **{
+                **data,
+                "environ": tuple((name, value) for name, value in data["environ"]),
+                "faults": tuple(data["faults"]),
+                "options": tuple(map(Option.from_dict, data["options"])),
+                "acts": tuple(map(Act.from_dict, data["acts"])),
+            }
+        )
 
     @property
     def asked(self) -> int:
@@ -90,6 +102,7 @@ class Scenario:
             parts.append(f"CUDA_DEVICE_ORDER={self.device_order}")
         parts.append(f"layout {self.layout!r}" if self.layout is not None else _layout_words(self.groups, self.devices))
         parts[1:1] = [f"{name}={value}" for name, value in self.environ]
+        parts += [option.describe() for option in self.options]
         if not self.nvidia_smi:
             parts.append("no nvidia-smi on PATH")
         parts += self.faults
@@ -97,6 +110,7 @@ class Scenario:
             parts.append(f"after a launch of {_layout_words(self.groups, self.refused_first)}")
         if self.worker_dies_in_setup:
             parts.append("one worker killed while it starts")
+        parts += [act.describe() for act in self.acts]
         if self.ending == "kill-workers":
             parts.append("all workers killed")
         elif self.ending != "stop":
@@ -130,7 +144,16 @@ class ProcessRecord:
     visible: str | None
     device_order: str | None
     asked: tuple[tuple[str, str], ...] | None = None
-    """What it asked NVML about, as :class:`Account` has it."""
+    """What it asked NVML about, as :class:`Account` has it; so are the next three."""
+    touched_at: tuple[float, ...] = ()
+    peers: tuple[str, ...] | None = None
+    remasked: tuple[tuple[str | None, str | None], ...] = ()
+
+    def touched_by(self, moment: float) -> tuple[str, ...]:
+        """The devices that it had touched by then; all of them where nobody knows when it did."""
+        if not self.touched_at:
+            return self.touched
+        return tuple(uuid for uuid, when in zip(self.touched, self.touched_at, strict=True) if when <= moment)
 
     def uses(self, devices_per_group: int) -> tuple[str, ...] | None:
         """The devices it touched; for one that touched nothing, those that it is bound to use.
@@ -154,7 +177,8 @@ class Fleet:
     ``exit_code`` at that moment and ``final_exit_code`` after the ending. ``survivors`` describes the processes and
     ports that were still there when the ending's deadline had passed. ``statements``: what a ready server said of
     itself, by the name of the report. ``refusal``: what became of the launch before, with its exit code.
-    ``remarks``: what the scenario asked for and this machine does not allow.
+    ``remarks``: what the scenario asked for and this machine does not allow. ``deeds`` are the scenario's acts as they
+    went; ``beside`` are the servers that ran on the same machine at the same time, for as long as this one.
     """
 
     scenario: Scenario
@@ -177,6 +201,8 @@ class Fleet:
     stdout: str = field(default="", repr=False)
     stderr: str = field(default="", repr=False)
     events: tuple[Event, ...] = field(default=(), repr=False)
+    deeds: tuple[Deed, ...] = ()
+    beside: tuple[Fleet, ...] = ()
 
     @property
     def workers(self) -> tuple[ProcessRecord, ...]:
@@ -189,6 +215,11 @@ class Fleet:
     @property
     def ready(self) -> bool:
         return self.outcome == "ready"
+
+    @property
+    def settled(self) -> float:
+        """When the launch had been decided, in seconds since the epoch: what comes later is not its start."""
+        return self.began + self.seconds
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -204,6 +235,9 @@ class Fleet:
                     "evidence": Evidence(process["evidence"]),
                     "touched": tuple(process["touched"]),
                     "shown": None if process["shown"] is None else tuple(process["shown"]),
+                    "touched_at": tuple(process["touched_at"]),
+                    "peers": None if process["peers"] is None else tuple(process["peers"]),
+                    "remasked": tuple((visible, order) for visible, order in process["remasked"]),
                     "asked": None
                     if process["asked"] is None
                     else tuple((uuid, kind) for uuid, kind in process["asked"]),
@@ -223,6 +257,10 @@ class Fleet:
                 "statements": {name: Statement.from_dict(found) for name, found in data["statements"].items()},
                 "refusal": None if data["refusal"] is None else (data["refusal"][0], data["refusal"][1]),
                 "remarks": tuple(data["remarks"]),
+                "deeds": tuple(
+                    Deed(Act.from_dict(deed["act"]), deed["began"], deed["error"]) for deed in data["deeds"]
+                ),
+                "beside": tuple(map(cls.from_dict, data["beside"])),
             }
         )
 
@@ -285,19 +323,28 @@ def play(
     """Launch the server on a simulated machine, watch it, end it, and leave nothing behind."""
     inventory = Inventory.load(scenario.inventory)
     inventory = dataclasses.replace(inventory, faults=inventory.faults | set(scenario.faults))
-    permitted = resolve(scenario.visible, inventory, device_order=scenario.device_order).devices
     directory.mkdir()
     with contextlib.ExitStack() as stack:
         machine = stack.enter_context(
             Machine.create(inventory, directory / "machine", launch=profile.server.launch, questions=True)
         )
-        ports = Ports.reserve(profile.port_count(scenario.groups, max(scenario.devices, scenario.refused_first)))
-        stack.callback(ports.release)
-        stage = Stage(scenario, profile, machine, ports, directory, witness(machine))
-        stack.callback(remove_tree, str(stage.home))
-        refusal = stage.try_in_vain() if scenario.refused_first else None
-        with stage.server() as server:
-            return _observe(stage, server, permitted, refusal)
+        seer = witness(machine)
+        first = Performance(Stage.reserve(scenario, profile, machine, directory, seer, stack), stack)
+        first.begin()
+        others: list[Performance] = []
+
+        def start_beside(visible: str) -> str:
+            second = dataclasses.replace(scenario, visible=visible, acts=(), ending="stop")
+            stage = Stage.reserve(second, profile, machine, directory / "beside", seer, stack)
+            others.append(Performance(stage, stack))
+            others[-1].begin()
+            kind = others[-1].outcome.kind
+            return "" if kind == "ready" else f"the second server: {kind}"
+
+        first.act(Scene(first.server, start_beside))
+        accounts = Accounts(seer, [one.server for one in (first, *others)])
+        beside = tuple(other.end(accounts) for other in others)
+        return dataclasses.replace(first.end(accounts), beside=beside)
 
 
 @dataclass
@@ -310,6 +357,23 @@ class Stage:
     ports: Ports
     directory: Path
     witness: Witness
+
+    @classmethod
+    def reserve(
+        cls,
+        scenario: Scenario,
+        profile: Profile,
+        machine: Machine,
+        directory: Path,
+        witness: Witness,
+        stack: contextlib.ExitStack,
+    ) -> Stage:
+        """One with ports of its own, until ``stack`` is closed."""
+        ports = Ports.reserve(profile.port_count(scenario.groups, max(scenario.devices, scenario.refused_first)))
+        stack.callback(ports.release)
+        stage = cls(scenario, profile, machine, ports, directory, witness)
+        stack.callback(remove_tree, str(stage.home))
+        return stage
 
     @property
     def home(self) -> Path:
@@ -332,6 +396,7 @@ class Stage:
             devices=devices,
             environ=_environ(scenario, self.machine),
             layout=scenario.layout,
+            options=scenario.options,
             ports=self.ports,
             wrapper=self.wrapper,
         )
@@ -365,54 +430,71 @@ def _environ(scenario: Scenario, machine: Machine) -> dict[str, str]:
     return environ
 
 
-def _observe(
-    stage: Stage,
-    server: ServerProcess,
-    permitted: Iterable[Device | MigDevice],
-    refusal: tuple[str, int | None] | None,
-) -> Fleet:
-    began = time.time()
-    scenario = stage.scenario
-    stage.start(server, scenario.devices)
-    reports_ready = False
-    if scenario.ends_in_setup:
-        outcome = server.wait_for_workers()
-    elif scenario.worker_dies_in_setup:
-        outcome, reports_ready = _kill_one_worker_early(server)
-    else:
-        outcome = server.wait_until_ready()
-    requests, said = {}, {}
-    if outcome.kind == "ready":
-        for group in range(scenario.groups if server.profile.server.request is not None else 0):
-            reply = server.request(group)
-            requests[str(group)] = "answered" if reply.ok else reply.error
-        said = statements.read(server)
-    server.observe()
-    processes = _records(server.seen.values(), stage.witness)
-    farewell = time.monotonic()
-    survivors = _end(scenario, server)
-    server.observe()
-    return Fleet(
-        scenario=scenario,
-        command=tuple(server.command),
-        permitted=tuple(device.uuid for device in permitted),
-        began=began,
-        outcome=outcome.kind,
-        seconds=outcome.seconds,
-        exit_code=outcome.exit_code,
-        processes=processes,
-        requests=requests,
-        final_exit_code=server.wait_exit(0),
-        farewell_seconds=time.monotonic() - farewell,
-        survivors=survivors,
-        reports_ready=reports_ready,
-        statements=said,
-        refusal=refusal,
-        remarks=stage.remarks,
-        stdout=server.stdout[-TAIL:],
-        stderr=server.stderr[-TAIL:],
-        events=_shortened(server.timeline()),
-    )
+class Performance:
+    """One server of a scenario, from its start to its end."""
+
+    def __init__(self, stage: Stage, stack: contextlib.ExitStack) -> None:
+        self.stage = stage
+        self.scenario = stage.scenario
+        self.refusal = stage.try_in_vain() if stage.scenario.refused_first else None
+        self.server = stack.enter_context(stage.server())
+        self.reports_ready = False
+        self.requests: dict[str, str] = {}
+        self.statements: dict[str, Statement] = {}
+        self.deeds: tuple[Deed, ...] = ()
+
+    def begin(self) -> None:
+        """Launch it, wait until it is ready, make one request to each worker, and hear what it says of itself."""
+        self.began = time.time()
+        self.stage.start(self.server, self.scenario.devices)
+        if self.scenario.ends_in_setup:
+            self.outcome = self.server.wait_for_workers()
+        elif self.scenario.worker_dies_in_setup:
+            self.outcome, self.reports_ready = _kill_one_worker_early(self.server)
+        else:
+            self.outcome = self.server.wait_until_ready()
+        if self.outcome.kind == "ready":
+            asks = self.server.profile.server.request is not None
+            for group in range(self.scenario.groups if asks else 0):
+                reply = self.server.request(group)
+                self.requests[str(group)] = "answered" if reply.ok else reply.error
+            self.statements = statements.read(self.server)
+
+    def act(self, scene: Scene) -> None:
+        """Do to it what the scenario says, if it is ready."""
+        if self.outcome.kind == "ready":
+            self.deeds = tuple(perform(act, scene) for act in self.scenario.acts)
+
+    def end(self, accounts: Accounts) -> Fleet:
+        """End it, and tell what was seen of it."""
+        scenario, server, inventory = self.scenario, self.server, self.stage.machine.inventory
+        permitted = resolve(scenario.visible, inventory, device_order=scenario.device_order).devices
+        processes = accounts.records(server)
+        farewell = time.monotonic()
+        survivors = _end(scenario, server)
+        server.observe()
+        return Fleet(
+            scenario=scenario,
+            command=tuple(server.command),
+            permitted=tuple(device.uuid for device in permitted),
+            began=self.began,
+            outcome=self.outcome.kind,
+            seconds=self.outcome.seconds,
+            exit_code=self.outcome.exit_code,
+            processes=processes,
+            requests=self.requests,
+            final_exit_code=server.wait_exit(0),
+            farewell_seconds=time.monotonic() - farewell,
+            survivors=survivors,
+            reports_ready=self.reports_ready,
+            statements=self.statements,
+            refusal=self.refusal,
+            remarks=self.stage.remarks,
+            stdout=server.stdout[-TAIL:],
+            stderr=server.stderr[-TAIL:],
+            events=_shortened(server.timeline()),
+            deeds=self.deeds,
+        )
 
 
 def _shortened(events: list[Event]) -> tuple[Event, ...]:
@@ -451,16 +533,26 @@ def _describe(survivors: Iterable[ProcessFacts]) -> tuple[str, ...]:
     return tuple(f"{survivor.role} {survivor.pid}: {' '.join(survivor.argv)}" for survivor in survivors)
 
 
-def _records(seen: Iterable[ProcessFacts], witness: Witness) -> tuple[ProcessRecord, ...]:
-    seen = list(seen)
-    suspects = [_suspect(facts) for facts in seen]
-    accounts = witness.accounts(suspects)
-    known = [
-        _record(accounts[facts.pid], facts.pid, facts.ppid, facts.role, facts.group, tuple(facts.argv))
-        for facts in seen
-    ]
-    strangers = [_record(account, pid, 0, "other", None, ()) for pid, account in witness.strangers(suspects).items()]
-    return tuple(known + strangers)
+class Accounts:
+    """What a witness says of the processes of all the servers on one machine, before any of them is ended."""
+
+    def __init__(self, witness: Witness, servers: Iterable[ServerProcess]) -> None:
+        self._seen: dict[ServerProcess, list[ProcessFacts]] = {}
+        for server in servers:
+            server.observe()
+            self._seen[server] = list(server.seen.values())
+        suspects = [_suspect(facts) for known in self._seen.values() for facts in known]
+        self._accounts = witness.accounts(suspects)
+        self._strangers = witness.strangers(suspects)
+
+    def records(self, server: ServerProcess) -> tuple[ProcessRecord, ...]:
+        """Of the processes of one server, and of those whose server nobody knows."""
+        known = [
+            _record(self._accounts[facts.pid], facts.pid, facts.ppid, facts.role, facts.group, tuple(facts.argv))
+            for facts in self._seen[server]
+        ]
+        strangers = [_record(account, pid, 0, "other", None, ()) for pid, account in self._strangers.items()]
+        return tuple(known + strangers)
 
 
 def _suspect(facts: ProcessFacts) -> Suspect:
@@ -482,4 +574,7 @@ def _record(
         visible=account.visible,
         device_order=account.device_order,
         asked=account.asked,
+        touched_at=account.touched_at,
+        peers=account.peers,
+        remasked=account.remasked,
     )

@@ -18,7 +18,7 @@ from . import client, processes
 from .client import Call, Knocker, Reply
 from .guard import Guard, GuardError
 from .processes import ProcessFacts
-from .profile import HARNESS_VARIABLES, Profile, Request, amount, fill, find_program
+from .profile import HARNESS_VARIABLES, Option, Profile, Request, amount, fill, find_program
 from .registry import MARK, Ports, Run, kill_marked
 from .supervisor import remove_tree
 
@@ -132,14 +132,15 @@ class ServerProcess:
         devices: int,
         environ: Mapping[str, str],
         layout: str | None = None,
+        options: Sequence[Option] = (),
         ports: Ports | None = None,
         wrapper: Sequence[str] = (),
     ) -> None:
         """Launch the server with ``groups`` groups of ``devices`` devices.
 
         ``environ`` is its environment, less what pytest, coverage and the harness' PYTHONPATH put there, plus
-        the profile's, with HOME, TMPDIR and XDG_CACHE_HOME in a directory of its own. ``layout``: see
-        :meth:`Profile.command_line`. ``ports``: reserved by the caller, who also releases them; by default
+        the profile's, with HOME, TMPDIR and XDG_CACHE_HOME in a directory of its own. ``layout``, ``options``:
+        see :meth:`Profile.command_line`. ``ports``: reserved by the caller, who also releases them; by default
         they are chosen here. ``wrapper``: a program and its arguments that becomes the server by exec.
 
         :raises UserError: the program is not installed.
@@ -148,7 +149,7 @@ class ServerProcess:
         if self._guard is not None:
             raise RuntimeError("this server was started before; make a new ServerProcess")
         try:
-            self._start(groups, devices, environ, layout, ports, wrapper)
+            self._start(groups, devices, environ, layout, options, ports, wrapper)
         except BaseException:
             self.close()
             raise
@@ -159,6 +160,7 @@ class ServerProcess:
         devices: int,
         environ: Mapping[str, str],
         layout: str | None,
+        options: Sequence[Option],
         ports: Ports | None,
         wrapper: Sequence[str],
     ) -> None:
@@ -168,7 +170,7 @@ class ServerProcess:
             self._stack.callback(ports.release)
         self.port = ports.first
         self._values = self.profile.values(groups=groups, devices=devices, port=self.port)
-        self.command = self.profile.command_line(groups, devices, self.port, layout)
+        self.command = self.profile.command_line(groups, devices, self.port, layout, options)
         executable = find_program(self.command[0], environ, self.profile)
         home, short = self._make_directory(), _make_short_directory()
         (short / "t").symlink_to((self.home or home) / "tmp")
@@ -622,7 +624,9 @@ class ServerProcess:
 
     def ask(self, request: Request, group: int) -> Reply:
         """Make another of the profile's requests to the worker of a group, once."""
-        return self.profile.call(group, self._values, self.port, self._environ, request)()
+        reply = self.profile.call(group, self._values, self.port, self._environ, request)()
+        self._tell("request", f"asked group {group} something else: {'answered' if reply.ok else reply.error}")
+        return reply
 
     def get(self, url: str, group: int | None = None) -> Reply:
         """What a url of the profile answers; ``group`` is the one that ``{worker_port}`` and ``{group}`` mean."""

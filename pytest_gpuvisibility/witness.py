@@ -40,6 +40,9 @@ class Account:
     order; None where nobody knows. ``visible`` and ``device_order``: the two variables as the driver read them, or as
     they stood when the program was started. ``asked``: which devices the process asked NVML about, for what it may
     decide by ("memory", "topology", "affinity"), as (UUID, kind); None where nobody keeps a record of that.
+    ``touched_at``: when each of ``touched`` was first used, in seconds since the epoch; empty where nobody knows.
+    ``peers``: devices that it reached from another of its own; None where nobody can see that. ``remasked``: the two
+    variables as they stood when a context was opened, where that was not what cuInit had read.
     """
 
     evidence: Evidence
@@ -48,6 +51,9 @@ class Account:
     visible: str | None = None
     device_order: str | None = None
     asked: tuple[tuple[str, str], ...] | None = None
+    touched_at: tuple[float, ...] = ()
+    peers: tuple[str, ...] | None = None
+    remasked: tuple[tuple[str | None, str | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,20 +127,29 @@ class LedgerWitness:
             shown=tuple(device.uuid for device in self._machine.probe(suspect.environ).devices),
             visible=suspect.environ.get("CUDA_VISIBLE_DEVICES"),
             device_order=suspect.environ.get("CUDA_DEVICE_ORDER"),
+            peers=(),
         )
 
 
 def _from_records(records: list[LedgerRecord]) -> Account:
-    touched = tuple(dict.fromkeys(record.touched for record in records if record.touched is not None))
+    touched: dict[str, float] = {}
+    for record in records:
+        if record.touched is not None:
+            touched.setdefault(record.touched, record.time)
     of_cuda = [record for record in records if record.event != QUESTION]
     first = next((record for record in of_cuda if record.event == "init"), records[0])
     return Account(
         Evidence.TOUCHED if touched else Evidence.INITIALISED if of_cuda else Evidence.NONE,
-        touched=touched,
+        touched=tuple(touched),
         shown=first.visible,
         visible=first.cuda_visible_devices,
         device_order=first.cuda_device_order,
         asked=_asked(records),
+        touched_at=tuple(touched.values()),
+        peers=tuple(dict.fromkeys(r.uuid for r in records if r.event == "peer" and r.result == 0 and r.uuid)),
+        remasked=tuple(
+            dict.fromkeys((r.cuda_visible_devices, r.cuda_device_order) for r in records if r.event == "remask")
+        ),
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_gpuvisibility import profile as profiles
 from pytest_gpuvisibility.errors import UserError
-from pytest_gpuvisibility.profile import Profile
+from pytest_gpuvisibility.profile import Option, Profile
 
 MINIMAL = """
 [product]
@@ -70,6 +70,33 @@ def test_a_malformed_layout_needs_one_argument_with_both_numbers(tmp_path: Path)
     assert not profile.has_layout
     with pytest.raises(UserError, match=r"holds both \{groups\} and \{devices\}"):
         profile.command_line(1, 1, 9000, layout="x")
+
+
+OPTIONS = """
+[server.options]
+device = ["--device", "gpu{device}"]
+cpu = ["--cpu"]
+split = ["--dp={dp}", "--pp={pp}", "--tp={tp}"]
+"""
+
+
+def test_options_are_added_at_the_end_with_their_values(tmp_path: Path) -> None:
+    profile = read(tmp_path, MINIMAL + OPTIONS)
+    options = [Option.of("split", dp=2, pp=1, tp=4), Option.of("cpu")]
+    assert profile.command_line(2, 4, 9000, options=options)[4:] == [
+        *("{unknown}", "--dp=2", "--pp=1", "--tp=4", "--cpu")
+    ]
+
+
+def test_options_stand_where_the_command_wants_them(tmp_path: Path) -> None:
+    profile = read(tmp_path, MINIMAL.replace('"{port}"', '"{options}", "{port}"') + OPTIONS)
+    assert profile.command_line(1, 1, 9, options=[Option.of("device", device=1)])[2:5] == ["--device", "gpu1", "9"]
+    assert profile.command_line(1, 1, 9)[2] == "9"
+
+
+def test_an_option_says_what_it_is_in_a_few_words() -> None:
+    options = [Option.of("cpu"), Option.of("device", device=1), Option.of("split", dp=2, pp=2, tp=1)]
+    assert [option.describe() for option in options] == ["cpu", "device 1", "split dp 2 pp 2 tp 1"]
 
 
 def test_the_request_is_made_to_the_port_of_its_group(tmp_path: Path) -> None:
@@ -201,6 +228,17 @@ def test_lmql_on_gpus_is_asked_what_ends_by_itself() -> None:
             "[server]",
             '[server]\nload = {kind = "http", url = "ftp:", expect = ""}',
             r"\[server.load\].url = 'ftp:' is not",
+        ),
+        ("[server]", "[server.options]\ndevise = []\n[server]", r"options.devise is unknown. Did you mean 'device'"),
+        ("[server]", "[server.options]\ndevice = ['-d']\n[server]", r"options.device = \['-d'\] holds no {device}"),
+        ("[server]", "[server.options]\nsplit = ['{dp}{tp}']\n[server]", r"holds no {pp}. Write {pp} where"),
+        ("[server]", "[server.options]\ncpu = '--cpu'\n[server]", r"options.cpu = '--cpu' is not a list of strings"),
+        ("[server]", "[supports]\ndevice_flag = 'index'\n[server]", r"device_flag = 'index' is none of ordinal, phys"),
+        ("[server]", "[server]\nidle = -1", r"idle = -1 is not a number of seconds above 0"),
+        (
+            "[server]",
+            "[server]\nsecond_model = {kind = 'http', url = 'x', expect = ''}",
+            r"\[server.second_model\].url = 'x' is not of the form http",
         ),
         ("[server]", "[server", r"is not valid TOML"),
     ],

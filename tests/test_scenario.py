@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from pytest_gpuvisibility import profile as profiles
+from pytest_gpuvisibility.acts import IDLE, SECOND_MODEL, beside
 from pytest_gpuvisibility.errors import UserError
-from pytest_gpuvisibility.scenario import Scenario, Theatre
+from pytest_gpuvisibility.inventory import Inventory
+from pytest_gpuvisibility.profile import Option
+from pytest_gpuvisibility.scenario import Fleet, Scenario, Theatre
 
 # A server of one process, which says what cuLaunchKernel answers it.
 SERVER = r"""
@@ -28,6 +31,10 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
         self.wfile.write(f"{open(sys.argv[2]).read()} launched: {answer}".encode())
+
+    def do_POST(self):
+        cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 1)
+        self.do_GET()
 
 http.server.HTTPServer(("127.0.0.1", int(sys.argv[1]) + 1), Answer).serve_forever()
 """
@@ -70,3 +77,71 @@ def test_a_preparation_that_fails_says_so(tmp_path: Path) -> None:
     text = PROFILE.replace("print('loaded', file=open('{model}', 'x'))", "raise SystemExit('no space for a model')")
     with pytest.raises(UserError, match=r"\[server\].prepare .*failed with exit code 1; .*no space for a model"):
         theatre(tmp_path, text).play(Scenario(inventory="a100x1"))
+
+
+SECOND = 'second_model = {kind = "http", method = "POST", url = "http://127.0.0.1:{worker_port}/", expect = "loaded"}'
+UUIDS = [device.uuid for device in Inventory.load("a100x4").devices]
+
+
+def play(directory: Path, scenario: Scenario, text: str = PROFILE) -> Fleet:
+    """Its fleet as every other rule will read it."""
+    stage = theatre(directory, text)
+    fleet = stage.play(scenario)
+    assert stage.play(scenario) == fleet
+    assert stage.fleets() == {scenario.key: fleet}
+    return fleet
+
+
+def touched(fleet: Fleet) -> list[int]:
+    return [UUIDS.index(uuid) for process in fleet.processes for uuid in process.touched]
+
+
+def test_a_scenario_tells_what_it_adds_and_does() -> None:
+    scenario = Scenario(visible="2", options=(Option.of("device", device=1),), acts=(IDLE, beside("3")))
+    assert scenario.describe() == (
+        "CUDA_VISIBLE_DEVICES=2, 1 group of 1, device 1, then idle, beside a second server with CUDA_VISIBLE_DEVICES=3"
+    )
+    assert scenario.key != Scenario(visible="2").key
+
+
+def test_options_reach_the_command(tmp_path: Path) -> None:
+    text = PROFILE.replace('"{model}"]', '"{model}", "{options}", "last"]') + '[server.options]\ncpu = ["--cpu"]\n'
+    fleet = play(tmp_path, Scenario(inventory="a100x4", options=(Option.of("cpu"),)), text)
+    assert fleet.command[-2:] == ("--cpu", "last")
+
+
+def test_a_second_server_runs_beside_the_first_on_the_same_machine(tmp_path: Path) -> None:
+    fleet = play(tmp_path, Scenario(inventory="a100x4", visible="2", acts=(beside("3"),)))
+    [other] = fleet.beside
+    assert (fleet.ready, other.ready) == (True, True)
+    assert (touched(fleet), touched(other)) == ([2], [3])
+    assert other.began > fleet.settled
+    assert [deed.error for deed in fleet.deeds] == [""]
+
+
+def test_a_second_server_that_does_not_start_is_no_failure_of_the_first(tmp_path: Path) -> None:
+    fleet = play(tmp_path, Scenario(inventory="a100x4", visible="2", acts=(beside(""),)), slow_to_give_up())
+    assert (fleet.ready, fleet.beside[0].outcome) == (True, "exited")
+    assert fleet.deeds[0].error == "the second server: exited"
+
+
+def slow_to_give_up() -> str:
+    return PROFILE.replace(
+        '"{here}/server.py"',
+        '"-c", "import os, sys; assert os.environ[\'CUDA_VISIBLE_DEVICES\'];'
+        ' sys.argv.pop(0); exec(open(sys.argv[0]).read())", "{here}/server.py"',
+    )
+
+
+def test_what_is_touched_by_a_later_act_is_known_to_be_later(tmp_path: Path) -> None:
+    scenario = Scenario(inventory="a100x4", visible="2,3", acts=(SECOND_MODEL, IDLE))
+    fleet = play(tmp_path, scenario, PROFILE.replace("ready_deadline", f"idle = 0.1\n{SECOND}\nready_deadline"))
+    [worker] = fleet.workers
+    assert [deed.error for deed in fleet.deeds] == ["", ""]
+    assert [UUIDS.index(uuid) for uuid in worker.touched] == [2, 3]
+    assert [UUIDS.index(uuid) for uuid in worker.touched_by(fleet.settled)] == [2]
+
+
+def test_a_second_model_needs_a_request(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"toy.toml has no \[server\].second_model"):
+        theatre(tmp_path).play(Scenario(inventory="a100x4", acts=(SECOND_MODEL,)))

@@ -35,6 +35,27 @@ void gv_cuda_record(const char *event, const char *function, int unit, CUresult 
     gv_ledger_write(&record);
 }
 
+static bool is_same(const char *value, const char *other)
+{
+    return value && other ? strcmp(value, other) == 0 : value == other;
+}
+
+void gv_cuda_record_mask(int unit)
+{
+    const char *visible = getenv("CUDA_VISIBLE_DEVICES"), *order = getenv("CUDA_DEVICE_ORDER");
+    if (is_same(visible, gv_driver.visible_devices) && is_same(order, gv_driver.device_order))
+        return;
+    gv_ledger_write(&(struct gv_record){.event = "remask",
+                                        .unit = &gv_driver.state->unit[unit],
+                                        .visible_devices = visible,
+                                        .device_order = order});
+}
+
+void gv_cuda_record_peer(const char *function, int unit)
+{
+    gv_cuda_record("peer", function, unit, CUDA_SUCCESS, 0);
+}
+
 static int current_unit(void)
 {
     CUcontext context;

@@ -47,6 +47,7 @@ static CUresult open_context(CUcontext context)
     CUresult result = error == -EBUSY    ? CUDA_ERROR_DEVICE_UNAVAILABLE
                       : error == -ENOMEM ? CUDA_ERROR_OUT_OF_MEMORY
                                          : CUDA_SUCCESS;
+    gv_cuda_record_mask(context->unit);
     gv_cuda_record("context", NULL, context->unit, result, 0);
     if (result != CUDA_SUCCESS)
         return result;
@@ -476,6 +477,7 @@ CUresult cuCtxEnablePeerAccess(CUcontext peer, unsigned int flags)
         return result;
     REQUIRE(context->peer[peer->ordinal] != peer->id, CUDA_ERROR_PEER_ACCESS_ALREADY_ENABLED);
     context->peer[peer->ordinal] = peer->id;
+    gv_cuda_record_peer("cuCtxEnablePeerAccess", peer->unit);
     return CUDA_SUCCESS;
 }
 

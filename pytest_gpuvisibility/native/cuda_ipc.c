@@ -142,6 +142,8 @@ CUresult cuIpcOpenMemHandle_v2(CUdeviceptr *pointer, CUipcMemHandle given, unsig
     pthread_mutex_lock(&gv_cuda_lock);
     CUresult result = import(&handle, context, pointer);
     pthread_mutex_unlock(&gv_cuda_lock);
+    if (result == CUDA_SUCCESS && handle.unit != context->unit)
+        gv_cuda_record_peer("cuIpcOpenMemHandle", handle.unit);
     return result;
 }
 

@@ -357,6 +357,8 @@ static CUresult set_access(struct gv_pool *pool, const CUmemAccessDesc *access, 
         int ordinal = access[i].location.id;
         gv_devices_set(&pool->readable, ordinal, access[i].flags & CU_MEM_ACCESS_FLAGS_PROT_READ);
         gv_devices_set(&pool->writable, ordinal, access[i].flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+        if (ordinal != pool->ordinal && access[i].flags != CU_MEM_ACCESS_FLAGS_PROT_NONE)
+            gv_cuda_record_peer("cuMemPoolSetAccess", gv_driver.unit[ordinal]);
     }
     return CUDA_SUCCESS;
 }

@@ -386,6 +386,8 @@ static CUresult set_access(uintptr_t start, size_t size, const CUmemAccessDesc *
             int ordinal = access[i].location.id;
             gv_devices_set(&block->readable, ordinal, access[i].flags & CU_MEM_ACCESS_FLAGS_PROT_READ);
             gv_devices_set(&block->writable, ordinal, access[i].flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
+            if (gv_driver.unit[ordinal] != block->unit && access[i].flags != CU_MEM_ACCESS_FLAGS_PROT_NONE)
+                gv_cuda_record_peer("cuMemSetAccess", gv_driver.unit[ordinal]);
         }
         at += block->size;
     }

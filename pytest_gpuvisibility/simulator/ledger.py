@@ -23,8 +23,10 @@ class LedgerRecord:
 
     event: "init" (cuInit), "context" (a context was opened), "alloc" (device memory was allocated), "refused"
     (a function that the simulation does not offer), "launch" (a kernel launch that did nothing, on a
-    machine with launch="noop") or "question" (on a machine with questions=True: NVML was asked for what decisions
-    rest on, which is the function here: "memory", "topology" or "affinity").
+    machine with launch="noop"), "peer" (the process reaches memory of one of its devices from another; the one that
+    is not at home there), "remask" (a context is opened under a mask other than the one that cuInit read: the
+    variables are those of that moment) or "question" (on a machine with questions=True: NVML was asked for what
+    decisions rest on, which is the function here: "memory", "topology" or "affinity").
     result: the CUresult that the program was given, 0 for success. Only an event with result 0 touched a
     device.
     uuid: the GPU or MIG slice concerned. visible: UUIDs in CUDA's order, on "init" alone. bytes: on "alloc"

@@ -1,0 +1,86 @@
+"""What the ledger's witness says of a process beyond which devices it touched: when, from where, under which mask."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pytest_gpuvisibility.inventory import Inventory
+from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.witness import Account, LedgerWitness
+
+INVENTORY = Inventory.load("a100x4")
+UUIDS = [device.uuid for device in INVENTORY.devices]
+
+PRELUDE = """
+import ctypes, os
+cuda = ctypes.CDLL("libcuda.so.1")
+assert cuda.cuInit(0) == 0
+
+def context(ordinal):
+    made = ctypes.c_void_p()
+    assert cuda.cuDevicePrimaryCtxRetain(ctypes.byref(made), ordinal) == 0
+    assert cuda.cuCtxSetCurrent(made) == 0
+    return made
+
+class Access(ctypes.Structure):
+    _fields_ = [("type", ctypes.c_int), ("id", ctypes.c_int), ("flags", ctypes.c_int)]
+
+def open_pool(ordinal, flags):
+    pool, access = ctypes.c_void_p(), Access(1, ordinal, flags)
+    assert cuda.cuDeviceGetDefaultMemPool(ctypes.byref(pool), 0) == 0
+    assert cuda.cuMemPoolSetAccess(pool, ctypes.byref(access), ctypes.c_size_t(1)) == 0
+"""
+
+
+def account(script: str, visible: str = "0,1,2", **environ: str) -> Account:
+    """What the witness says of a program after its end."""
+    with Machine.create(INVENTORY) as machine:
+        base = {"PATH": os.environ["PATH"], "CUDA_VISIBLE_DEVICES": visible, **environ}
+        subprocess.run([sys.executable, "-c", PRELUDE + script], env=machine.environ(base), check=True, timeout=60)
+        [found] = LedgerWitness(machine).strangers([]).values()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("script", "peers"),
+    [
+        ("context(0)", []),
+        ("first = context(1); context(0); assert cuda.cuCtxEnablePeerAccess(first, 0) == 0", [1]),
+        ("first = context(1); context(0); cuda.cuCtxEnablePeerAccess(first, 7)", []),
+        ("context(0); open_pool(2, 3)", [2]),
+        ("context(0); open_pool(0, 3)", []),
+        ("context(0); open_pool(2, 0)", []),
+    ],
+)
+def test_peers_are_devices_reached_from_another(script: str, peers: list[int]) -> None:
+    assert account(script).peers == tuple(UUIDS[index] for index in peers)
+
+
+def test_a_mask_that_is_set_after_cuinit_is_reported_with_the_first_context() -> None:
+    script = "os.environ['CUDA_VISIBLE_DEVICES'] = '1'; context(0); context(1)"
+    found = account(script)
+    assert (found.visible, found.touched) == ("0,1,2", (UUIDS[0], UUIDS[1]))
+    assert found.remasked == (("1", None),)
+
+
+@pytest.mark.parametrize("script", ["context(0)", "os.environ['CUDA_VISIBLE_DEVICES'] = '0,1,2'; context(0)", ""])
+def test_a_mask_that_stays_is_not_reported(script: str) -> None:
+    assert account(script).remasked == ()
+
+
+def test_an_order_that_is_set_late_is_reported_too() -> None:
+    found = account("os.environ['CUDA_DEVICE_ORDER'] = 'PCI_BUS_ID'; context(0)")
+    assert found.remasked == (("0,1,2", "PCI_BUS_ID"),)
+
+
+def test_every_device_has_the_time_of_its_first_use() -> None:
+    before = time.time()
+    found = account("import time; context(1); time.sleep(0.1); context(0); context(1)")
+    first, second = found.touched_at
+    assert found.touched == (UUIDS[1], UUIDS[0])
+    assert before - 0.01 <= first < second - 0.09 <= time.time()
