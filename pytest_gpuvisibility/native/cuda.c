@@ -6,6 +6,7 @@
 #include "cuda_internal.h"
 #include "ledger.h"
 #include "mask.h"
+#include "siblings.h"
 
 struct gv_driver gv_driver;
 pthread_mutex_t gv_cuda_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -66,6 +67,11 @@ int gv_cuda_refuse(const char *function)
 {
     gv_cuda_record("refused", function, current_unit(), CUDA_ERROR_NOT_SUPPORTED, 0);
     return CUDA_ERROR_NOT_SUPPORTED;
+}
+
+int gv_driver_refuse(const char *function)
+{
+    return gv_cuda_refuse(function);
 }
 
 static char *copy_variable(const char *name)

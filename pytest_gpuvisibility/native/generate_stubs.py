@@ -4,16 +4,20 @@
     generate_stubs.py cuda-addresses  --compiler gcc --header .../cuda.h --output cuda_addresses.c
     generate_stubs.py cuda-errors     --compiler gcc --header .../cuda.h --output cuda_errors.c
     generate_stubs.py nvml            --compiler gcc --header .../nvml.h --output nvml_stubs.c
+    generate_stubs.py cudart          --compiler gcc --header .../cuda_runtime_api.h --output cudart_stubs.c
+    generate_stubs.py cudart-errors   --compiler gcc --header .../cuda_runtime_api.h --output cudart_errors.c
 
-`cuda` and `nvml` write one weak function for every function that the header declares in any of its
-configurations. It calls `int gv_cuda_refuse(const char *function)` or `int gv_nvml_refuse(const char
-*function)` of the library's own sources and returns what that returns. A function that the sources define
-replaces its weak namesake when linked.
+`cuda`, `cudart` and `nvml` write one weak function for every function that the header declares in any of its
+configurations. It calls `int gv_cuda_refuse(const char *function)` (or `gv_cudart_refuse`, `gv_nvml_refuse`)
+of the library's own sources and returns what that returns. A function that the sources define replaces its
+weak namesake when linked.
 
 `cuda-addresses` writes the table that cuGetProcAddress answers from: every (base name, CUDA version) of
 cudaTypedefs.h with the function of that ABI. The compiler checks each against the type that NVIDIA gives it.
 
-`cuda-errors` writes the table of error codes.
+`cuda-errors` and `cudart-errors` write the tables of error codes.
+
+`--include` names directories of further headers, beside that of the header itself.
 """
 
 from __future__ import annotations
@@ -34,6 +38,7 @@ class Interface(NamedTuple):
     prefix: str
     configurations: tuple[tuple[str, ...], ...]  # compiler options under which the header shows other functions
     refuse: str  # the function of our own that every stub calls
+    undeclared: tuple[str, ...] = ()  # what the real library exports beyond the header
 
 
 INTERFACES = {
@@ -48,6 +53,30 @@ INTERFACES = {
         prefix="nvml",
         configurations=((), ("-DNVML_NO_UNVERSIONED_FUNC_DEFS",), ("-D__NVML_API_VERSION_INTERNAL",)),
         refuse="gv_nvml_refuse",
+    ),
+    "cudart": Interface(
+        result=r"(?:cudaError_t|const char\s*\*|struct cudaChannelFormatDesc)",
+        prefix="cuda",
+        configurations=((), ("-D__CUDA_API_VERSION_INTERNAL",), ("-DCUDA_API_PER_THREAD_DEFAULT_STREAM",)),
+        refuse="gv_cudart_refuse",
+        undeclared=tuple(
+            # What compiled programs call, and a header of C++ or none declares.
+            "__cudaGetKernel __cudaGetProcAddress __cudaInitModule __cudaLaunchKernel __cudaLaunchKernel_ptsz"
+            " __cudaPopCallConfiguration __cudaPushCallConfiguration __cudaRegisterFatBinary"
+            " __cudaRegisterFatBinaryEnd __cudaRegisterFunction __cudaRegisterHostVar __cudaRegisterManagedVar"
+            " __cudaRegisterUnifiedTable __cudaRegisterVar __cudaUnregisterFatBinary cudaProfilerStart"
+            " cudaProfilerStop cudaSubgridCreate cudaSubgridWorkerGridCreate cudaSubgridWorksetCreate"
+            # Headers for graphics, which need headers of X's and others'.
+            " cudaEGLStreamConsumerAcquireFrame cudaEGLStreamConsumerConnect cudaEGLStreamConsumerConnectWithFlags"
+            " cudaEGLStreamConsumerDisconnect cudaEGLStreamConsumerReleaseFrame cudaEGLStreamProducerConnect"
+            " cudaEGLStreamProducerDisconnect cudaEGLStreamProducerPresentFrame cudaEGLStreamProducerReturnFrame"
+            " cudaEventCreateFromEGLSync cudaGLGetDevices cudaGLMapBufferObject cudaGLMapBufferObjectAsync"
+            " cudaGLRegisterBufferObject cudaGLSetBufferObjectMapFlags cudaGLSetGLDevice cudaGLUnmapBufferObject"
+            " cudaGLUnmapBufferObjectAsync cudaGLUnregisterBufferObject cudaGraphicsEGLRegisterImage"
+            " cudaGraphicsGLRegisterBuffer cudaGraphicsGLRegisterImage cudaGraphicsResourceGetMappedEglFrame"
+            " cudaGraphicsVDPAURegisterOutputSurface cudaGraphicsVDPAURegisterVideoSurface cudaVDPAUGetDevice"
+            " cudaVDPAUSetVDPAUDevice".split()
+        ),
     ),
 }
 
@@ -100,6 +129,17 @@ const struct gv_error gv_error[] = {{
 const size_t gv_error_count = sizeof gv_error / sizeof *gv_error;
 """
 
+RUNTIME_ERRORS = """\
+/* Written by generate_stubs.py from {header}. */
+#include "cudart_generated.h"
+
+const struct gv_runtime_error gv_runtime_error[] = {{
+{rows}
+}};
+
+const size_t gv_runtime_error_count = sizeof gv_runtime_error / sizeof *gv_runtime_error;
+"""
+
 # What cuGetErrorString says of the errors that programs meet here, where it is not the name in lower case.
 MEANINGS = {
     "CUDA_SUCCESS": "no error",
@@ -124,6 +164,18 @@ MEANINGS = {
 }
 
 
+# ... and what cudaGetErrorString says of those that the driver does not have.
+RUNTIME_MEANINGS = {
+    "cudaErrorInvalidConfiguration": "invalid configuration argument",
+    "cudaErrorInvalidPitchValue": "invalid pitch argument",
+    "cudaErrorInvalidSymbol": "invalid device symbol",
+    "cudaErrorInvalidMemcpyDirection": "invalid copy direction for memcpy",
+    "cudaErrorInsufficientDriver": "CUDA driver version is insufficient for CUDA runtime version",
+    "cudaErrorMissingConfiguration": "__global__ function call is not configured",
+    "cudaErrorInvalidDeviceFunction": "invalid device function",
+}
+
+
 class Address(NamedTuple):
     """A function that cuGetProcAddress finds: its base name, the CUDA version of its ABI, and the symbol."""
 
@@ -133,9 +185,13 @@ class Address(NamedTuple):
     symbol: str
 
 
+INCLUDE: list[Path] = []  # further directories of headers
+
+
 def preprocess(compiler: str, header: Path, options: tuple[str, ...]) -> str:
     """The header's text after preprocessing; raises CalledProcessError where the compiler refuses it."""
-    command = [compiler, "-E", "-P", *options, f"-I{header.parent}", str(header)]
+    directories = [f"-I{directory}" for directory in (header.parent, *INCLUDE)]
+    command = [compiler, "-E", "-P", *options, *directories, str(header)]
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
@@ -168,7 +224,8 @@ def addresses(compiler: str, header: Path) -> Iterator[Address]:
 
 
 def write_stubs(compiler: str, header: Path, interface: Interface) -> str:
-    stubs = "\n".join(f"STUB({name})" for name in declared_functions(compiler, header, interface))
+    names = sorted({*declared_functions(compiler, header, interface), *interface.undeclared})
+    stubs = "\n".join(f"STUB({name})" for name in names)
     return STUBS.format(header=header.name, refuse=interface.refuse, stubs=stubs)
 
 
@@ -194,19 +251,39 @@ def write_errors(compiler: str, header: Path) -> str:
     return ERRORS.format(header=header.name, rows=rows)
 
 
+def in_words(name: str) -> str:
+    """ "cudaErrorInvalidTexture" -> "invalid texture"."""
+    return " ".join(re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z0-9]+", name.removeprefix("cudaError"))).lower()
+
+
+def write_runtime_errors(compiler: str, header: Path) -> str:
+    driver = preprocess(compiler, header.with_name("cuda.h"), ())
+    of_driver = {int(code): name for name, code in re.findall(r"\b(CUDA_(?:SUCCESS|ERROR_\w+))\s*=\s*(\d+)", driver)}
+    codes = re.findall(r"\b(cuda(?:Success|Error[A-Z]\w+))\s*=\s*(\d+)", preprocess(compiler, header, ()))
+    rows = []
+    for name, code in codes:
+        known = RUNTIME_MEANINGS.get(name) or (meaning(of_driver[int(code)]) if int(code) in of_driver else None)
+        rows.append(f'    {{{code}, "{name}", "{known or in_words(name)}"}},')
+    return RUNTIME_ERRORS.format(header=header.name, rows="\n".join(rows))
+
+
 def main() -> None:
     writers: dict[str, Callable[[str, Path], str]] = {
         "cuda": lambda compiler, header: write_stubs(compiler, header, INTERFACES["cuda"]),
         "cuda-addresses": write_addresses,
         "cuda-errors": write_errors,
+        "cudart": lambda compiler, header: write_stubs(compiler, header, INTERFACES["cudart"]),
+        "cudart-errors": write_runtime_errors,
         "nvml": lambda compiler, header: write_stubs(compiler, header, INTERFACES["nvml"]),
     }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=sorted(writers))
     parser.add_argument("--compiler", required=True, help="a C compiler, to preprocess the header with")
     parser.add_argument("--header", required=True, type=Path)
+    parser.add_argument("--include", action="append", default=[], type=Path, metavar="DIRECTORY")
     parser.add_argument("--output", required=True, type=Path)
     options = parser.parse_args()
+    INCLUDE.extend(options.include)
     options.output.write_text(writers[options.what](options.compiler, options.header))
 
 

@@ -234,6 +234,8 @@ void gv_ledger_write(const struct gv_record *record)
     int saved = errno;
     struct gv_state *state = gv_machine();
     uint64_t number = state && !is_probe() ? count(record) : 0;
+    if (number && strcmp(record->event, "launch") == 0)
+        atomic_fetch_add(&state->skipped_launches, 1);
     if (number && (number & (number - 1)) == 0 && !write_record(record, number))
         atomic_fetch_add(&state->lost_records, 1);
     errno = saved;

@@ -371,6 +371,18 @@ GV_API long gv_lost_records(const char *directory)
     return lost < LONG_MAX ? (long)lost : LONG_MAX;
 }
 
+/* How many kernel launches on the machine succeeded without anything having run. */
+GV_API long gv_skipped_launches(const char *directory)
+{
+    struct gv_state *state;
+    int error = gv_state_map(directory, &state);
+    if (error)
+        return error;
+    uint64_t skipped = atomic_load(&state->skipped_launches);
+    gv_state_unmap(state);
+    return skipped < LONG_MAX ? (long)skipped : LONG_MAX;
+}
+
 /* ---- what may change while a machine runs ---- */
 
 GV_API int gv_set_compute_mode(const char *directory, int device, int mode)

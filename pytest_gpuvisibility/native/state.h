@@ -106,6 +106,7 @@ struct gv_state {
     _Atomic int32_t process_limit; /* slots from here on were never used: no need to look at them */
     _Atomic uint64_t changes;      /* counts what was taken and given back: while it stays, only a death changes a total */
     _Atomic uint64_t lost_records; /* of the ledger: they could not be written, or not whole (a full disk) */
+    _Atomic uint64_t skipped_launches; /* kernels that did not run although their launch succeeded: GV_LAUNCH_NOOP */
     struct gv_process process[GV_MAX_PROCESSES];
 };
 

@@ -38,6 +38,8 @@ def _library() -> ctypes.CDLL:
     library.gv_snapshot.restype = ctypes.c_long
     library.gv_lost_records.argtypes = [ctypes.c_char_p]
     library.gv_lost_records.restype = ctypes.c_long
+    library.gv_skipped_launches.argtypes = [ctypes.c_char_p]
+    library.gv_skipped_launches.restype = ctypes.c_long
     library.gv_set_compute_mode.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_int]
     library.gv_set_faults.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_uint]
     library.gv_resolve.argtypes = [
@@ -200,6 +202,11 @@ def snapshot(directory: Path) -> dict[str, Any]:
 def lost_records(directory: Path) -> int:
     """How many records the machine's ledger lacks, because a full disk or a limit kept programs from writing them."""
     return _check(directory, _library().gv_lost_records(os.fsencode(directory)))
+
+
+def skipped_launches(directory: Path) -> int:
+    """How many kernel launches on the machine did nothing although they succeeded, all processes together."""
+    return _check(directory, _library().gv_skipped_launches(os.fsencode(directory)))
 
 
 def set_compute_mode(directory: Path, index: int, mode: str) -> None:

@@ -1,0 +1,172 @@
+/* Devices: which there are, what is set for them, and what they know of each other. */
+#include "cudart_internal.h"
+
+cudaError_t cudaGetDeviceCount(int *count)
+{
+    REQUIRE_VALUE(count);
+    *count = 0;
+    TRY(gv_initialise());
+    return gv_leave(cuDeviceGetCount(count));
+}
+
+cudaError_t cudaDeviceSynchronize(void)
+{
+    TRY(gv_enter());
+    return gv_leave(cuCtxSynchronize());
+}
+
+cudaError_t cudaDeviceReset(void)
+{
+    TRY(gv_initialise());
+    return gv_leave(cuDevicePrimaryCtxReset_v2(gv_current_device()));
+}
+
+cudaError_t cudaSetDeviceFlags(unsigned int flags)
+{
+    TRY(gv_initialise());
+    REQUIRE_VALUE(!(flags & ~(unsigned)cudaDeviceMask));
+    return gv_leave(cuDevicePrimaryCtxSetFlags_v2(gv_current_device(), flags & ~(unsigned)cudaDeviceMapHost));
+}
+
+/* Host memory can always be mapped: the runtime says so in the flags. */
+cudaError_t cudaGetDeviceFlags(unsigned int *flags)
+{
+    int active;
+    REQUIRE_VALUE(flags);
+    TRY(gv_initialise());
+    TRY(cuDevicePrimaryCtxGetState(gv_current_device(), flags, &active));
+    *flags |= cudaDeviceMapHost;
+    return cudaSuccess;
+}
+
+/* ---- settings of the current context ---- */
+
+cudaError_t cudaDeviceGetLimit(size_t *value, enum cudaLimit limit)
+{
+    TRY(gv_enter());
+    return gv_leave(cuCtxGetLimit(value, (CUlimit)limit));
+}
+
+cudaError_t cudaDeviceSetLimit(enum cudaLimit limit, size_t value)
+{
+    TRY(gv_enter());
+    return gv_leave(cuCtxSetLimit((CUlimit)limit, value));
+}
+
+cudaError_t cudaDeviceGetCacheConfig(enum cudaFuncCache *config)
+{
+    TRY(gv_enter());
+    return gv_leave(cuCtxGetCacheConfig((CUfunc_cache *)config));
+}
+
+cudaError_t cudaDeviceSetCacheConfig(enum cudaFuncCache config)
+{
+    TRY(gv_enter());
+    return gv_leave(cuCtxSetCacheConfig((CUfunc_cache)config));
+}
+
+cudaError_t cudaDeviceGetSharedMemConfig(enum cudaSharedMemConfig *config)
+{
+    TRY(gv_enter());
+    return gv_leave(cuCtxGetSharedMemConfig((CUsharedconfig *)config));
+}
+
+cudaError_t cudaDeviceSetSharedMemConfig(enum cudaSharedMemConfig config)
+{
+    TRY(gv_enter());
+    return gv_leave(cuCtxSetSharedMemConfig((CUsharedconfig)config));
+}
+
+cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest)
+{
+    TRY(gv_enter());
+    return gv_leave(cuCtxGetStreamPriorityRange(least, greatest));
+}
+
+cudaError_t cudaCtxResetPersistingL2Cache(void)
+{
+    TRY(gv_enter());
+    return gv_leave(cuCtxResetPersistingL2Cache());
+}
+
+#if CUDART_VERSION < 13000
+
+/* Names of CUDA's first years. */
+
+cudaError_t cudaThreadSynchronize(void)
+{
+    return cudaDeviceSynchronize();
+}
+
+cudaError_t cudaThreadExit(void)
+{
+    return cudaDeviceReset();
+}
+
+cudaError_t cudaThreadGetLimit(size_t *value, enum cudaLimit limit)
+{
+    return cudaDeviceGetLimit(value, limit);
+}
+
+cudaError_t cudaThreadSetLimit(enum cudaLimit limit, size_t value)
+{
+    return cudaDeviceSetLimit(limit, value);
+}
+
+cudaError_t cudaThreadGetCacheConfig(enum cudaFuncCache *config)
+{
+    return cudaDeviceGetCacheConfig(config);
+}
+
+cudaError_t cudaThreadSetCacheConfig(enum cudaFuncCache config)
+{
+    return cudaDeviceSetCacheConfig(config);
+}
+
+#endif
+
+/* ---- names of devices ---- */
+
+cudaError_t cudaDeviceGetPCIBusId(char *id, int size, int device)
+{
+    TRY(gv_initialise());
+    return gv_leave(cuDeviceGetPCIBusId(id, size, device));
+}
+
+cudaError_t cudaDeviceGetByPCIBusId(int *device, const char *id)
+{
+    TRY(gv_initialise());
+    return gv_leave(cuDeviceGetByPCIBusId(device, id));
+}
+
+/* ---- peers ---- */
+
+cudaError_t cudaDeviceCanAccessPeer(int *can, int device, int peer)
+{
+    TRY(gv_initialise());
+    return gv_leave(cuDeviceCanAccessPeer(can, device, peer));
+}
+
+cudaError_t cudaDeviceGetP2PAttribute(int *value, enum cudaDeviceP2PAttr attribute, int device, int peer)
+{
+    TRY(gv_initialise());
+    return gv_leave(cuDeviceGetP2PAttribute(value, (CUdevice_P2PAttribute)attribute, device, peer));
+}
+
+cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned int flags)
+{
+    CUcontext context;
+    TRY(gv_enter());
+    REQUIRE(peer != gv_current_device(), cudaErrorInvalidDevice);
+    TRY(gv_primary(peer, &context));
+    return gv_leave(cuCtxEnablePeerAccess(context, flags));
+}
+
+cudaError_t cudaDeviceDisablePeerAccess(int peer)
+{
+    CUcontext context;
+    TRY(gv_enter());
+    REQUIRE(peer != gv_current_device(), cudaErrorInvalidDevice);
+    TRY(gv_primary(peer, &context));
+    return gv_leave(cuCtxDisablePeerAccess(context));
+}

@@ -1,0 +1,93 @@
+/* Memory in the order of a stream, and the pools that it comes from. The structures are the driver's under other names. */
+#include "cudart_internal.h"
+
+_Static_assert(sizeof(struct cudaMemPoolProps) == sizeof(CUmemPoolProps), "pool properties are the driver's");
+_Static_assert(sizeof(struct cudaMemAccessDesc) == sizeof(CUmemAccessDesc), "an access description is the driver's");
+_Static_assert(sizeof(struct cudaMemLocation) == sizeof(CUmemLocation), "a location is the driver's");
+
+cudaError_t cudaMallocAsync(void **pointer, size_t size, cudaStream_t stream)
+{
+    REQUIRE_VALUE(pointer);
+    TRY(gv_enter());
+    *pointer = NULL;
+    return size ? gv_leave(cuMemAllocAsync((CUdeviceptr *)pointer, size, stream)) : cudaSuccess;
+}
+PER_THREAD(cudaMallocAsync, _ptsz);
+
+cudaError_t cudaMallocFromPoolAsync(void **pointer, size_t size, cudaMemPool_t pool, cudaStream_t stream)
+{
+    REQUIRE_VALUE(pointer);
+    TRY(gv_enter());
+    *pointer = NULL;
+    return size ? gv_leave(cuMemAllocFromPoolAsync((CUdeviceptr *)pointer, size, pool, stream)) : cudaSuccess;
+}
+PER_THREAD(cudaMallocFromPoolAsync, _ptsz);
+
+cudaError_t cudaFreeAsync(void *pointer, cudaStream_t stream)
+{
+    TRY(gv_enter());
+    return pointer ? gv_leave(cuMemFreeAsync((CUdeviceptr)(uintptr_t)pointer, stream)) : cudaSuccess;
+}
+PER_THREAD(cudaFreeAsync, _ptsz);
+
+/* ---- pools ---- */
+
+cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t *pool, int device)
+{
+    TRY(gv_initialise());
+    return gv_leave(cuDeviceGetDefaultMemPool(pool, device));
+}
+
+cudaError_t cudaDeviceGetMemPool(cudaMemPool_t *pool, int device)
+{
+    TRY(gv_initialise());
+    return gv_leave(cuDeviceGetMemPool(pool, device));
+}
+
+cudaError_t cudaDeviceSetMemPool(int device, cudaMemPool_t pool)
+{
+    TRY(gv_initialise());
+    return gv_leave(cuDeviceSetMemPool(device, pool));
+}
+
+cudaError_t cudaMemPoolCreate(cudaMemPool_t *pool, const struct cudaMemPoolProps *properties)
+{
+    TRY(gv_initialise());
+    return gv_leave(cuMemPoolCreate(pool, (const CUmemPoolProps *)properties));
+}
+
+cudaError_t cudaMemPoolDestroy(cudaMemPool_t pool)
+{
+    TRY(gv_initialise());
+    return gv_leave(cuMemPoolDestroy(pool));
+}
+
+cudaError_t cudaMemPoolTrimTo(cudaMemPool_t pool, size_t keep)
+{
+    TRY(gv_initialise());
+    return gv_leave(cuMemPoolTrimTo(pool, keep));
+}
+
+cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t pool, enum cudaMemPoolAttr attribute, void *value)
+{
+    TRY(gv_initialise());
+    return gv_leave(cuMemPoolGetAttribute(pool, (CUmemPool_attribute)attribute, value));
+}
+
+cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, enum cudaMemPoolAttr attribute, void *value)
+{
+    TRY(gv_initialise());
+    return gv_leave(cuMemPoolSetAttribute(pool, (CUmemPool_attribute)attribute, value));
+}
+
+cudaError_t cudaMemPoolSetAccess(cudaMemPool_t pool, const struct cudaMemAccessDesc *access, size_t count)
+{
+    TRY(gv_initialise());
+    return gv_leave(cuMemPoolSetAccess(pool, (const CUmemAccessDesc *)access, count));
+}
+
+cudaError_t cudaMemPoolGetAccess(enum cudaMemAccessFlags *flags, cudaMemPool_t pool, struct cudaMemLocation *location)
+{
+    TRY(gv_initialise());
+    return gv_leave(cuMemPoolGetAccess((CUmemAccess_flags *)flags, pool, (CUmemLocation *)location));
+}
