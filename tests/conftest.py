@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-pytest_plugins = ["pytester", "cuda_programs"]
+pytest_plugins = ["pytester", "cuda_programs", "cuda_runtimes"]
 
 OURS = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "GPU_VISIBILITY_MACHINE", "PYTEST_GPU_VISIBILITY_OUTER")
 

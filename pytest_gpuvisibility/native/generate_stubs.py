@@ -38,7 +38,7 @@ class Interface(NamedTuple):
     prefix: str
     configurations: tuple[tuple[str, ...], ...]  # compiler options under which the header shows other functions
     refuse: str  # the function of our own that every stub calls
-    undeclared: tuple[str, ...] = ()  # what the real library exports beyond the header
+    undeclared: str = ""  # what the real library exports beyond the header, blanks between
 
 
 INTERFACES = {
@@ -59,7 +59,7 @@ INTERFACES = {
         prefix="cuda",
         configurations=((), ("-D__CUDA_API_VERSION_INTERNAL",), ("-DCUDA_API_PER_THREAD_DEFAULT_STREAM",)),
         refuse="gv_cudart_refuse",
-        undeclared=tuple(
+        undeclared=(
             # What compiled programs call, and a header of C++ or none declares.
             "__cudaGetKernel __cudaGetProcAddress __cudaInitModule __cudaLaunchKernel __cudaLaunchKernel_ptsz"
             " __cudaPopCallConfiguration __cudaPushCallConfiguration __cudaRegisterFatBinary"
@@ -75,7 +75,7 @@ INTERFACES = {
             " cudaGLUnmapBufferObjectAsync cudaGLUnregisterBufferObject cudaGraphicsEGLRegisterImage"
             " cudaGraphicsGLRegisterBuffer cudaGraphicsGLRegisterImage cudaGraphicsResourceGetMappedEglFrame"
             " cudaGraphicsVDPAURegisterOutputSurface cudaGraphicsVDPAURegisterVideoSurface cudaVDPAUGetDevice"
-            " cudaVDPAUSetVDPAUDevice".split()
+            " cudaVDPAUSetVDPAUDevice"
         ),
     ),
 }
@@ -224,7 +224,7 @@ def addresses(compiler: str, header: Path) -> Iterator[Address]:
 
 
 def write_stubs(compiler: str, header: Path, interface: Interface) -> str:
-    names = sorted({*declared_functions(compiler, header, interface), *interface.undeclared})
+    names = sorted({*declared_functions(compiler, header, interface), *interface.undeclared.split()})
     stubs = "\n".join(f"STUB({name})" for name in names)
     return STUBS.format(header=header.name, refuse=interface.refuse, stubs=stubs)
 

@@ -22,13 +22,18 @@ from pytest_gpuvisibility.errors import UserError
 from pytest_gpuvisibility.inventory import Device, Inventory, MigDevice
 from pytest_gpuvisibility.simulator import state
 from pytest_gpuvisibility.simulator.ledger import Ledger
-from pytest_gpuvisibility.simulator.native import absent_nvml_directory, library_directory, probe_program
+from pytest_gpuvisibility.simulator.native import (
+    absent_nvml_directory,
+    library_directory,
+    probe_program,
+    redirect_library,
+)
 
 MACHINE_VARIABLE = "GPU_VISIBILITY_MACHINE"
 PROBE_VARIABLE = "GPU_VISIBILITY_PROBE"
 
-# In the order in which they are loaded: libcuda.so.1 needs neither of the others, nor they it.
-_DRIVER_LIBRARIES = ("libnvidia-ml.so.1", "libcuda.so.1")
+# In the order in which they are loaded: the runtimes need libcuda.so.1.
+_DRIVER_LIBRARIES = ("libnvidia-ml.so.1", "libcuda.so.1", "libcudart.so.13", "libcudart.so.12")
 
 
 class DriverAlreadyLoaded(UserError):
@@ -126,7 +131,11 @@ class Machine:
         self.close()
 
     def environ(self, base: Mapping[str, str], *, nvidia_smi: bool = True) -> dict[str, str]:
-        """`base` with what a program needs to find this machine's driver instead of any other.
+        """`base` with what a program needs to find this machine's driver and CUDA runtime instead of any other.
+
+        LD_LIBRARY_PATH leads to the driver. Programs have a runtime of their own in their DT_RPATH, which goes before
+        that; LD_AUDIT names a library that turns whoever asks for a runtime to ours (native/redirect.c), and a process
+        that asks for none loads none.
 
         nvidia_smi: whether it finds `nvidia-smi` too. If not, it finds none: a directory of its PATH that has
         one is replaced by a directory of links to everything else in it.
@@ -137,6 +146,7 @@ class Machine:
         if "nvml-missing" in self.inventory.faults:
             libraries = _prepend(absent_nvml_directory(), libraries)
         environ["LD_LIBRARY_PATH"] = libraries
+        environ["LD_AUDIT"] = _prepend(redirect_library(), environ.get("LD_AUDIT", ""))
         path = environ.get("PATH", os.defpath)
         if outer := base.get(MACHINE_VARIABLE):
             path = _without(Path(outer) / "bin", path)
@@ -254,13 +264,13 @@ def _new_directory(directory: Path | None) -> Path:
     return directory
 
 
-def _prepend(directory: Path, path: str) -> str:
-    rest = _without(directory, path)
-    return f"{directory}{os.pathsep}{rest}" if rest else str(directory)
+def _prepend(entry: Path, path: str) -> str:
+    rest = _without(entry, path)
+    return f"{entry}{os.pathsep}{rest}" if rest else str(entry)
 
 
-def _without(directory: Path, path: str) -> str:
-    return os.pathsep.join(entry for entry in path.split(os.pathsep) if entry != str(directory))
+def _without(entry: Path, path: str) -> str:
+    return os.pathsep.join(other for other in path.split(os.pathsep) if other != str(entry))
 
 
 def _write_nvidia_smi(directory: Path) -> None:

@@ -9,7 +9,14 @@ from pathlib import Path
 from pytest_gpuvisibility.errors import UserError
 
 DISTRIBUTION = "pytest-gpuvisibility"
-LIBRARIES = ("libnvidia-ml.so.1", "libcuda.so.1", "libgpuvisibility.so")
+LIBRARIES = (
+    "libnvidia-ml.so.1",
+    "libcuda.so.1",
+    "libcudart.so.12",
+    "libcudart.so.13",
+    "libgpuvisibility.so",
+    "libgpuvisibility-redirect.so",
+)
 
 _IN_PACKAGE = "pytest_gpuvisibility/native"
 _SOURCE = Path(__file__).resolve().parent.parent / "native"
@@ -25,6 +32,14 @@ def library_directory() -> Path:
     Raises NativeLibraryMissing where the installed package has none.
     """
     return native_directory() / "lib"
+
+
+def redirect_library() -> Path:
+    """The auditor of the dynamic linker that leads programs to the simulated CUDA runtimes (native/redirect.c).
+
+    Raises NativeLibraryMissing where the installed package has none.
+    """
+    return library_directory() / "libgpuvisibility-redirect.so"
 
 
 def absent_nvml_directory() -> Path:
