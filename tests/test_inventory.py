@@ -49,7 +49,7 @@ def test_the_shipped_inventories_are_there_and_sound() -> None:
     shipped = {name: Inventory.load(name) for name in Inventory.names()}
     assert set(shipped) == {
         *("none", "a100x1", "a100x2", "a100x4", "a100x8", "h100x8"),
-        *("mixed4", "mig", "container", "sick8", "exclusive4"),
+        *("mixed4", "mig", "mig-bare", "container", "sick8", "exclusive4"),
     }
     assert all(inventory.name == name and inventory.description for name, inventory in shipped.items())
     assert [len(shipped[name].devices) for name in ("none", "h100x8", "mixed4", "mig", "container")] == [
