@@ -53,7 +53,9 @@ if __name__ == "__main__":
 def seen(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """The module `seen`, with which inner tests and their children say what they find."""
     pytester.makepyfile(seen=UUIDS)
-    pytester.makeini("[pytest]\nfilterwarnings = error\n")
+    # An editable installation of this package is found by a module that is imported before pytest could rewrite it.
+    editable = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
+    pytester.makeini(f"[pytest]\nfilterwarnings =\n    error\n    {editable}\n")
     monkeypatch.setenv("PYTHONPATH", str(pytester.path))
 
 
