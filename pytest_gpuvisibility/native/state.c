@@ -368,8 +368,10 @@ static void know_oneself(void)
  *
  * Not a robust mutex of the C library, which waits for ever where its owner was stopped, or its bytes were damaged. */
 
-#define LOOK_AGAIN 5000000   /* nanoseconds that a waiter sleeps before it looks whether the holder still lives */
+#ifndef LOOK_AGAIN /* the fuzzers, which damage the lock all the time, wait less */
+#define LOOK_AGAIN 5000000      /* nanoseconds that a waiter sleeps before it looks whether the holder still lives */
 #define LONGEST_HOLD 2000000000 /* ... after which a holder is taken for stopped, and the lock is taken from it */
+#endif
 
 /* Who holds the lock: the pid, and what tells it from the pid's earlier and later owners. 0 there: no /proc. */
 static uint64_t holder_of(pid_t pid, uint64_t start, uint64_t stack)

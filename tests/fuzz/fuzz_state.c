@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <cuda.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <nvml.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,14 +19,12 @@
 #include "mask.h"
 #include "state.h"
 
-static char directory[] = "/tmp/fuzz-state-XXXXXX";
-static char file[64];
+static char directory[PATH_MAX / 2]; /* under TMPDIR */
+static char file[PATH_MAX], ledger[PATH_MAX];
 static struct gv_state *pristine;
 
 static void remove_machine(void)
 {
-    char ledger[64];
-    snprintf(ledger, sizeof ledger, "%s/ledger.jsonl", directory);
     unlink(file);
     unlink(ledger);
     rmdir(directory);
@@ -34,8 +33,11 @@ static void remove_machine(void)
 static void make_machine(void)
 {
     struct gv_state *state;
+    const char *parent = getenv("TMPDIR");
+    snprintf(directory, sizeof directory, "%s/fuzz-state-XXXXXX", parent ? parent : "/tmp");
     assert(mkdtemp(directory) && gv_create(directory, DESCRIPTION) == 0 && gv_state_map(directory, &state) == 0);
     snprintf(file, sizeof file, "%s/state", directory);
+    snprintf(ledger, sizeof ledger, "%s/ledger.jsonl", directory);
     pristine = malloc(sizeof *pristine);
     memcpy(pristine, state, sizeof *state);
     gv_state_unmap(state);
@@ -178,6 +180,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     snprintf(name, sizeof name, "%s%s", directory, (other = !other) ? "/." : "");
     setenv("GPU_VISIBILITY_MACHINE", name, 1);
     use_libraries();
+    assert(truncate(ledger, 0) == 0); /* or millions of inputs fill the disk */
     if (before && before != gv_machine())
         gv_state_unmap(before);
     return 0;
