@@ -54,8 +54,8 @@ def parameters() -> list[object]:
 @pytest.mark.parametrize("machine", INVENTORIES, indirect=True)
 @pytest.mark.parametrize("client", parameters())
 def test_a_client_sees_the_machine(client: Client, machine: Machine, mask: Mask, room: Path) -> None:
-    if client.tool == "rustc" and compilers_missing(client):
-        pytest.skip("no rustc is here to compile the Rust program")
+    if client.tool in ("rustc", "go") and compilers_missing(client):
+        pytest.skip(f"no {client.tool} that works is here to compile the {client.name}")
     value = mask.value(machine.inventory)
     ended = run(client, machine, value, room)
     assert ended.returncode == 0, ended.stderr

@@ -148,6 +148,7 @@ CLIENTS = (
     Client(
         "Rust program", both(UUID, BUS, NAME, MEMORY), "both", source="in_rust.rs", tool="rustc", note="dlopen of both"
     ),
+    Client("Go program", both(UUID, BUS, NAME, MEMORY), "both", source="in_go.go", tool="go", note="dlopen by cgo"),
     Client(
         "numba-cuda",
         visible(UUID, NAME, MEMORY, copied=True),
@@ -241,16 +242,18 @@ except Exception as error:
 
 @functools.cache
 def command(client: Client, room: Path) -> list[str]:
-    """How the client is started. A C or Rust program is compiled into `room`."""
+    """How the client is started. A C, Rust or Go program is compiled into `room`."""
     source = HERE / (client.source or f"with_{re.sub('[-.]', '_', client.name.lower())}.py")
     program = str(room / source.stem)
     if source.suffix == ".py":
         return [sys.executable, str(source)]
-    if source.suffix == ".c":
-        compile = [CC, "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-o", program, str(source), "-ldl"]
-    else:
-        compile = ["rustc", "--edition", "2021", "-D", "warnings", "-o", program, str(source)]
-    subprocess.run(compile, check=True, capture_output=True, text=True)
+    compile = {
+        ".c": [CC, "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-o", program, str(source), "-ldl"],
+        ".rs": ["rustc", "--edition", "2021", "-D", "warnings", "-o", program, str(source)],
+        ".go": ["go", "build", "-o", program, str(source)],
+    }[source.suffix]
+    environ = {"GOCACHE": str(room / "go-cache"), **os.environ}  # it needs one, also where there is no HOME
+    subprocess.run(compile, check=True, capture_output=True, text=True, env=environ)
     return [program]
 
 
@@ -306,10 +309,14 @@ def _spelled(device: Answer) -> Answer:
     return spelled
 
 
+def version_command(tool: str) -> list[str]:
+    return [tool, "version" if tool == "go" else "--version"]
+
+
 @functools.cache
 def _works(tool: str) -> bool:
     """A rustc that rustup manages may be there without any toolchain behind it."""
-    return subprocess.run([tool, "--version"], capture_output=True, check=False).returncode == 0
+    return subprocess.run(version_command(tool), capture_output=True, check=False).returncode == 0
 
 
 def compilers_missing(client: Client) -> bool:

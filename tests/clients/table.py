@@ -1,7 +1,7 @@
 """``docs/clients.md``: runs every client and writes what it did.
 
 In tests/: ``python -m clients.table > ../docs/clients.md``. Wants the dependency groups ``test`` and ``clients``, torch
-2.13 or newer, a C compiler and rustc.
+2.13 or newer, a C compiler, rustc and Go.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from .matrix import (
     run,
     run_refused,
     spelled_alike,
+    version_command,
 )
 
 HEAD = """\
@@ -158,7 +159,7 @@ def _version(distribution: str, tool: str) -> str:
         return importlib.metadata.version(distribution)
     if not tool:
         return "ours"
-    said = subprocess.run([tool, "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
+    said = subprocess.run(version_command(tool), capture_output=True, text=True, check=True).stdout.splitlines()[0]
     number = re.findall(r"\d+(?:\.\d+)+", said)[-1]
     return f"{Path(tool).name if tool != CC else 'C compiler'} {number}"
 
