@@ -74,8 +74,8 @@ int gv_nvml_refuse(const char *function)
 {
     (void)function;
     struct gv_state *state;
-    nvmlReturn_t result = gv_nvml_machine(&state);
-    return result == NVML_SUCCESS ? NVML_ERROR_NOT_SUPPORTED : result;
+    TRY(gv_nvml_machine(&state));
+    return NVML_ERROR_NOT_SUPPORTED;
 }
 
 const char *nvmlErrorString(nvmlReturn_t result)
@@ -162,9 +162,7 @@ nvmlReturn_t gv_nvml_text(char *output, unsigned int length, const char *text)
 
 static nvmlReturn_t open_machine(const void *output, struct gv_state **state)
 {
-    nvmlReturn_t result = gv_nvml_machine(state);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_machine(state));
     return output ? NVML_SUCCESS : NVML_ERROR_INVALID_ARGUMENT;
 }
 
@@ -176,16 +174,14 @@ nvmlReturn_t gv_nvml_given_up(const struct gv_state *state)
 nvmlReturn_t nvmlSystemGetDriverVersion(char *version, unsigned int length)
 {
     struct gv_state *state;
-    nvmlReturn_t result = open_machine(version, &state);
-    return result == NVML_SUCCESS ? gv_nvml_text(version, length, state->driver_version) : result;
+    TRY(open_machine(version, &state));
+    return gv_nvml_text(version, length, state->driver_version);
 }
 
 nvmlReturn_t nvmlSystemGetNVMLVersion(char *version, unsigned int length)
 {
     struct gv_state *state;
-    nvmlReturn_t result = open_machine(version, &state);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(open_machine(version, &state));
     char text[NVML_SYSTEM_NVML_VERSION_BUFFER_SIZE];
     snprintf(text, sizeof text, "%d.%s", state->cuda_version / 1000, state->driver_version);
     return gv_nvml_text(version, length, text);
@@ -194,10 +190,9 @@ nvmlReturn_t nvmlSystemGetNVMLVersion(char *version, unsigned int length)
 nvmlReturn_t nvmlSystemGetCudaDriverVersion(int *version)
 {
     struct gv_state *state;
-    nvmlReturn_t result = open_machine(version, &state);
-    if (result == NVML_SUCCESS)
-        *version = state->cuda_version;
-    return result;
+    TRY(open_machine(version, &state));
+    *version = state->cuda_version;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlSystemGetCudaDriverVersion_v2(int *version)
@@ -208,9 +203,7 @@ nvmlReturn_t nvmlSystemGetCudaDriverVersion_v2(int *version)
 nvmlReturn_t nvmlSystemGetDriverBranch(nvmlSystemDriverBranchInfo_t *branch, unsigned int length)
 {
     struct gv_state *state;
-    nvmlReturn_t result = open_machine(branch, &state);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(open_machine(branch, &state));
     if (branch->version != nvmlSystemDriverBranchInfo_v1)
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     char text[sizeof branch->branch];
@@ -221,9 +214,7 @@ nvmlReturn_t nvmlSystemGetDriverBranch(nvmlSystemDriverBranchInfo_t *branch, uns
 nvmlReturn_t nvmlSystemGetProcessName(unsigned int pid, char *name, unsigned int length)
 {
     struct gv_state *state;
-    nvmlReturn_t result = open_machine(name, &state);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(open_machine(name, &state));
     if (!length)
         return NVML_ERROR_INVALID_ARGUMENT;
     char path[32], command[PATH_MAX];
@@ -243,19 +234,17 @@ nvmlReturn_t nvmlSystemGetProcessName(unsigned int pid, char *name, unsigned int
 nvmlReturn_t nvmlUnitGetCount(unsigned int *count)
 {
     struct gv_state *state;
-    nvmlReturn_t result = open_machine(count, &state);
-    if (result == NVML_SUCCESS)
-        *count = 0;
-    return result;
+    TRY(open_machine(count, &state));
+    *count = 0;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlGetExcludedDeviceCount(unsigned int *count)
 {
     struct gv_state *state;
-    nvmlReturn_t result = open_machine(count, &state);
-    if (result == NVML_SUCCESS)
-        *count = 0;
-    return result;
+    TRY(open_machine(count, &state));
+    *count = 0;
+    return NVML_SUCCESS;
 }
 
 /* The former names of two functions: the library exports them, the header only renames them. */
@@ -278,8 +267,8 @@ nvmlReturn_t nvmlGetExcludedDeviceInfoByIndex(unsigned int index, nvmlExcludedDe
 {
     (void)index;
     struct gv_state *state;
-    nvmlReturn_t result = open_machine(info, &state);
-    return result == NVML_SUCCESS ? NVML_ERROR_INVALID_ARGUMENT : result;
+    TRY(open_machine(info, &state));
+    return NVML_ERROR_INVALID_ARGUMENT;
 }
 
 /* ---- handles ---- */
@@ -301,9 +290,7 @@ static nvmlReturn_t fault_of(const struct gv_device *device)
 
 nvmlReturn_t gv_nvml_unit(nvmlDevice_t handle, const void *output, struct gv_target *target)
 {
-    nvmlReturn_t result = open_machine(output, &target->state);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(open_machine(output, &target->state));
     uintptr_t offset = (uintptr_t)handle - (uintptr_t)handles;
     if (offset >= (uintptr_t)target->state->unit_count)
         return NVML_ERROR_INVALID_ARGUMENT;
@@ -361,10 +348,9 @@ bool gv_nvml_has_memory_sensor(const struct gv_device *device)
 
 nvmlReturn_t gv_nvml_handle(const struct gv_state *state, int unit, nvmlDevice_t *handle)
 {
-    nvmlReturn_t result = fault_of(&state->device[state->unit[unit].device]);
-    if (result == NVML_SUCCESS)
-        *handle = &handles[unit];
-    return result;
+    TRY(fault_of(&state->device[state->unit[unit].device]));
+    *handle = &handles[unit];
+    return NVML_SUCCESS;
 }
 
 nvmlDevice_t gv_nvml_handle_at(int unit)
@@ -375,10 +361,9 @@ nvmlDevice_t gv_nvml_handle_at(int unit)
 nvmlReturn_t nvmlDeviceGetCount_v2(unsigned int *count)
 {
     struct gv_state *state;
-    nvmlReturn_t result = open_machine(count, &state);
-    if (result == NVML_SUCCESS)
-        *count = (unsigned int)state->device_count;
-    return result;
+    TRY(open_machine(count, &state));
+    *count = (unsigned int)state->device_count;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetCount(unsigned int *count)
@@ -389,9 +374,7 @@ nvmlReturn_t nvmlDeviceGetCount(unsigned int *count)
 nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(unsigned int index, nvmlDevice_t *device)
 {
     struct gv_state *state;
-    nvmlReturn_t result = open_machine(device, &state);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(open_machine(device, &state));
     if (index >= (unsigned int)state->device_count)
         return NVML_ERROR_INVALID_ARGUMENT;
     return gv_nvml_handle(state, (int)index, device);
@@ -416,9 +399,7 @@ static bool is_old_slice_name(const struct gv_state *state, const struct gv_unit
 nvmlReturn_t nvmlDeviceGetHandleByUUID(const char *uuid, nvmlDevice_t *device)
 {
     struct gv_state *state;
-    nvmlReturn_t result = open_machine(uuid && device ? device : NULL, &state);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(open_machine(uuid && device ? device : NULL, &state));
     for (int unit = 0; unit < state->unit_count; unit++)
         if (strcmp(state->unit[unit].uuid, uuid) == 0 || is_old_slice_name(state, &state->unit[unit], uuid))
             return gv_nvml_handle(state, unit, device);
@@ -428,9 +409,7 @@ nvmlReturn_t nvmlDeviceGetHandleByUUID(const char *uuid, nvmlDevice_t *device)
 nvmlReturn_t nvmlDeviceGetHandleByUUIDV(const nvmlUUID_t *uuid, nvmlDevice_t *device)
 {
     struct gv_state *state;
-    nvmlReturn_t result = open_machine(uuid && device ? device : NULL, &state);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(open_machine(uuid && device ? device : NULL, &state));
     if (uuid->version != nvmlUUID_v1)
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     if (uuid->type != NVML_UUID_TYPE_ASCII)
@@ -444,9 +423,7 @@ nvmlReturn_t nvmlDeviceGetHandleByUUIDV(const nvmlUUID_t *uuid, nvmlDevice_t *de
 nvmlReturn_t nvmlDeviceGetHandleBySerial(const char *serial, nvmlDevice_t *device)
 {
     struct gv_state *state;
-    nvmlReturn_t result = open_machine(serial && device ? device : NULL, &state);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(open_machine(serial && device ? device : NULL, &state));
     for (int unit = 0; unit < state->device_count; unit++) {
         char own[NVML_DEVICE_SERIAL_BUFFER_SIZE];
         gv_model_serial(&state->device[unit], own);
@@ -488,9 +465,7 @@ static bool same_address(const char *bus_id, const struct pci_address *wanted)
 nvmlReturn_t nvmlDeviceGetHandleByPciBusId_v2(const char *bus_id, nvmlDevice_t *device)
 {
     struct gv_state *state;
-    nvmlReturn_t result = open_machine(bus_id && device ? device : NULL, &state);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(open_machine(bus_id && device ? device : NULL, &state));
     struct pci_address address;
     if (!read_pci_address(bus_id, &address))
         return NVML_ERROR_INVALID_ARGUMENT;
@@ -510,24 +485,22 @@ nvmlReturn_t nvmlDeviceGetHandleByPciBusId(const char *bus_id, nvmlDevice_t *dev
 nvmlReturn_t nvmlDeviceGetName(nvmlDevice_t device, char *name, unsigned int length)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_unit(device, name, &target);
-    return result == NVML_SUCCESS ? gv_nvml_text(name, length, target.unit->name) : result;
+    TRY(gv_nvml_unit(device, name, &target));
+    return gv_nvml_text(name, length, target.unit->name);
 }
 
 nvmlReturn_t nvmlDeviceGetUUID(nvmlDevice_t device, char *uuid, unsigned int length)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_unit(device, uuid, &target);
-    return result == NVML_SUCCESS ? gv_nvml_text(uuid, length, target.unit->uuid) : result;
+    TRY(gv_nvml_unit(device, uuid, &target));
+    return gv_nvml_text(uuid, length, target.unit->uuid);
 }
 
 /* A slice's index is its position among those of its GPU. */
 nvmlReturn_t nvmlDeviceGetIndex(nvmlDevice_t device, unsigned int *index)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_unit(device, index, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_unit(device, index, &target));
     if (!gv_nvml_is_slice(&target)) {
         *index = (unsigned int)target.unit_index;
         return NVML_SUCCESS;
@@ -541,18 +514,15 @@ nvmlReturn_t nvmlDeviceGetIndex(nvmlDevice_t device, unsigned int *index)
 nvmlReturn_t nvmlDeviceGetMinorNumber(nvmlDevice_t device, unsigned int *minor)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, minor, &target);
-    if (result == NVML_SUCCESS)
-        *minor = (unsigned int)target.device->minor;
-    return result;
+    TRY(gv_nvml_gpu(device, minor, &target));
+    *minor = (unsigned int)target.device->minor;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetSerial(nvmlDevice_t device, char *serial, unsigned int length)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, serial, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, serial, &target));
     if (gv_model_is_consumer(target.device))
         return NVML_ERROR_NOT_SUPPORTED;
     char text[NVML_DEVICE_SERIAL_BUFFER_SIZE];
@@ -570,9 +540,7 @@ nvmlReturn_t nvmlDeviceGetPciInfo(nvmlDevice_t device, nvmlPciInfo_t *pci)
 {
     struct gv_target target;
     struct pci_address address;
-    nvmlReturn_t result = gv_nvml_gpu(device, pci, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, pci, &target));
     if (!read_pci_address(target.device->pci_bus_id, &address))
         return NVML_ERROR_UNKNOWN;
     snprintf(pci->busIdLegacy, sizeof pci->busIdLegacy, "%04X:%02X:%02X.%X", address.domain & 0xFFFF,
@@ -587,35 +555,28 @@ nvmlReturn_t nvmlDeviceGetPciInfo(nvmlDevice_t device, nvmlPciInfo_t *pci)
 nvmlReturn_t nvmlDeviceGetPciInfo_v2(nvmlDevice_t device, nvmlPciInfo_t *pci)
 {
     struct gv_target target;
-    nvmlReturn_t result = nvmlDeviceGetPciInfo(device, pci);
-    if (result == NVML_SUCCESS)
-        result = gv_nvml_gpu(device, pci, &target);
-    if (result == NVML_SUCCESS)
-        pci->pciSubSystemId = gv_model_of(target.device)->pci_subsystem;
-    return result;
+    TRY(nvmlDeviceGetPciInfo(device, pci));
+    TRY(gv_nvml_gpu(device, pci, &target));
+    pci->pciSubSystemId = gv_model_of(target.device)->pci_subsystem;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetPciInfo_v3(nvmlDevice_t device, nvmlPciInfo_t *pci)
 {
     struct gv_target target;
-    nvmlReturn_t result = nvmlDeviceGetPciInfo_v2(device, pci);
-    if (result == NVML_SUCCESS)
-        result = gv_nvml_gpu(device, pci, &target);
-    return result == NVML_SUCCESS ? gv_nvml_text(pci->busId, sizeof pci->busId, target.device->pci_bus_id) : result;
+    TRY(nvmlDeviceGetPciInfo_v2(device, pci));
+    TRY(gv_nvml_gpu(device, pci, &target));
+    return gv_nvml_text(pci->busId, sizeof pci->busId, target.device->pci_bus_id);
 }
 
 nvmlReturn_t nvmlDeviceGetPciInfoExt(nvmlDevice_t device, nvmlPciInfoExt_t *pci)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, pci, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, pci, &target));
     if (pci->version != nvmlPciInfoExt_v1)
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     nvmlPciInfo_t plain;
-    result = nvmlDeviceGetPciInfo_v3(device, &plain);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(nvmlDeviceGetPciInfo_v3(device, &plain));
     pci->domain = plain.domain;
     pci->bus = plain.bus;
     pci->device = plain.device;
@@ -630,27 +591,23 @@ nvmlReturn_t nvmlDeviceGetPciInfoExt(nvmlDevice_t device, nvmlPciInfoExt_t *pci)
 nvmlReturn_t nvmlDeviceGetBrand(nvmlDevice_t device, nvmlBrandType_t *brand)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, brand, &target);
-    if (result == NVML_SUCCESS)
-        *brand = gv_model_brand(target.device);
-    return result;
+    TRY(gv_nvml_gpu(device, brand, &target));
+    *brand = gv_model_brand(target.device);
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetArchitecture(nvmlDevice_t device, nvmlDeviceArchitecture_t *architecture)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_unit(device, architecture, &target);
-    if (result == NVML_SUCCESS)
-        *architecture = gv_model_architecture(target.device);
-    return result;
+    TRY(gv_nvml_unit(device, architecture, &target));
+    *architecture = gv_model_architecture(target.device);
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetCudaComputeCapability(nvmlDevice_t device, int *major, int *minor)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_unit(device, major && minor ? major : NULL, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_unit(device, major && minor ? major : NULL, &target));
     *major = target.device->cc_major;
     *minor = target.device->cc_minor;
     return NVML_SUCCESS;
@@ -659,9 +616,7 @@ nvmlReturn_t nvmlDeviceGetCudaComputeCapability(nvmlDevice_t device, int *major,
 nvmlReturn_t nvmlDeviceGetNumGpuCores(nvmlDevice_t device, unsigned int *count)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, count, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, count, &target));
     if (target.device->mig_enabled)
         return NVML_ERROR_NOT_SUPPORTED;
     *count = (unsigned int)target.device->multiprocessors * gv_model_cores_per_multiprocessor(target.device);
@@ -671,19 +626,16 @@ nvmlReturn_t nvmlDeviceGetNumGpuCores(nvmlDevice_t device, unsigned int *count)
 nvmlReturn_t nvmlDeviceGetMultiGpuBoard(nvmlDevice_t device, unsigned int *several)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, several, &target);
-    if (result == NVML_SUCCESS)
-        *several = 0;
-    return result;
+    TRY(gv_nvml_gpu(device, several, &target));
+    *several = 0;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetBoardId(nvmlDevice_t device, unsigned int *board)
 {
     struct gv_target target;
     struct pci_address address;
-    nvmlReturn_t result = gv_nvml_gpu(device, board, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, board, &target));
     if (!read_pci_address(target.device->pci_bus_id, &address))
         return NVML_ERROR_UNKNOWN;
     *board = address.domain << 16 | address.bus << 8 | address.device;
@@ -694,9 +646,7 @@ nvmlReturn_t nvmlDeviceGetBoardId(nvmlDevice_t device, unsigned int *board)
 nvmlReturn_t nvmlDeviceGetBoardPartNumber(nvmlDevice_t device, char *number, unsigned int length)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, number, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, number, &target));
     if (gv_model_is_consumer(target.device))
         return NVML_ERROR_NOT_SUPPORTED;
     const char *known = gv_model_of(target.device)->board_part;
@@ -706,9 +656,7 @@ nvmlReturn_t nvmlDeviceGetBoardPartNumber(nvmlDevice_t device, char *number, uns
 nvmlReturn_t nvmlDeviceGetPdi(nvmlDevice_t device, nvmlPdi_t *pdi)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, pdi, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, pdi, &target));
     if (pdi->version != nvmlPdi_v1)
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     pdi->value = gv_model_hash(target.device);
@@ -718,40 +666,37 @@ nvmlReturn_t nvmlDeviceGetPdi(nvmlDevice_t device, nvmlPdi_t *pdi)
 nvmlReturn_t nvmlDeviceGetModuleId(nvmlDevice_t device, unsigned int *module)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, module, &target);
-    if (result == NVML_SUCCESS)
-        *module = (unsigned int)target.device_index + 1;
-    return result;
+    TRY(gv_nvml_gpu(device, module, &target));
+    *module = (unsigned int)target.device_index + 1;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetBridgeChipInfo(nvmlDevice_t device, nvmlBridgeChipHierarchy_t *bridges)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, bridges, &target);
-    return result == NVML_SUCCESS ? NVML_ERROR_NOT_SUPPORTED : result;
+    TRY(gv_nvml_gpu(device, bridges, &target));
+    return NVML_ERROR_NOT_SUPPORTED;
 }
 
 nvmlReturn_t nvmlDeviceGetVbiosVersion(nvmlDevice_t device, char *version, unsigned int length)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, version, &target);
-    return result == NVML_SUCCESS ? gv_nvml_text(version, length, gv_model_vbios(target.device)) : result;
+    TRY(gv_nvml_gpu(device, version, &target));
+    return gv_nvml_text(version, length, gv_model_vbios(target.device));
 }
 
 nvmlReturn_t nvmlDeviceGetInforomImageVersion(nvmlDevice_t device, char *version, unsigned int length)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, version, &target);
-    return result == NVML_SUCCESS ? gv_nvml_text(version, length, gv_model_inforom(target.device)) : result;
+    TRY(gv_nvml_gpu(device, version, &target));
+    return gv_nvml_text(version, length, gv_model_inforom(target.device));
 }
 
 nvmlReturn_t nvmlDeviceGetInforomVersion(nvmlDevice_t device, nvmlInforomObject_t object, char *version,
                                          unsigned int length)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, version, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, version, &target));
     nvmlDeviceArchitecture_t architecture = gv_model_architecture(target.device);
     if (object == NVML_INFOROM_OEM) {
         const char *oem = architecture >= NVML_DEVICE_ARCH_ADA ? "2.1" : "2.0";
@@ -773,27 +718,23 @@ nvmlReturn_t nvmlDeviceValidateInforom(nvmlDevice_t device)
 nvmlReturn_t nvmlDeviceGetGspFirmwareVersion(nvmlDevice_t device, char *version)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, version, &target);
-    if (result == NVML_SUCCESS)
-        strcpy(version, target.state->driver_version); /* the buffer holds NVML_GSP_FIRMWARE_VERSION_BUF_SIZE */
-    return result;
+    TRY(gv_nvml_gpu(device, version, &target));
+    strcpy(version, target.state->driver_version); /* the buffer holds NVML_GSP_FIRMWARE_VERSION_BUF_SIZE */
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetGspFirmwareMode(nvmlDevice_t device, unsigned int *enabled, unsigned int *by_default)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, enabled && by_default ? enabled : NULL, &target);
-    if (result == NVML_SUCCESS)
-        *enabled = *by_default = gv_model_architecture(target.device) >= NVML_DEVICE_ARCH_TURING;
-    return result;
+    TRY(gv_nvml_gpu(device, enabled && by_default ? enabled : NULL, &target));
+    *enabled = *by_default = gv_model_architecture(target.device) >= NVML_DEVICE_ARCH_TURING;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetPlatformInfo(nvmlDevice_t device, nvmlPlatformInfo_t *platform)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, platform, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, platform, &target));
     if (platform->version != nvmlPlatformInfo_v2)
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     *platform = (nvmlPlatformInfo_t){.version = nvmlPlatformInfo_v2, .hostId = 1,
@@ -819,9 +760,7 @@ nvmlReturn_t nvmlDeviceGetCpuAffinityWithinScope(nvmlDevice_t device, unsigned i
                                                  nvmlAffinityScope_t scope)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu_asked(device, set, &target, "affinity");
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu_asked(device, set, &target, "affinity"));
     if (scope != NVML_AFFINITY_SCOPE_NODE && scope != NVML_AFFINITY_SCOPE_SOCKET)
         return NVML_ERROR_INVALID_ARGUMENT;
     return fill_set(set, size, sysconf(_SC_NPROCESSORS_CONF));
@@ -836,9 +775,7 @@ nvmlReturn_t nvmlDeviceGetMemoryAffinity(nvmlDevice_t device, unsigned int size,
                                          nvmlAffinityScope_t scope)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu_asked(device, set, &target, "affinity");
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu_asked(device, set, &target, "affinity"));
     if (scope != NVML_AFFINITY_SCOPE_NODE && scope != NVML_AFFINITY_SCOPE_SOCKET)
         return NVML_ERROR_INVALID_ARGUMENT;
     return fill_set(set, size, 1);
@@ -847,26 +784,23 @@ nvmlReturn_t nvmlDeviceGetMemoryAffinity(nvmlDevice_t device, unsigned int size,
 static nvmlReturn_t open_pair(nvmlDevice_t first, nvmlDevice_t second, const void *output, struct gv_target *one,
                               struct gv_target *other)
 {
-    nvmlReturn_t result = gv_nvml_gpu_asked(first, output, one, "topology");
-    return result == NVML_SUCCESS ? gv_nvml_gpu_asked(second, output, other, "topology") : result;
+    TRY(gv_nvml_gpu_asked(first, output, one, "topology"));
+    return gv_nvml_gpu_asked(second, output, other, "topology");
 }
 
 nvmlReturn_t nvmlDeviceGetTopologyCommonAncestor(nvmlDevice_t first, nvmlDevice_t second, nvmlGpuTopologyLevel_t *level)
 {
     struct gv_target one, other;
-    nvmlReturn_t result = open_pair(first, second, level, &one, &other);
-    if (result == NVML_SUCCESS)
-        *level = one.unit_index == other.unit_index ? NVML_TOPOLOGY_INTERNAL : NVML_TOPOLOGY_NODE;
-    return result;
+    TRY(open_pair(first, second, level, &one, &other));
+    *level = one.unit_index == other.unit_index ? NVML_TOPOLOGY_INTERNAL : NVML_TOPOLOGY_NODE;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetP2PStatus(nvmlDevice_t first, nvmlDevice_t second, nvmlGpuP2PCapsIndex_t capability,
                                     nvmlGpuP2PStatus_t *status)
 {
     struct gv_target one, other;
-    nvmlReturn_t result = open_pair(first, second, status, &one, &other);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(open_pair(first, second, status, &one, &other));
     if (capability >= NVML_P2P_CAPS_INDEX_UNKNOWN)
         return NVML_ERROR_INVALID_ARGUMENT;
     bool copies = capability == NVML_P2P_CAPS_INDEX_READ || capability == NVML_P2P_CAPS_INDEX_WRITE;
@@ -878,10 +812,9 @@ nvmlReturn_t nvmlDeviceGetP2PStatus(nvmlDevice_t first, nvmlDevice_t second, nvm
 nvmlReturn_t nvmlDeviceOnSameBoard(nvmlDevice_t first, nvmlDevice_t second, int *same)
 {
     struct gv_target one, other;
-    nvmlReturn_t result = open_pair(first, second, same, &one, &other);
-    if (result == NVML_SUCCESS)
-        *same = one.unit_index == other.unit_index;
-    return result;
+    TRY(open_pair(first, second, same, &one, &other));
+    *same = one.unit_index == other.unit_index;
+    return NVML_SUCCESS;
 }
 
 /* Stores every GPU but one, or none; only counts them where the caller gives no array. */
@@ -903,9 +836,7 @@ nvmlReturn_t nvmlDeviceGetTopologyNearestGpus(nvmlDevice_t device, nvmlGpuTopolo
                                               nvmlDevice_t *gpus)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu_asked(device, count, &target, "topology");
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu_asked(device, count, &target, "topology"));
     if (level > NVML_TOPOLOGY_SYSTEM || level % 10)
         return NVML_ERROR_INVALID_ARGUMENT;
     return list_gpus(target.state, target.device_index, level != NVML_TOPOLOGY_NODE, count, gpus);
@@ -914,9 +845,7 @@ nvmlReturn_t nvmlDeviceGetTopologyNearestGpus(nvmlDevice_t device, nvmlGpuTopolo
 nvmlReturn_t nvmlSystemGetTopologyGpuSet(unsigned int processor, unsigned int *count, nvmlDevice_t *gpus)
 {
     struct gv_state *state;
-    nvmlReturn_t result = open_machine(count, &state);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(open_machine(count, &state));
     if ((long)processor >= sysconf(_SC_NPROCESSORS_CONF))
         return NVML_ERROR_INVALID_ARGUMENT;
     return list_gpus(state, -1, false, count, gpus);
@@ -925,17 +854,15 @@ nvmlReturn_t nvmlSystemGetTopologyGpuSet(unsigned int processor, unsigned int *c
 nvmlReturn_t nvmlDeviceGetNumaNodeId(nvmlDevice_t device, unsigned int *node)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu_asked(device, node, &target, "affinity");
-    return result == NVML_SUCCESS ? NVML_ERROR_NOT_SUPPORTED : result; /* its memory is no NUMA node */
+    TRY(gv_nvml_gpu_asked(device, node, &target, "affinity"));
+    return NVML_ERROR_NOT_SUPPORTED; /* its memory is no NUMA node */
 }
 
 /* A GPU on an NVSwitch board is a member of the fabric of its own machine. */
 nvmlReturn_t nvmlDeviceGetGpuFabricInfoV(nvmlDevice_t device, nvmlGpuFabricInfoV_t *info)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, info, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, info, &target));
     if (!gv_model_of(target.device)->fabric)
         return NVML_ERROR_NOT_SUPPORTED;
     if (info->version == nvmlGpuFabricInfo_v3)
@@ -951,9 +878,7 @@ nvmlReturn_t nvmlDeviceGetGpuFabricInfoV(nvmlDevice_t device, nvmlGpuFabricInfoV
 nvmlReturn_t nvmlDeviceGetGpuFabricInfo(nvmlDevice_t device, nvmlGpuFabricInfo_t *info)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, info, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, info, &target));
     if (!gv_model_of(target.device)->fabric)
         return NVML_ERROR_NOT_SUPPORTED;
     *info = (nvmlGpuFabricInfo_t){.state = NVML_GPU_FABRIC_STATE_COMPLETED};

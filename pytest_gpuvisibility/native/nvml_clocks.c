@@ -19,9 +19,7 @@ static unsigned int video_clock(const struct gv_model *model)
 nvmlReturn_t nvmlDeviceGetMaxClockInfo(nvmlDevice_t device, nvmlClockType_t type, unsigned int *clock)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, clock, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, clock, &target));
     const struct gv_model *model = gv_model_of(target.device);
     switch (type) {
     case NVML_CLOCK_GRAPHICS:
@@ -43,11 +41,8 @@ nvmlReturn_t nvmlDeviceGetMaxClockInfo(nvmlDevice_t device, nvmlClockType_t type
 nvmlReturn_t nvmlDeviceGetClockInfo(nvmlDevice_t device, nvmlClockType_t type, unsigned int *clock)
 {
     struct gv_target target;
-    nvmlReturn_t result = nvmlDeviceGetMaxClockInfo(device, type, clock);
-    if (result == NVML_SUCCESS)
-        result = gv_nvml_gpu(device, clock, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(nvmlDeviceGetMaxClockInfo(device, type, clock));
+    TRY(gv_nvml_gpu(device, clock, &target));
     if (type == NVML_CLOCK_VIDEO)
         *clock = IDLE_VIDEO_CLOCK;
     else if (type != NVML_CLOCK_MEM)
@@ -61,11 +56,8 @@ nvmlReturn_t nvmlDeviceGetClockInfo(nvmlDevice_t device, nvmlClockType_t type, u
 static nvmlReturn_t applications_clock(nvmlDevice_t device, nvmlClockType_t type, unsigned int *clock)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, clock, &target);
-    if (result == NVML_SUCCESS)
-        result = gv_nvml_given_up(target.state);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, clock, &target));
+    TRY(gv_nvml_given_up(target.state));
     if (gv_model_is_consumer(target.device) || type == NVML_CLOCK_VIDEO)
         return NVML_ERROR_NOT_SUPPORTED;
     return nvmlDeviceGetMaxClockInfo(device, type, clock);
@@ -84,8 +76,8 @@ nvmlReturn_t nvmlDeviceGetDefaultApplicationsClock(nvmlDevice_t device, nvmlCloc
 nvmlReturn_t nvmlDeviceGetMaxCustomerBoostClock(nvmlDevice_t device, nvmlClockType_t type, unsigned int *clock)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_open_where(gv_nvml_has_ecc, device, clock, &target);
-    return result == NVML_SUCCESS ? nvmlDeviceGetMaxClockInfo(device, type, clock) : result;
+    TRY(gv_nvml_open_where(gv_nvml_has_ecc, device, clock, &target));
+    return nvmlDeviceGetMaxClockInfo(device, type, clock);
 }
 
 nvmlReturn_t nvmlDeviceGetClock(nvmlDevice_t device, nvmlClockType_t type, nvmlClockId_t id, unsigned int *clock)
@@ -102,17 +94,16 @@ nvmlReturn_t nvmlDeviceGetClock(nvmlDevice_t device, nvmlClockType_t type, nvmlC
         break;
     }
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, clock, &target);
-    return result == NVML_SUCCESS ? NVML_ERROR_INVALID_ARGUMENT : result;
+    TRY(gv_nvml_gpu(device, clock, &target));
+    return NVML_ERROR_INVALID_ARGUMENT;
 }
 
 nvmlReturn_t nvmlDeviceGetPerformanceState(nvmlDevice_t device, nvmlPstates_t *state)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, state, &target);
-    if (result == NVML_SUCCESS)
-        *state = gv_model_is_consumer(target.device) ? NVML_PSTATE_8 : NVML_PSTATE_0;
-    return result;
+    TRY(gv_nvml_gpu(device, state, &target));
+    *state = gv_model_is_consumer(target.device) ? NVML_PSTATE_8 : NVML_PSTATE_0;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetPowerState(nvmlDevice_t device, nvmlPstates_t *state)
@@ -123,10 +114,9 @@ nvmlReturn_t nvmlDeviceGetPowerState(nvmlDevice_t device, nvmlPstates_t *state)
 nvmlReturn_t nvmlDeviceGetCurrentClocksEventReasons(nvmlDevice_t device, unsigned long long *reasons)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, reasons, &target);
-    if (result == NVML_SUCCESS)
-        *reasons = nvmlClocksEventReasonGpuIdle;
-    return result;
+    TRY(gv_nvml_gpu(device, reasons, &target));
+    *reasons = nvmlClocksEventReasonGpuIdle;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetCurrentClocksThrottleReasons(nvmlDevice_t device, unsigned long long *reasons)
@@ -137,10 +127,9 @@ nvmlReturn_t nvmlDeviceGetCurrentClocksThrottleReasons(nvmlDevice_t device, unsi
 nvmlReturn_t nvmlDeviceGetSupportedClocksEventReasons(nvmlDevice_t device, unsigned long long *reasons)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, reasons, &target);
-    if (result == NVML_SUCCESS)
-        *reasons = 0x1FF; /* all but those of newer drivers */
-    return result;
+    TRY(gv_nvml_gpu(device, reasons, &target));
+    *reasons = 0x1FF; /* all but those of newer drivers */
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetSupportedClocksThrottleReasons(nvmlDevice_t device, unsigned long long *reasons)
@@ -164,9 +153,7 @@ static unsigned int memory_clocks(const struct gv_device *device, unsigned int c
 nvmlReturn_t nvmlDeviceGetSupportedMemoryClocks(nvmlDevice_t device, unsigned int *count, unsigned int *clocks)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, count, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, count, &target));
     unsigned int found[5], total = memory_clocks(target.device, found), capacity = *count;
     *count = total;
     if (capacity < total)
@@ -183,9 +170,7 @@ nvmlReturn_t nvmlDeviceGetSupportedGraphicsClocks(nvmlDevice_t device, unsigned 
                                                   unsigned int *clocks)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, count, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, count, &target));
     const struct gv_model *model = gv_model_of(target.device);
     unsigned int found[5], total = memory_clocks(target.device, found), place = 0;
     while (place < total && found[place] != memory)
@@ -210,9 +195,7 @@ nvmlReturn_t nvmlDeviceGetSupportedGraphicsClocks(nvmlDevice_t device, unsigned 
 nvmlReturn_t nvmlDeviceGetSupportedPerformanceStates(nvmlDevice_t device, nvmlPstates_t *states, unsigned int size)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, states, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, states, &target));
     const unsigned int capacity = size / sizeof *states;
     nvmlPstates_t found[] = {NVML_PSTATE_0, NVML_PSTATE_8};
     const unsigned int count = gv_model_is_consumer(target.device) ? 2 : 1;
@@ -226,9 +209,7 @@ nvmlReturn_t nvmlDeviceGetSupportedPerformanceStates(nvmlDevice_t device, nvmlPs
 nvmlReturn_t nvmlDeviceGetMinMaxClockOfPState(nvmlDevice_t device, nvmlClockType_t type, nvmlPstates_t state,
                                               unsigned int *lowest, unsigned int *highest)
 {
-    nvmlReturn_t result = nvmlDeviceGetMaxClockInfo(device, type, lowest && highest ? highest : NULL);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(nvmlDeviceGetMaxClockInfo(device, type, lowest && highest ? highest : NULL));
     if (state != NVML_PSTATE_0 && state != NVML_PSTATE_8)
         return NVML_ERROR_NOT_SUPPORTED;
     *lowest = type == NVML_CLOCK_MEM ? *highest : IDLE_CLOCK;
@@ -238,8 +219,7 @@ nvmlReturn_t nvmlDeviceGetMinMaxClockOfPState(nvmlDevice_t device, nvmlClockType
 nvmlReturn_t nvmlDeviceGetAdaptiveClockInfoStatus(nvmlDevice_t device, unsigned int *status)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, status, &target);
-    if (result == NVML_SUCCESS)
-        *status = NVML_ADAPTIVE_CLOCKING_INFO_STATUS_DISABLED;
-    return result;
+    TRY(gv_nvml_gpu(device, status, &target));
+    *status = NVML_ADAPTIVE_CLOCKING_INFO_STATUS_DISABLED;
+    return NVML_SUCCESS;
 }

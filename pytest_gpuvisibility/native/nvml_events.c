@@ -28,9 +28,7 @@ static bool is_set(const struct nvmlEventSet_st *wanted)
 nvmlReturn_t nvmlEventSetCreate(nvmlEventSet_t *set)
 {
     struct gv_state *state;
-    nvmlReturn_t result = gv_nvml_machine(&state);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_machine(&state));
     if (!set)
         return NVML_ERROR_INVALID_ARGUMENT;
     struct nvmlEventSet_st *made = calloc(1, sizeof *made);
@@ -47,9 +45,7 @@ nvmlReturn_t nvmlEventSetCreate(nvmlEventSet_t *set)
 nvmlReturn_t nvmlEventSetFree(nvmlEventSet_t set)
 {
     struct gv_state *state;
-    nvmlReturn_t result = gv_nvml_machine(&state);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_machine(&state));
     pthread_mutex_lock(&sets_lock);
     struct nvmlEventSet_st **link = &sets;
     while (*link && *link != set)
@@ -75,18 +71,15 @@ static unsigned long long supported_types(const struct gv_target *target)
 nvmlReturn_t nvmlDeviceGetSupportedEventTypes(nvmlDevice_t device, unsigned long long *types)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, types, &target);
-    if (result == NVML_SUCCESS)
-        *types = supported_types(&target);
-    return result;
+    TRY(gv_nvml_gpu(device, types, &target));
+    *types = supported_types(&target);
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceRegisterEvents(nvmlDevice_t device, unsigned long long types, nvmlEventSet_t set)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, set, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, set, &target));
     if (types & ~supported_types(&target))
         return NVML_ERROR_NOT_SUPPORTED;
     pthread_mutex_lock(&sets_lock);
@@ -121,9 +114,7 @@ static void sleep_milliseconds(unsigned int milliseconds)
 nvmlReturn_t nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *data, unsigned int milliseconds)
 {
     struct gv_state *state;
-    nvmlReturn_t result = gv_nvml_machine(&state);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_machine(&state));
     if (!data)
         return NVML_ERROR_INVALID_ARGUMENT;
     for (;;) {
@@ -153,9 +144,7 @@ nvmlReturn_t nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *data, unsi
 nvmlReturn_t nvmlEventSetWait(nvmlEventSet_t set, nvmlEventData_t *data, unsigned int milliseconds)
 {
     nvmlEventData_t all;
-    nvmlReturn_t result = nvmlEventSetWait_v2(set, data ? &all : NULL, milliseconds);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(nvmlEventSetWait_v2(set, data ? &all : NULL, milliseconds));
     data->device = all.device;
     data->eventType = all.eventType;
     data->eventData = all.eventData;

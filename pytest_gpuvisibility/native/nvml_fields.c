@@ -157,9 +157,7 @@ long long gv_nvml_now(void)
 nvmlReturn_t nvmlDeviceGetFieldValues(nvmlDevice_t device, int count, nvmlFieldValue_t *values)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, count > 0 ? values : NULL, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, count > 0 ? values : NULL, &target));
     for (int i = 0; i < count; i++) {
         nvmlFieldValue_t *field = &values[i];
         field->timestamp = gv_nvml_now();
@@ -175,9 +173,7 @@ nvmlReturn_t nvmlDeviceGetFieldValues(nvmlDevice_t device, int count, nvmlFieldV
 nvmlReturn_t nvmlDeviceClearFieldValues(nvmlDevice_t device, int count, nvmlFieldValue_t *values)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, count > 0 ? values : NULL, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, count > 0 ? values : NULL, &target));
     for (int i = 0; i < count; i++)
         values[i].nvmlReturn = NVML_ERROR_NOT_SUPPORTED;
     return NVML_SUCCESS;

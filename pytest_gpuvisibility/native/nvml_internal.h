@@ -13,6 +13,14 @@
 
 #include "state.h"
 
+/* Ends the function with what a call returned, unless that is success. */
+#define TRY(call)                         \
+    do {                                  \
+        nvmlReturn_t tried = (call);      \
+        if (tried != NVML_SUCCESS)        \
+            return tried;                 \
+    } while (0)
+
 struct gv_target {
     struct gv_state *state;
     struct gv_device *device;

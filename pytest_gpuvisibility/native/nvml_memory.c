@@ -64,9 +64,7 @@ static nvmlMemory_v2_t read_memory(const struct gv_target *target)
 nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t *memory)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_asked(gv_nvml_unit(device, memory, &target), &target, "memory");
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_asked(gv_nvml_unit(device, memory, &target), &target, "memory"));
     if (memory->version != nvmlMemory_v2)
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     *memory = read_memory(&target);
@@ -77,9 +75,7 @@ nvmlReturn_t nvmlDeviceGetMemoryInfo_v2(nvmlDevice_t device, nvmlMemory_v2_t *me
 nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_asked(gv_nvml_unit(device, memory, &target), &target, "memory");
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_asked(gv_nvml_unit(device, memory, &target), &target, "memory"));
     nvmlMemory_v2_t all = read_memory(&target);
     *memory = (nvmlMemory_t){.total = all.total, .free = all.free, .used = all.used + all.reserved};
     return NVML_SUCCESS;
@@ -90,9 +86,7 @@ nvmlReturn_t nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory)
 nvmlReturn_t nvmlDeviceGetBAR1MemoryInfo(nvmlDevice_t device, nvmlBAR1Memory_t *bar1)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_unit(device, bar1, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_unit(device, bar1, &target));
     const uint64_t mebibyte = UINT64_C(1) << 20;
     const struct gv_device *gpu = target.device;
     bool maps_memory = gpu->mig_enabled && gpu->cc_major >= 9;
@@ -112,19 +106,17 @@ nvmlReturn_t nvmlDeviceGetBAR1MemoryInfo(nvmlDevice_t device, nvmlBAR1Memory_t *
 nvmlReturn_t nvmlDeviceGetConfComputeProtectedMemoryUsage(nvmlDevice_t device, nvmlMemory_t *memory)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_unit(device, memory, &target);
-    if (result == NVML_SUCCESS)
-        *memory = (nvmlMemory_t){0};
-    return result;
+    TRY(gv_nvml_unit(device, memory, &target));
+    *memory = (nvmlMemory_t){0};
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetMemoryBusWidth(nvmlDevice_t device, unsigned int *width)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, width, &target);
-    if (result == NVML_SUCCESS)
-        *width = gv_model_of(target.device)->bus_width;
-    return result;
+    TRY(gv_nvml_gpu(device, width, &target));
+    *width = gv_model_of(target.device)->bus_width;
+    return NVML_SUCCESS;
 }
 
 /* ---- processes ---- */
@@ -201,18 +193,17 @@ static nvmlReturn_t list_processes(const struct gv_target *target, unsigned int 
 static nvmlReturn_t list_compute(nvmlDevice_t device, unsigned int *count, void *array, store_holder *store)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_unit(device, count, &target);
-    return result == NVML_SUCCESS ? list_processes(&target, count, array, store) : result;
+    TRY(gv_nvml_unit(device, count, &target));
+    return list_processes(&target, count, array, store);
 }
 
 /* Nothing draws on a simulated GPU, and no MPS daemon serves it. */
 static nvmlReturn_t list_nothing(nvmlDevice_t device, unsigned int *count)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_unit(device, count, &target);
-    if (result == NVML_SUCCESS)
-        *count = 0;
-    return result;
+    TRY(gv_nvml_unit(device, count, &target));
+    *count = 0;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetComputeRunningProcesses(nvmlDevice_t device, unsigned int *count, nvmlProcessInfo_v1_t *infos)
@@ -277,9 +268,7 @@ nvmlReturn_t nvmlDeviceGetRunningProcessDetailList(nvmlDevice_t device, nvmlProc
 {
     enum { COMPUTE = 0, LAST = 2 };
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_unit(device, list, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_unit(device, list, &target));
     if (list->version != nvmlProcessDetailList_v1)
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     if (list->mode > LAST)
@@ -294,9 +283,7 @@ nvmlReturn_t nvmlDeviceGetRunningProcessDetailList(nvmlDevice_t device, nvmlProc
 static nvmlReturn_t no_samples(nvmlDevice_t device, const void *output)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, output, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, output, &target));
     return target.device->mig_enabled ? NVML_ERROR_NOT_SUPPORTED : NVML_ERROR_NOT_FOUND;
 }
 
@@ -327,19 +314,17 @@ nvmlReturn_t nvmlDeviceGetProcessesUtilizationInfo(nvmlDevice_t device, nvmlProc
 nvmlReturn_t nvmlDeviceGetAccountingMode(nvmlDevice_t device, nvmlEnableState_t *mode)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, mode, &target);
-    if (result == NVML_SUCCESS)
-        *mode = NVML_FEATURE_DISABLED;
-    return result;
+    TRY(gv_nvml_gpu(device, mode, &target));
+    *mode = NVML_FEATURE_DISABLED;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetAccountingBufferSize(nvmlDevice_t device, unsigned int *size)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, size, &target);
-    if (result == NVML_SUCCESS)
-        *size = 4000;
-    return result;
+    TRY(gv_nvml_gpu(device, size, &target));
+    *size = 4000;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetAccountingPids(nvmlDevice_t device, unsigned int *count, unsigned int *pids)
@@ -352,6 +337,6 @@ nvmlReturn_t nvmlDeviceGetAccountingStats(nvmlDevice_t device, unsigned int pid,
 {
     (void)pid;
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, stats, &target);
-    return result == NVML_SUCCESS ? NVML_ERROR_NOT_FOUND : result;
+    TRY(gv_nvml_gpu(device, stats, &target));
+    return NVML_ERROR_NOT_FOUND;
 }

@@ -10,9 +10,7 @@ enum { MOST_SLICES = 7 };
 nvmlReturn_t nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned int *current, unsigned int *pending)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, current && pending ? current : NULL, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, current && pending ? current : NULL, &target));
     if (!gv_model_has_mig(target.device))
         return NVML_ERROR_NOT_SUPPORTED;
     *current = *pending = target.device->mig_enabled ? NVML_DEVICE_MIG_ENABLE : NVML_DEVICE_MIG_DISABLE;
@@ -22,18 +20,15 @@ nvmlReturn_t nvmlDeviceGetMigMode(nvmlDevice_t device, unsigned int *current, un
 nvmlReturn_t nvmlDeviceGetMaxMigDeviceCount(nvmlDevice_t device, unsigned int *count)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, count, &target);
-    if (result == NVML_SUCCESS)
-        *count = target.device->mig_enabled ? MOST_SLICES : 0;
-    return result;
+    TRY(gv_nvml_gpu(device, count, &target));
+    *count = target.device->mig_enabled ? MOST_SLICES : 0;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetMigDeviceHandleByIndex(nvmlDevice_t device, unsigned int index, nvmlDevice_t *slice)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, slice, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, slice, &target));
     if (!gv_model_has_mig(target.device))
         return NVML_ERROR_NOT_SUPPORTED;
     for (int unit = target.state->device_count; unit < target.state->unit_count; unit++)
@@ -45,10 +40,9 @@ nvmlReturn_t nvmlDeviceGetMigDeviceHandleByIndex(nvmlDevice_t device, unsigned i
 nvmlReturn_t nvmlDeviceIsMigDeviceHandle(nvmlDevice_t device, unsigned int *is_slice)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_unit(device, is_slice, &target);
-    if (result == NVML_SUCCESS)
-        *is_slice = gv_nvml_is_slice(&target);
-    return result;
+    TRY(gv_nvml_unit(device, is_slice, &target));
+    *is_slice = gv_nvml_is_slice(&target);
+    return NVML_SUCCESS;
 }
 
 static nvmlReturn_t open_slice(nvmlDevice_t device, const void *output, struct gv_target *target)
@@ -60,26 +54,24 @@ static nvmlReturn_t open_slice(nvmlDevice_t device, const void *output, struct g
 nvmlReturn_t nvmlDeviceGetGpuInstanceId(nvmlDevice_t device, unsigned int *id)
 {
     struct gv_target target;
-    nvmlReturn_t result = open_slice(device, id, &target);
-    if (result == NVML_SUCCESS)
-        *id = (unsigned int)target.unit->gpu_instance;
-    return result;
+    TRY(open_slice(device, id, &target));
+    *id = (unsigned int)target.unit->gpu_instance;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetComputeInstanceId(nvmlDevice_t device, unsigned int *id)
 {
     struct gv_target target;
-    nvmlReturn_t result = open_slice(device, id, &target);
-    if (result == NVML_SUCCESS)
-        *id = (unsigned int)target.unit->compute_instance;
-    return result;
+    TRY(open_slice(device, id, &target));
+    *id = (unsigned int)target.unit->compute_instance;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetDeviceHandleFromMigDeviceHandle(nvmlDevice_t slice, nvmlDevice_t *device)
 {
     struct gv_target target;
-    nvmlReturn_t result = open_slice(slice, device, &target);
-    return result == NVML_SUCCESS ? gv_nvml_handle(target.state, target.device_index, device) : result;
+    TRY(open_slice(slice, device, &target));
+    return gv_nvml_handle(target.state, target.device_index, device);
 }
 
 enum { MEMORY_SLICES = 8 };
@@ -122,9 +114,7 @@ static struct engines engines_of(const struct gv_device *device, unsigned int gp
 nvmlReturn_t nvmlDeviceGetAttributes_v2(nvmlDevice_t device, nvmlDeviceAttributes_t *attributes)
 {
     struct gv_target target;
-    nvmlReturn_t result = open_slice(device, attributes, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(open_slice(device, attributes, &target));
     unsigned int compute_slices, gpu_slices;
     read_profile(target.unit->profile, &compute_slices, &gpu_slices);
     struct engines engines = engines_of(target.device, gpu_slices, gv_nvml_memory_slices(&target));
@@ -225,9 +215,7 @@ static nvmlGpuInstanceProfileInfo_v3_t describe(const struct gv_device *device, 
 static nvmlReturn_t find_profile(nvmlDevice_t device, unsigned int number, bool by_id, const void *output,
                                  struct gv_target *target, const struct profile **found)
 {
-    nvmlReturn_t result = gv_nvml_open_where(has_mig, device, output, target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_open_where(has_mig, device, output, target));
     if (!by_id && number >= NVML_GPU_INSTANCE_PROFILE_COUNT)
         return NVML_ERROR_INVALID_ARGUMENT;
     for (int i = 0; i < PROFILES; i++)
@@ -243,9 +231,7 @@ nvmlReturn_t nvmlDeviceGetGpuInstanceProfileInfo(nvmlDevice_t device, unsigned i
 {
     struct gv_target target;
     const struct profile *found;
-    nvmlReturn_t result = find_profile(device, profile, false, info, &target, &found);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(find_profile(device, profile, false, info, &target, &found));
     nvmlGpuInstanceProfileInfo_v3_t all = describe(target.device, found);
     *info = (nvmlGpuInstanceProfileInfo_t){
         .id = all.id,
@@ -266,9 +252,7 @@ static nvmlReturn_t versioned_profile(nvmlDevice_t device, unsigned int number, 
 {
     struct gv_target target;
     const struct profile *found;
-    nvmlReturn_t result = find_profile(device, number, by_id, info, &target, &found);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(find_profile(device, number, by_id, info, &target, &found));
     nvmlGpuInstanceProfileInfo_v3_t all = describe(target.device, found);
     if (info->version == nvmlGpuInstanceProfileInfo_v3) {
         *(nvmlGpuInstanceProfileInfo_v3_t *)(void *)info = all;
@@ -309,9 +293,7 @@ nvmlReturn_t nvmlDeviceGetGpuInstancePossiblePlacements_v2(nvmlDevice_t device, 
 {
     struct gv_target target;
     const struct profile *found;
-    nvmlReturn_t result = find_profile(device, profile, true, count, &target, &found);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(find_profile(device, profile, true, count, &target, &found));
     unsigned int size = found->memory_slices, possible = found->instances, capacity = *count;
     *count = possible;
     if (!placements)
@@ -347,13 +329,11 @@ static nvmlReturn_t open_unit(uintptr_t position, const void *output, struct gv_
 {
     struct gv_state *state;
     nvmlDevice_t device;
-    nvmlReturn_t result = gv_nvml_machine(&state);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_machine(&state));
     if (position < (uintptr_t)state->device_count || position >= (uintptr_t)state->unit_count)
         return NVML_ERROR_INVALID_ARGUMENT;
-    result = gv_nvml_handle(state, (int)position, &device);
-    return result == NVML_SUCCESS ? gv_nvml_unit(device, output, target) : result;
+    TRY(gv_nvml_handle(state, (int)position, &device));
+    return gv_nvml_unit(device, output, target);
 }
 
 static nvmlReturn_t open_gpu_instance(nvmlGpuInstance_t instance, const void *output, struct gv_target *target)
@@ -394,9 +374,7 @@ nvmlReturn_t nvmlDeviceGetGpuInstances(nvmlDevice_t device, unsigned int profile
 {
     struct gv_target target;
     const struct profile *wanted;
-    nvmlReturn_t result = find_profile(device, profile, true, instances && count ? count : NULL, &target, &wanted);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(find_profile(device, profile, true, instances && count ? count : NULL, &target, &wanted));
     *count = 0;
     if (!target.device->mig_enabled)
         return NVML_ERROR_NOT_SUPPORTED;
@@ -412,9 +390,7 @@ nvmlReturn_t nvmlDeviceGetGpuInstanceRemainingCapacity(nvmlDevice_t device, unsi
 {
     struct gv_target target;
     const struct profile *wanted;
-    nvmlReturn_t result = find_profile(device, profile, true, count, &target, &wanted);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(find_profile(device, profile, true, count, &target, &wanted));
     if (!target.device->mig_enabled)
         return NVML_ERROR_NOT_SUPPORTED;
     unsigned int compute_left = MOST_SLICES, memory_left = MEMORY_SLICES;
@@ -432,9 +408,7 @@ nvmlReturn_t nvmlDeviceGetGpuInstanceRemainingCapacity(nvmlDevice_t device, unsi
 nvmlReturn_t nvmlDeviceGetGpuInstanceById(nvmlDevice_t device, unsigned int id, nvmlGpuInstance_t *instance)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_open_where(has_mig, device, instance, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_open_where(has_mig, device, instance, &target));
     for (int unit = -1; (unit = next_instance(target.state, target.device_index, unit)) >= 0;)
         if (target.state->unit[unit].gpu_instance == (int)id) {
             *instance = &gpu_instances[unit];
@@ -447,9 +421,7 @@ nvmlReturn_t nvmlDeviceGetGpuInstanceById(nvmlDevice_t device, unsigned int id, 
 nvmlReturn_t nvmlGpuInstanceGetInfo(nvmlGpuInstance_t instance, nvmlGpuInstanceInfo_t *info)
 {
     struct gv_target target;
-    nvmlReturn_t result = open_gpu_instance(instance, info, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(open_gpu_instance(instance, info, &target));
     const struct profile *profile = profile_of_unit(&target);
     *info = (nvmlGpuInstanceInfo_t){.id = (unsigned int)target.unit->gpu_instance, .profileId = profile->id};
     info->placement.size = profile->memory_slices;
@@ -483,9 +455,7 @@ static unsigned int compute_profile_of(const struct gv_target *target)
 static nvmlReturn_t open_compute_profile(nvmlGpuInstance_t instance, unsigned int profile, const void *output,
                                          struct gv_target *target, unsigned int *gpu_slices)
 {
-    nvmlReturn_t result = open_gpu_instance(instance, output, target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(open_gpu_instance(instance, output, target));
     if (profile >= NVML_COMPUTE_INSTANCE_PROFILE_COUNT)
         return NVML_ERROR_INVALID_ARGUMENT;
     *gpu_slices = profile_of_unit(target)->gpu_slices;
@@ -498,9 +468,7 @@ nvmlReturn_t nvmlGpuInstanceGetComputeInstanceProfileInfoV(nvmlGpuInstance_t ins
 {
     struct gv_target target;
     unsigned int gpu_slices;
-    nvmlReturn_t result = open_compute_profile(instance, profile, info, &target, &gpu_slices);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(open_compute_profile(instance, profile, info, &target, &gpu_slices));
     if (engine >= NVML_COMPUTE_INSTANCE_ENGINE_PROFILE_COUNT)
         return NVML_ERROR_INVALID_ARGUMENT;
     if (info->version != nvmlComputeInstanceProfileInfo_v2 && info->version != nvmlComputeInstanceProfileInfo_v3)
@@ -533,10 +501,7 @@ nvmlReturn_t nvmlGpuInstanceGetComputeInstanceProfileInfo(nvmlGpuInstance_t inst
                                                           unsigned int engine, nvmlComputeInstanceProfileInfo_t *info)
 {
     nvmlComputeInstanceProfileInfo_v2_t all = {.version = nvmlComputeInstanceProfileInfo_v2};
-    nvmlReturn_t result =
-        nvmlGpuInstanceGetComputeInstanceProfileInfoV(instance, profile, engine, info ? &all : NULL);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(nvmlGpuInstanceGetComputeInstanceProfileInfoV(instance, profile, engine, info ? &all : NULL));
     *info = (nvmlComputeInstanceProfileInfo_t){
         .id = all.id,
         .sliceCount = all.sliceCount,
@@ -564,10 +529,7 @@ nvmlReturn_t nvmlGpuInstanceGetComputeInstances(nvmlGpuInstance_t instance, unsi
 {
     struct gv_target target;
     unsigned int gpu_slices;
-    nvmlReturn_t result =
-        open_compute_profile(instance, profile, instances && count ? count : NULL, &target, &gpu_slices);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(open_compute_profile(instance, profile, instances && count ? count : NULL, &target, &gpu_slices));
     *count = 0;
     for (int unit = target.unit_index, last = last_unit(&target); unit <= last; unit++) {
         struct gv_target slice = at_unit(&target, unit);
@@ -582,9 +544,7 @@ nvmlReturn_t nvmlGpuInstanceGetComputeInstanceRemainingCapacity(nvmlGpuInstance_
 {
     struct gv_target target;
     unsigned int left;
-    nvmlReturn_t result = open_compute_profile(instance, profile, count, &target, &left);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(open_compute_profile(instance, profile, count, &target, &left));
     for (int unit = target.unit_index, last = last_unit(&target); unit <= last; unit++) {
         struct gv_target slice = at_unit(&target, unit);
         unsigned int taken = compute_sizes[compute_profile_of(&slice)];
@@ -598,9 +558,7 @@ nvmlReturn_t nvmlGpuInstanceGetComputeInstanceById(nvmlGpuInstance_t instance, u
                                                    nvmlComputeInstance_t *compute_instance)
 {
     struct gv_target target;
-    nvmlReturn_t result = open_gpu_instance(instance, compute_instance, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(open_gpu_instance(instance, compute_instance, &target));
     for (int unit = target.unit_index, last = last_unit(&target); unit <= last; unit++)
         if (target.state->unit[unit].compute_instance == (int)id) {
             *compute_instance = &compute_instances[unit];
@@ -612,9 +570,7 @@ nvmlReturn_t nvmlGpuInstanceGetComputeInstanceById(nvmlGpuInstance_t instance, u
 nvmlReturn_t nvmlComputeInstanceGetInfo_v2(nvmlComputeInstance_t instance, nvmlComputeInstanceInfo_t *info)
 {
     struct gv_target target;
-    nvmlReturn_t result = open_compute_instance(instance, info, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(open_compute_instance(instance, info, &target));
     int first = target.unit_index;
     unsigned int start = 0;
     for (; !first_of_its_instance(target.state, first); first--) {

@@ -19,9 +19,7 @@ enum {
 nvmlReturn_t nvmlDeviceGetTemperature(nvmlDevice_t device, nvmlTemperatureSensors_t sensor, unsigned int *temperature)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, temperature, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, temperature, &target));
     if (sensor != NVML_TEMPERATURE_GPU)
         return NVML_ERROR_INVALID_ARGUMENT;
     *temperature = TEMPERATURE;
@@ -31,9 +29,7 @@ nvmlReturn_t nvmlDeviceGetTemperature(nvmlDevice_t device, nvmlTemperatureSensor
 nvmlReturn_t nvmlDeviceGetTemperatureV(nvmlDevice_t device, nvmlTemperature_t *temperature)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, temperature, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, temperature, &target));
     if (temperature->version != nvmlTemperature_v1)
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     if (temperature->sensorType != NVML_TEMPERATURE_GPU)
@@ -45,9 +41,7 @@ nvmlReturn_t nvmlDeviceGetTemperatureV(nvmlDevice_t device, nvmlTemperature_t *t
 nvmlReturn_t nvmlDeviceGetMarginTemperature(nvmlDevice_t device, nvmlMarginTemperature_t *margin)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, margin, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, margin, &target));
     if (margin->version != nvmlMarginTemperature_v1)
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     if (gv_model_architecture(target.device) < NVML_DEVICE_ARCH_ADA)
@@ -85,9 +79,7 @@ nvmlReturn_t nvmlDeviceGetTemperatureThreshold(nvmlDevice_t device, nvmlTemperat
                                                unsigned int *temperature)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, temperature, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, temperature, &target));
     if (threshold >= NVML_TEMPERATURE_THRESHOLD_COUNT)
         return NVML_ERROR_INVALID_ARGUMENT;
     int degrees = threshold_degrees(target.device, threshold);
@@ -105,19 +97,17 @@ static bool has_fans(const struct gv_target *target)
 nvmlReturn_t nvmlDeviceGetNumFans(nvmlDevice_t device, unsigned int *count)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, count, &target);
-    if (result == NVML_SUCCESS)
-        *count = has_fans(&target) ? 1 : 0;
-    return result;
+    TRY(gv_nvml_gpu(device, count, &target));
+    *count = has_fans(&target) ? 1 : 0;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetFanSpeed(nvmlDevice_t device, unsigned int *speed)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_open_where(has_fans, device, speed, &target);
-    if (result == NVML_SUCCESS)
-        *speed = FAN_SPEED;
-    return result;
+    TRY(gv_nvml_open_where(has_fans, device, speed, &target));
+    *speed = FAN_SPEED;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetFanSpeed_v2(nvmlDevice_t device, unsigned int fan, unsigned int *speed)
@@ -135,17 +125,14 @@ static nvmlReturn_t open_fan(nvmlDevice_t device, unsigned int fan, const void *
 
 nvmlReturn_t nvmlDeviceGetTargetFanSpeed(nvmlDevice_t device, unsigned int fan, unsigned int *speed)
 {
-    nvmlReturn_t result = open_fan(device, fan, speed);
-    if (result == NVML_SUCCESS)
-        *speed = FAN_SPEED;
-    return result;
+    TRY(open_fan(device, fan, speed));
+    *speed = FAN_SPEED;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetMinMaxFanSpeed(nvmlDevice_t device, unsigned int *lowest, unsigned int *highest)
 {
-    nvmlReturn_t result = open_fan(device, 0, lowest && highest ? lowest : NULL);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(open_fan(device, 0, lowest && highest ? lowest : NULL));
     *lowest = FAN_SPEED;
     *highest = 100;
     return NVML_SUCCESS;
@@ -153,10 +140,9 @@ nvmlReturn_t nvmlDeviceGetMinMaxFanSpeed(nvmlDevice_t device, unsigned int *lowe
 
 nvmlReturn_t nvmlDeviceGetFanControlPolicy_v2(nvmlDevice_t device, unsigned int fan, nvmlFanControlPolicy_t *policy)
 {
-    nvmlReturn_t result = open_fan(device, fan, policy);
-    if (result == NVML_SUCCESS)
-        *policy = NVML_FAN_POLICY_TEMPERATURE_CONTINOUS_SW;
-    return result;
+    TRY(open_fan(device, fan, policy));
+    *policy = NVML_FAN_POLICY_TEMPERATURE_CONTINOUS_SW;
+    return NVML_SUCCESS;
 }
 
 /* ---- power, in milliwatts ---- */
@@ -164,19 +150,17 @@ nvmlReturn_t nvmlDeviceGetFanControlPolicy_v2(nvmlDevice_t device, unsigned int 
 nvmlReturn_t nvmlDeviceGetPowerUsage(nvmlDevice_t device, unsigned int *power)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, power, &target);
-    if (result == NVML_SUCCESS)
-        *power = gv_model_of(target.device)->power_idle * 1000;
-    return result;
+    TRY(gv_nvml_gpu(device, power, &target));
+    *power = gv_model_of(target.device)->power_idle * 1000;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetPowerManagementLimit(nvmlDevice_t device, unsigned int *limit)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, limit, &target);
-    if (result == NVML_SUCCESS)
-        *limit = gv_model_of(target.device)->power_limit * 1000;
-    return result;
+    TRY(gv_nvml_gpu(device, limit, &target));
+    *limit = gv_model_of(target.device)->power_limit * 1000;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetEnforcedPowerLimit(nvmlDevice_t device, unsigned int *limit)
@@ -193,9 +177,7 @@ nvmlReturn_t nvmlDeviceGetPowerManagementLimitConstraints(nvmlDevice_t device, u
                                                           unsigned int *highest)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, lowest && highest ? lowest : NULL, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, lowest && highest ? lowest : NULL, &target));
     *lowest = gv_model_of(target.device)->power_minimum * 1000;
     *highest = gv_model_of(target.device)->power_highest * 1000;
     if (!*highest)
@@ -206,12 +188,10 @@ nvmlReturn_t nvmlDeviceGetPowerManagementLimitConstraints(nvmlDevice_t device, u
 nvmlReturn_t nvmlDeviceGetPowerManagementMode(nvmlDevice_t device, nvmlEnableState_t *mode)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, mode, &target);
-    if (result == NVML_SUCCESS)
-        result = gv_nvml_given_up(target.state);
-    if (result == NVML_SUCCESS)
-        *mode = NVML_FEATURE_ENABLED;
-    return result;
+    TRY(gv_nvml_gpu(device, mode, &target));
+    TRY(gv_nvml_given_up(target.state));
+    *mode = NVML_FEATURE_ENABLED;
+    return NVML_SUCCESS;
 }
 
 /* Millijoules at idle since the system was started. */
@@ -226,19 +206,17 @@ unsigned long long gv_nvml_energy(const struct gv_target *target)
 nvmlReturn_t nvmlDeviceGetTotalEnergyConsumption(nvmlDevice_t device, unsigned long long *millijoules)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, millijoules, &target);
-    if (result == NVML_SUCCESS)
-        *millijoules = gv_nvml_energy(&target);
-    return result;
+    TRY(gv_nvml_gpu(device, millijoules, &target));
+    *millijoules = gv_nvml_energy(&target);
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetPowerSource(nvmlDevice_t device, nvmlPowerSource_t *source)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, source, &target);
-    if (result == NVML_SUCCESS)
-        *source = NVML_POWER_SOURCE_AC;
-    return result;
+    TRY(gv_nvml_gpu(device, source, &target));
+    *source = NVML_POWER_SOURCE_AC;
+    return NVML_SUCCESS;
 }
 
 /* ---- utilisation ---- */
@@ -252,19 +230,16 @@ static bool has_utilization(const struct gv_target *target)
 nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t *utilization)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_open_where(has_utilization, device, utilization, &target);
-    if (result == NVML_SUCCESS)
-        *utilization = (nvmlUtilization_t){0, 0};
-    return result;
+    TRY(gv_nvml_open_where(has_utilization, device, utilization, &target));
+    *utilization = (nvmlUtilization_t){0, 0};
+    return NVML_SUCCESS;
 }
 
 static nvmlReturn_t engine_utilization(nvmlDevice_t device, unsigned int *utilization, unsigned int *period)
 {
     struct gv_target target;
     const void *output = utilization && period ? utilization : NULL;
-    nvmlReturn_t result = gv_nvml_open_where(has_utilization, device, output, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_open_where(has_utilization, device, output, &target));
     *utilization = 0;
     *period = SAMPLING_PERIOD;
     return NVML_SUCCESS;
@@ -294,29 +269,26 @@ nvmlReturn_t nvmlDeviceGetEncoderStats(nvmlDevice_t device, unsigned int *sessio
                                        unsigned int *latency)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, sessions && frames && latency ? sessions : NULL, &target);
-    if (result == NVML_SUCCESS)
-        *sessions = *frames = *latency = 0;
-    return result;
+    TRY(gv_nvml_gpu(device, sessions && frames && latency ? sessions : NULL, &target));
+    *sessions = *frames = *latency = 0;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetFBCStats(nvmlDevice_t device, nvmlFBCStats_t *stats)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, stats, &target);
-    if (result == NVML_SUCCESS)
-        *stats = (nvmlFBCStats_t){0};
-    return result;
+    TRY(gv_nvml_gpu(device, stats, &target));
+    *stats = (nvmlFBCStats_t){0};
+    return NVML_SUCCESS;
 }
 
 /* No program encodes or captures a screen. */
 static nvmlReturn_t no_sessions(nvmlDevice_t device, unsigned int *count)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, count, &target);
-    if (result == NVML_SUCCESS)
-        *count = 0;
-    return result;
+    TRY(gv_nvml_gpu(device, count, &target));
+    *count = 0;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetEncoderSessions(nvmlDevice_t device, unsigned int *count, nvmlEncoderSessionInfo_t *sessions)
@@ -334,9 +306,7 @@ nvmlReturn_t nvmlDeviceGetFBCSessions(nvmlDevice_t device, unsigned int *count, 
 nvmlReturn_t nvmlDeviceGetEncoderCapacity(nvmlDevice_t device, nvmlEncoderType_t type, unsigned int *capacity)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, capacity, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, capacity, &target));
     if (type > NVML_ENCODER_QUERY_AV1)
         return NVML_ERROR_INVALID_ARGUMENT;
     *capacity = 100;
@@ -348,9 +318,7 @@ nvmlReturn_t nvmlDeviceGetSamples(nvmlDevice_t device, nvmlSamplingType_t type, 
                                   nvmlValueType_t *value_type, unsigned int *count, nvmlSample_t *samples)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, value_type && count ? count : NULL, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, value_type && count ? count : NULL, &target));
     if (type >= NVML_SAMPLINGTYPE_COUNT)
         return NVML_ERROR_INVALID_ARGUMENT;
     if (type != NVML_TOTAL_POWER_SAMPLES && !has_utilization(&target))
@@ -380,9 +348,7 @@ nvmlReturn_t nvmlDeviceGetSamples(nvmlDevice_t device, nvmlSamplingType_t type, 
 nvmlReturn_t nvmlDeviceGetViolationStatus(nvmlDevice_t device, nvmlPerfPolicyType_t policy, nvmlViolationTime_t *time)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, time, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, time, &target));
     if (policy >= NVML_PERF_POLICY_COUNT)
         return NVML_ERROR_INVALID_ARGUMENT;
     *time = (nvmlViolationTime_t){.referenceTime = (unsigned long long)gv_nvml_now()};
@@ -394,57 +360,49 @@ nvmlReturn_t nvmlDeviceGetViolationStatus(nvmlDevice_t device, nvmlPerfPolicyTyp
 nvmlReturn_t nvmlDeviceGetComputeMode(nvmlDevice_t device, nvmlComputeMode_t *mode)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, mode, &target);
-    if (result == NVML_SUCCESS)
-        *mode = (nvmlComputeMode_t)atomic_load(&target.device->compute_mode);
-    return result;
+    TRY(gv_nvml_gpu(device, mode, &target));
+    *mode = (nvmlComputeMode_t)atomic_load(&target.device->compute_mode);
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetPersistenceMode(nvmlDevice_t device, nvmlEnableState_t *mode)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, mode, &target);
-    if (result == NVML_SUCCESS)
-        *mode = gv_model_is_consumer(target.device) ? NVML_FEATURE_DISABLED : NVML_FEATURE_ENABLED;
-    return result;
+    TRY(gv_nvml_gpu(device, mode, &target));
+    *mode = gv_model_is_consumer(target.device) ? NVML_FEATURE_DISABLED : NVML_FEATURE_ENABLED;
+    return NVML_SUCCESS;
 }
 
 /* Enabled on real GPUs also where no display is connected; whether one is in use is nvmlDeviceGetDisplayActive. */
 nvmlReturn_t nvmlDeviceGetDisplayMode(nvmlDevice_t device, nvmlEnableState_t *mode)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, mode, &target);
-    if (result == NVML_SUCCESS)
-        result = gv_nvml_given_up(target.state);
-    if (result == NVML_SUCCESS)
-        *mode = NVML_FEATURE_ENABLED;
-    return result;
+    TRY(gv_nvml_gpu(device, mode, &target));
+    TRY(gv_nvml_given_up(target.state));
+    *mode = NVML_FEATURE_ENABLED;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetDisplayActive(nvmlDevice_t device, nvmlEnableState_t *mode)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, mode, &target);
-    if (result == NVML_SUCCESS)
-        *mode = NVML_FEATURE_DISABLED;
-    return result;
+    TRY(gv_nvml_gpu(device, mode, &target));
+    *mode = NVML_FEATURE_DISABLED;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetVirtualizationMode(nvmlDevice_t device, nvmlGpuVirtualizationMode_t *mode)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, mode, &target);
-    if (result == NVML_SUCCESS)
-        *mode = NVML_GPU_VIRTUALIZATION_MODE_NONE;
-    return result;
+    TRY(gv_nvml_gpu(device, mode, &target));
+    *mode = NVML_GPU_VIRTUALIZATION_MODE_NONE;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetAddressingMode(nvmlDevice_t device, nvmlDeviceAddressingMode_t *mode)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, mode, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, mode, &target));
     if (mode->version != nvmlDeviceAddressingMode_v1)
         return NVML_ERROR_ARGUMENT_VERSION_MISMATCH;
     mode->value = NVML_DEVICE_ADDRESSING_MODE_NONE;
@@ -454,9 +412,7 @@ nvmlReturn_t nvmlDeviceGetAddressingMode(nvmlDevice_t device, nvmlDeviceAddressi
 nvmlReturn_t nvmlDeviceGetC2cModeInfoV(nvmlDevice_t device, nvmlC2cModeInfo_v1_t *mode)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, mode, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, mode, &target));
     if (gv_model_architecture(target.device) < NVML_DEVICE_ARCH_HOPPER)
         return NVML_ERROR_NOT_SUPPORTED;
     mode->isC2cEnabled = 0;
@@ -467,9 +423,7 @@ nvmlReturn_t nvmlDeviceGetC2cModeInfoV(nvmlDevice_t device, nvmlC2cModeInfo_v1_t
 nvmlReturn_t nvmlDeviceGetAPIRestriction(nvmlDevice_t device, nvmlRestrictedAPI_t api, nvmlEnableState_t *restricted)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, restricted, &target);
-    if (result != NVML_SUCCESS)
-        return result;
+    TRY(gv_nvml_gpu(device, restricted, &target));
     if (api >= NVML_RESTRICTED_API_COUNT)
         return NVML_ERROR_INVALID_ARGUMENT;
     *restricted = NVML_FEATURE_ENABLED;
@@ -481,19 +435,17 @@ nvmlReturn_t nvmlDeviceGetAPIRestriction(nvmlDevice_t device, nvmlRestrictedAPI_
 static nvmlReturn_t constant(nvmlDevice_t device, unsigned int *output, unsigned int value)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, output, &target);
-    if (result == NVML_SUCCESS)
-        *output = value;
-    return result;
+    TRY(gv_nvml_gpu(device, output, &target));
+    *output = value;
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetMaxPcieLinkGeneration(nvmlDevice_t device, unsigned int *generation)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, generation, &target);
-    if (result == NVML_SUCCESS)
-        *generation = gv_model_pcie_generation(target.device);
-    return result;
+    TRY(gv_nvml_gpu(device, generation, &target));
+    *generation = gv_model_pcie_generation(target.device);
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetGpuMaxPcieLinkGeneration(nvmlDevice_t device, unsigned int *generation)
@@ -505,10 +457,9 @@ nvmlReturn_t nvmlDeviceGetGpuMaxPcieLinkGeneration(nvmlDevice_t device, unsigned
 nvmlReturn_t nvmlDeviceGetCurrPcieLinkGeneration(nvmlDevice_t device, unsigned int *generation)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, generation, &target);
-    if (result == NVML_SUCCESS)
-        *generation = gv_model_is_consumer(target.device) ? 1 : gv_model_pcie_generation(target.device);
-    return result;
+    TRY(gv_nvml_gpu(device, generation, &target));
+    *generation = gv_model_is_consumer(target.device) ? 1 : gv_model_pcie_generation(target.device);
+    return NVML_SUCCESS;
 }
 
 nvmlReturn_t nvmlDeviceGetMaxPcieLinkWidth(nvmlDevice_t device, unsigned int *width)
@@ -547,10 +498,9 @@ static unsigned int lane_speed(unsigned int generation)
 nvmlReturn_t nvmlDeviceGetPcieSpeed(nvmlDevice_t device, unsigned int *speed)
 {
     unsigned int generation;
-    nvmlReturn_t result = nvmlDeviceGetCurrPcieLinkGeneration(device, speed ? &generation : NULL);
-    if (result == NVML_SUCCESS)
-        *speed = lane_speed(generation);
-    return result;
+    TRY(nvmlDeviceGetCurrPcieLinkGeneration(device, speed ? &generation : NULL));
+    *speed = lane_speed(generation);
+    return NVML_SUCCESS;
 }
 
 /* One of NVML_PCIE_LINK_MAX_SPEED_..., which count generations. */
@@ -562,8 +512,7 @@ nvmlReturn_t nvmlDeviceGetPcieLinkMaxSpeed(nvmlDevice_t device, unsigned int *sp
 nvmlReturn_t nvmlDeviceGetIrqNum(nvmlDevice_t device, unsigned int *number)
 {
     struct gv_target target;
-    nvmlReturn_t result = gv_nvml_gpu(device, number, &target);
-    if (result == NVML_SUCCESS)
-        *number = 100 + (unsigned int)target.device_index;
-    return result;
+    TRY(gv_nvml_gpu(device, number, &target));
+    *number = 100 + (unsigned int)target.device_index;
+    return NVML_SUCCESS;
 }
