@@ -346,13 +346,16 @@ def _supported_clocks(gpu: Gpu) -> list[Node]:
 # ---- as text ----
 
 
-def _lines(node: Node, depth: int) -> Iterator[str]:
+COLUMN, COLUMN_OF_PROCESSES = 55, 42
+
+
+def _lines(node: Node, depth: int, column: int = COLUMN) -> Iterator[str]:
     below = depth + 1 if node.label else depth
     if node.label:
         indented = "    " * depth + node.label
-        yield indented if node.value is None else f"{indented:<55}: {node.value}"
+        yield indented if node.value is None else f"{indented:<{column}}: {node.value}"
     for child in node.children:
-        yield from _lines(child, below)
+        yield from _lines(child, below, COLUMN_OF_PROCESSES if child.tag == "process_info" else column)
 
 
 def _kept(displays: str | None) -> set[str] | None:
@@ -372,11 +375,11 @@ def report(nvml: Nvml, gpus: Sequence[Gpu], displays: str | None) -> Iterator[st
     yield ""
     yield "==============NVSMI LOG=============="
     yield ""
-    yield f"{'Timestamp':<55}: {time.strftime('%a %b %e %H:%M:%S %Y')}"
-    yield f"{'Driver Version':<55}: {nvml.driver_version()}"
-    yield f"{'CUDA Version':<55}: {nvml.cuda_version()}"
+    yield f"{'Timestamp':<{COLUMN}}: {time.strftime('%a %b %e %H:%M:%S %Y')}"
+    yield f"{'Driver Version':<{COLUMN}}: {nvml.driver_version()}"
+    yield f"{'CUDA Version':<{COLUMN}}: {nvml.cuda_version()}"
     yield ""
-    yield f"{'Attached GPUs':<55}: {nvml.count()}"
+    yield f"{'Attached GPUs':<{COLUMN}}: {nvml.count()}"
     for gpu in gpus:
         yield f"GPU {gpu.bus_id()}"
         clocks = keep is not None and "Supported Clocks" in keep
