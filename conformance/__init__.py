@@ -13,7 +13,15 @@ from pytest_gpuvisibility.subject import Family
 from pytest_gpuvisibility.verdicts import Rule, rule_of
 
 RULE_MODULES: Mapping[Family, tuple[str, ...]] = {
-    "server": ("visibility", "identity", "assignment", "oversubscription", "lifecycle", "containers"),
+    "server": (
+        "visibility",
+        "identity",
+        "assignment",
+        "oversubscription",
+        "lifecycle",
+        "containers",
+        "telemetry",
+    ),
     "driver": ("driver",),
 }
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 
+from pytest_gpuvisibility.errors import UserError
+from pytest_gpuvisibility.resolver import resolve
 from pytest_gpuvisibility.scenario import Fleet, ProcessRecord
+from pytest_gpuvisibility.statements import Statement
 from pytest_gpuvisibility.verdicts import NotApplicable, Violation
 from pytest_gpuvisibility.witness import Evidence
 
-from .launch import Gpus
+from .launch import Gpus, Launch
 
 BARE_ERROR = re.compile(r"^(\w+\.)*(IndexError|ValueError|AssertionError|KeyError|TypeError)\b|invalid device ordinal")
 MEMBERS = frozenset({"worker", "other"})
@@ -92,6 +95,25 @@ def assert_uses_exactly(fleet: Fleet, gpus: Gpus, uuids: Sequence[str]) -> None:
     assert_ready(fleet)
     if used_by_workers(fleet) != set(uuids):
         raise violation(fleet, "does not use the GPUs it was given", _compare(fleet, gpus, uuids))
+
+
+def assert_as_driver(fleet: Fleet, gpus: Gpus, count: int) -> None:
+    """Ready on the first ``count`` devices of what CUDA may show under its mask, or refused where that may be fewer."""
+    scenario = fleet.scenario
+    outcomes = resolve(scenario.visible, gpus.inventory, device_order=scenario.device_order).admissible
+    enough = [{device.uuid for device in outcome[:count]} for outcome in outcomes if len(outcome) >= count]
+    if fleet.ready:
+        used = used_by_workers(fleet)
+        if used not in enough:
+            raise violation(
+                fleet,
+                "does not use what CUDA shows" if enough else _refusal_headline(fleet),
+                f"CUDA shows {gpus.indices(fleet.permitted)}, workers use {gpus.indices(used)} ({evidence(fleet)})",
+            )
+    elif len(enough) == len(outcomes):
+        assert_ready(fleet)
+    else:
+        assert_refused(fleet)
 
 
 def assert_uses_count(fleet: Fleet, gpus: Gpus, count: int) -> None:
@@ -212,6 +234,18 @@ def assert_not_a_bare_error(fleet: Fleet) -> None:
     """The last line of a refusal is for a person, not the end of a traceback."""
     if fleet.outcome == "exited" and BARE_ERROR.search(last_words(fleet)):
         raise violation(fleet, "refuses with a bare exception", *_quote(fleet))
+
+
+def stated(fleet: Fleet, report: str, launch: Launch) -> Statement:
+    """What the server said in a report of its profile.
+
+    :raises UserError: it could not be asked, or said nothing that the pattern finds: nobody can judge that.
+    """
+    statement = fleet.statements[report]
+    if statement.error or not statement.found:
+        why = statement.error or f"/{getattr(launch.profile.reports, report).pattern.pattern}/ finds nothing"
+        raise UserError(f"[reports].{report} of {launch.profile.path}: {why}. Correct it, or leave it out.")
+    return statement
 
 
 def used_by_workers(fleet: Fleet) -> set[str]:

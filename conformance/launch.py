@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_gpuvisibility.inventory import Device, Inventory
+from pytest_gpuvisibility.inventory import AnyDevice, Device, Inventory, MigDevice
 from pytest_gpuvisibility.profile import Profile
 from pytest_gpuvisibility.resolver import resolve
 from pytest_gpuvisibility.scenario import Fleet, Scenario, Theatre
@@ -41,9 +41,25 @@ class Gpus:
         return self.devices[: 2 * count : 2]
 
     def indices(self, uuids: Iterable[str]) -> str:
-        """UUIDs as indices in PCI order, for people; ``none`` for no device."""
+        """UUIDs as indices in PCI order, for people; ``none`` for no device. A MIG slice is ``1/2/0``: its GPU, GPU
+        instance and compute instance.
+        """
         wanted = set(uuids)
-        return " ".join(str(device.index) for device in self.devices if device.uuid in wanted) or "none"
+        return " ".join(_number(unit) for unit in self.inventory.units if unit.uuid in wanted) or "none"
+
+    def named(self, label: str) -> AnyDevice | None:
+        """The device with this UUID or PCI bus id; None for anything else, such as a number."""
+        bus_id = label.lower().lstrip("0")
+        for unit in self.inventory.units:
+            if label == unit.uuid or (isinstance(unit, Device) and bus_id == unit.pci_bus_id.lower().lstrip("0")):
+                return unit
+        return None
+
+
+def _number(unit: AnyDevice) -> str:
+    if isinstance(unit, Device):
+        return str(unit.index)
+    return f"{unit.parent_index}/{unit.gpu_instance}/{unit.compute_instance}"
 
 
 def mask(devices: Sequence[Device], gpus: Gpus, order: str | None = None) -> str:
@@ -60,6 +76,36 @@ Shipped = Callable[[str], Gpus]
 """A shipped inventory by name, or :class:`NotApplicable` where the session is tied to another machine."""
 
 
+def renumbered(gpus: Gpus, shipped: Shipped) -> Gpus:
+    """A container of two devices or more whose device nodes are not numbered as CUDA counts: the machine at hand, if it
+    is one.
+    """
+    if len(gpus.devices) > 1 and any(device.minor != device.index for device in gpus.devices):
+        return gpus
+    return shipped("container")
+
+
+def unequal(gpus: Gpus, shipped: Shipped) -> Gpus:
+    """A machine whose first device has another amount of memory than some other: the one at hand, if it is one."""
+    if len({device.memory for device in gpus.devices}) > 1:
+        return gpus
+    return shipped("mixed4")
+
+
+def sliced(gpus: Gpus, shipped: Shipped, at_least: int) -> tuple[Gpus, tuple[MigDevice, ...]]:
+    """A machine with so many MIG slices, each of a GPU instance of its own, and these: the one at hand, if it has any.
+
+    :raises NotApplicable: it has too few.
+    """
+    machine = gpus if any(device.mig for device in gpus.devices) else shipped("mig")
+    instances = {
+        (unit.index, unit.gpu_instance): unit for unit in machine.inventory.units if isinstance(unit, MigDevice)
+    }
+    if len(instances) < at_least:
+        raise NotApplicable(f"needs {at_least} MIG slices; {machine.inventory.name} has {len(instances)}")
+    return machine, tuple(instances.values())
+
+
 @dataclass
 class Launch:
     """Launches the server, or finds the record of the same launch; remembers which scenarios the rule rests on."""
@@ -71,6 +117,18 @@ class Launch:
     @property
     def profile(self) -> Profile:
         return self.theatre.profile
+
+    def claims(self, ability: str, words: str) -> None:
+        """:raises NotApplicable: the profile says that the server does not know them."""
+        if not getattr(self.profile.supports, ability):
+            raise NotApplicable(f"{self.profile.product.name} does not claim to know {words} ([supports].{ability})")
+
+    def needs_report(self, name: str) -> None:
+        """:raises NotApplicable: the profile does not say where the server reports that."""
+        if not getattr(self.profile.reports, name):
+            raise NotApplicable(
+                f"the profile does not say where {self.profile.product.name} reports it ([reports].{name})"
+            )
 
     def __call__(self, *, gpus: Gpus | None = None, **what: Any) -> Fleet:
         """``what``: the fields of :class:`Scenario`, the inventory by ``gpus`` instead of by name."""

@@ -195,6 +195,8 @@ class Fleet:
     survivors: tuple[str, ...]
     reports_ready: bool
     """After a worker died in set-up: the front door is open, or every worker that is left answers."""
+    says_ready: bool = False
+    """Once every worker had answered: its health url said so, or its front door was open."""
     statements: dict[str, Statement] = field(default_factory=dict)
     refusal: tuple[str, int | None] | None = None
     remarks: tuple[str, ...] = ()
@@ -438,7 +440,7 @@ class Performance:
         self.scenario = stage.scenario
         self.refusal = stage.try_in_vain() if stage.scenario.refused_first else None
         self.server = stack.enter_context(stage.server())
-        self.reports_ready = False
+        self.reports_ready = self.says_ready = False
         self.requests: dict[str, str] = {}
         self.statements: dict[str, Statement] = {}
         self.deeds: tuple[Deed, ...] = ()
@@ -458,6 +460,7 @@ class Performance:
             for group in range(self.scenario.groups if asks else 0):
                 reply = self.server.request(group)
                 self.requests[str(group)] = "answered" if reply.ok else reply.error
+            self.says_ready = self.server.says_ready()
             self.statements = statements.read(self.server)
 
     def act(self, scene: Scene) -> None:
@@ -487,6 +490,7 @@ class Performance:
             farewell_seconds=time.monotonic() - farewell,
             survivors=survivors,
             reports_ready=self.reports_ready,
+            says_ready=self.says_ready,
             statements=self.statements,
             refusal=self.refusal,
             remarks=self.stage.remarks,

@@ -1,0 +1,132 @@
+"""TEL: what a server measures, sizes by and reports is of the devices that it was given."""
+
+from __future__ import annotations
+
+from pytest_gpuvisibility.inventory import AnyDevice
+from pytest_gpuvisibility.scenario import Fleet
+from pytest_gpuvisibility.verdicts import MUST, SHOULD, NotApplicable, rule
+
+from .expect import assert_ready, assert_within, stated, violation
+from .launch import Gpus, Launch, Shipped, mask, sliced, unequal
+from .lifecycle import masked_pair
+
+
+@rule("TEL-001", MUST, sources=["ollama/ollama#7429", "Mesh-LLM/mesh-llm#1755", "talmolab/sleap#1028"])
+def test_memory_is_that_of_the_visible_device(launch: Launch, gpus: Gpus, shipped: Shipped) -> None:
+    """What the server plans for fits the device that it was given, not the first of the machine.
+
+    NVML counts all GPUs, CUDA those that are visible: index 0 of one is not index 0 of the other. Ask CUDA for the
+    memory (cuMemGetInfo), or NVML by the UUID that CUDA shows.
+    """
+    launch.needs_report("memory")
+    machine = unequal(gpus, shipped)
+    by_size = sorted(machine.devices[1:], key=lambda device: device.memory)
+    for device in (by_size[0], by_size[-1]):
+        visible = mask([device], machine, order="PCI_BUS_ID")
+        fleet = launch(gpus=machine, visible=visible, device_order="PCI_BUS_ID")
+        assert_sized_by(fleet, device, launch, machine)
+
+
+@rule("TEL-002", MUST, sources=["vllm-project/vllm#41776", "kaito-project/kaito#2186"])
+def test_memory_of_a_mig_slice_is_the_slices(launch: Launch, gpus: Gpus, shipped: Shipped) -> None:
+    """On a MIG slice the server plans for the slice's memory, not for that of the GPU that it is cut from.
+
+    The slice's UUID leads NVML to the GPU where one asks for the wrong handle. Ask CUDA for the memory.
+    """
+    launch.needs_report("memory")
+    launch.claims("mig", "MIG devices")
+    machine, slices = sliced(gpus, shipped, at_least=1)
+    fleet = launch(gpus=machine, visible=slices[0].uuid)
+    assert_sized_by(fleet, slices[0], launch, machine)
+
+
+@rule("TEL-004", MUST, sources=["NordicHPC/sonar#72", "Project-HAMi/HAMi-core#225"])
+def test_a_sick_gpu_that_was_not_given_does_no_harm(launch: Launch, shipped: Shipped) -> None:
+    """Where a GPU outside the mask fails every NVML call, the server starts on those inside it, and stays healthy.
+
+    Whoever asks NVML about every GPU of the machine fails with the one that is broken, and that is not theirs.
+    """
+    gpus = shipped("sick8")
+    fleet = launch(gpus=gpus, visible=mask(gpus.devices[2:4], gpus), groups=2)
+    assert_within(fleet, gpus)
+    assert_ready(fleet)
+    failed = {group: answer for group, answer in fleet.requests.items() if answer != "answered"}
+    if failed or not fleet.says_ready:
+        facts = [f"group {group}: {answer}" for group, answer in failed.items()]
+        raise violation(fleet, "is not healthy beside a sick GPU", *facts, "health: " + str(fleet.says_ready))
+
+
+@rule("TEL-005", SHOULD, sources=["dask/distributed#3810", "triton-inference-server/server#1567"])
+def test_metrics_are_of_the_devices_that_were_given(launch: Launch, gpus: Gpus) -> None:
+    """The metrics speak of the devices inside the mask and of no other, and name them by UUID.
+
+    A dashboard that adds up eight GPUs for a job on two is wrong, and a label "0" means another GPU on each side of a
+    mask. NVML's own index is neither CUDA's nor the user's.
+    """
+    launch.needs_report("metrics")
+    fleet = masked_pair(launch, gpus)
+    assert_ready(fleet)
+    labels = list(dict.fromkeys(found["device"] for found in stated(fleet, "metrics", launch).found))
+    devices = {label: gpus.named(label) for label in labels}
+    strangers = [
+        label for label, device in devices.items() if device is not None and device.uuid not in fleet.permitted
+    ]
+    if strangers or len(labels) > len(fleet.permitted):
+        raise violation(
+            fleet,
+            "reports GPUs it was not given",
+            f"permitted {gpus.indices(fleet.permitted)}, metrics of {' '.join(labels)}",
+        )
+    numbers = [label for label, device in devices.items() if device is None]
+    if numbers:
+        raise violation(
+            fleet, "labels its metrics with numbers that mean nothing outside", f"labels {' '.join(numbers)}"
+        )
+
+
+@rule("TEL-006", SHOULD, sources=["vllm-project/vllm#4233", "rapidsai/dask-cuda#671", "NVIDIA/TensorRT-LLM#12985"])
+def test_nvml_is_asked_about_the_devices_that_were_given(launch: Launch, gpus: Gpus, shipped: Shipped) -> None:
+    """For memory, links and processors near by, NVML is asked about the devices inside the mask.
+
+    An ordinal of CUDA is no index of NVML: under a mask the answer is about somebody else's GPU, and worker and memory
+    end up on the wrong socket. Get the handle by UUID or PCI bus id. Listing every GPU is allowed.
+    """
+    machine = unequal(gpus, shipped)
+    device = max(machine.devices[1:], key=lambda device: device.memory)
+    visible = mask([device], machine, order="PCI_BUS_ID")
+    fleet = launch(gpus=machine, visible=visible, device_order="PCI_BUS_ID")
+    assert_ready(fleet)
+    if all(process.asked is None for process in fleet.processes):
+        raise NotApplicable("nobody recorded what NVML was asked; the ledger of a simulated machine does")
+    for process in fleet.processes:
+        for uuid, kind in process.asked or ():
+            if uuid not in fleet.permitted:
+                fact = f"{process.role} asked for {KINDS[kind]} of GPU {machine.indices([uuid])}"
+                raise violation(
+                    fleet,
+                    "decides by a GPU that it was not given",
+                    f"permitted {machine.indices(fleet.permitted)}, {fact}",
+                )
+
+
+KINDS = {"memory": "the memory", "topology": "the neighbours", "affinity": "the processors"}
+
+
+def assert_sized_by(fleet: Fleet, device: AnyDevice, launch: Launch, gpus: Gpus) -> None:
+    """Ready; what it says that the device has is nearer to that device's memory than to any other's; what it plans is
+    no more than that.
+    """
+    assert_ready(fleet)
+    statement = stated(fleet, "memory", launch)
+    sizes = {unit.memory for unit in gpus.inventory.units}
+    for _, total in statement.sizes("total"):
+        nearest = min(sizes, key=lambda size: abs(size - total))
+        if nearest != device.memory:
+            raise violation(fleet, "sizes by the memory of another GPU", _compare_sizes(device, total, "believes in"))
+    for _, planned in statement.sizes("planned"):
+        if planned > device.memory:
+            raise violation(fleet, "plans for more memory than its GPU has", _compare_sizes(device, planned, "plans"))
+
+
+def _compare_sizes(device: AnyDevice, size: int, verb: str) -> str:
+    return f"its device has {device.memory >> 20} MiB, it {verb} {size >> 20} MiB"
