@@ -15,6 +15,8 @@ from pytest_gpuvisibility.witness import Evidence
 from .launch import Gpus, Launch
 
 BARE_ERROR = re.compile(r"^(\w+\.)*(IndexError|ValueError|AssertionError|KeyError|TypeError)\b|invalid device ordinal")
+ANY_ERROR = re.compile(r"^[\w.]*(Error|Exception|Expired)\w*(:|$)")
+TRACEBACK = "Traceback (most recent call last)"
 MEMBERS = frozenset({"worker", "other"})
 """Roles of the processes of a group: its worker, and what the worker started."""
 NO_EVIDENCE = "a worker touched no device and is shown more than its group has: nobody can say which it binds"
@@ -246,6 +248,12 @@ def stated(fleet: Fleet, report: str, launch: Launch) -> Statement:
         why = statement.error or f"/{getattr(launch.profile.reports, report).pattern.pattern}/ finds nothing"
         raise UserError(f"[reports].{report} of {launch.profile.path}: {why}. Correct it, or leave it out.")
     return statement
+
+
+def assert_no_traceback(fleet: Fleet) -> None:
+    """A server that did not start does not end in a traceback, of whatever exception."""
+    if fleet.outcome == "exited" and TRACEBACK in fleet.stderr and ANY_ERROR.search(last_words(fleet)):
+        raise violation(fleet, "ends in a traceback", *_quote(fleet))
 
 
 def used_by_workers(fleet: Fleet) -> set[str]:

@@ -135,11 +135,7 @@ def _scenario(key: str, fleet: Any, simulated: bool, in_full: bool) -> dict[str,
         "permitted": list(fleet.permitted),
         "survivors": list(fleet.survivors),
         "requests": dict(fleet.requests),
-        "observed": {
-            field.name: getattr(fleet, field.name)
-            for field in dataclasses.fields(fleet)
-            if field.name not in FLEET_AS_WRITTEN
-        },
+        "observed": {name: value for name, value in dataclasses.asdict(fleet).items() if name not in FLEET_AS_WRITTEN},
         "events": [_event(event) for event in fleet.events],
         "processes": [_process(process, fleet.permitted) for process in fleet.processes],
     }
@@ -153,7 +149,7 @@ def _launch_command(fleet: Any, simulated: bool) -> str:
     scenario = fleet.scenario
     masks = [("CUDA_VISIBLE_DEVICES", scenario.visible), ("CUDA_DEVICE_ORDER", scenario.device_order)]
     unset = [word for name, value in masks if value is None for word in ("-u", name)]
-    values = [f"{name}={value}" for name, value in masks if value is not None]
+    values = [f"{name}={value}" for name, value in (*masks, *scenario.environ) if value is not None]
     machine = ["gpu-visibility", "run", "--inventory", scenario.inventory, "--"] if simulated else []
     return shlex.join(["env", *unset, *values, *machine, *fleet.command])
 
