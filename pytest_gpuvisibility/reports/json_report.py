@@ -125,7 +125,7 @@ def _scenario(key: str, fleet: Any, simulated: bool, in_full: bool) -> dict[str,
         "visible": scenario.visible,
         "device_order": scenario.device_order,
         "layout": scenario.layout if scenario.layout is not None else f"{scenario.groups}x{scenario.devices}",
-        "settings": dataclasses.asdict(scenario),
+        "settings": _plain(dataclasses.asdict(scenario)),
         "command": list(fleet.command),
         "reproduce": _launch_command(fleet, simulated),
         "ending": scenario.ending,
@@ -135,13 +135,21 @@ def _scenario(key: str, fleet: Any, simulated: bool, in_full: bool) -> dict[str,
         "permitted": list(fleet.permitted),
         "survivors": list(fleet.survivors),
         "requests": dict(fleet.requests),
-        "observed": {name: value for name, value in dataclasses.asdict(fleet).items() if name not in FLEET_AS_WRITTEN},
+        "observed": _plain(
+            {name: value for name, value in dataclasses.asdict(fleet).items() if name not in FLEET_AS_WRITTEN}
+        ),
         "events": [_event(event) for event in fleet.events],
         "processes": [_process(process, fleet.permitted) for process in fleet.processes],
     }
     if in_full:
         written |= {"stdout": fleet.stdout, "stderr": fleet.stderr}
     return written
+
+
+def _plain(data: dict[str, Any]) -> dict[str, Any]:
+    """As it will be read again: lists, and no tuples."""
+    plain: dict[str, Any] = json.loads(json.dumps(data))
+    return plain
 
 
 def _launch_command(fleet: Any, simulated: bool) -> str:
