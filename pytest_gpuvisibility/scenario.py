@@ -447,7 +447,6 @@ class Performance:
 
     def begin(self) -> None:
         """Launch it, wait until it is ready, make one request to each worker, and hear what it says of itself."""
-        self.began = time.time()
         self.stage.start(self.server, self.scenario.devices)
         if self.scenario.ends_in_setup:
             self.outcome = self.server.wait_for_workers()
@@ -455,13 +454,14 @@ class Performance:
             self.outcome, self.reports_ready = _kill_one_worker_early(self.server)
         else:
             self.outcome = self.server.wait_until_ready()
+        self.began = time.time() - self.outcome.seconds
         if self.outcome.kind == "ready":
             asks = self.server.profile.server.request is not None
             for group in range(self.scenario.groups if asks else 0):
                 reply = self.server.request(group)
                 self.requests[str(group)] = "answered" if reply.ok else reply.error
-            self.says_ready = self.server.says_ready()
-            self.statements = statements.read(self.server)
+            self.says_ready = self.server.wait_until_it_says_ready()
+            self.statements = statements.read_when_it_answers(self.server)
 
     def act(self, scene: Scene) -> None:
         """Do to it what the scenario says, if it is ready."""
@@ -514,7 +514,7 @@ def _kill_one_worker_early(server: ServerProcess) -> tuple[Outcome, bool]:
     if victim is not None:
         server.kill(victim.pid, signal.SIGKILL)
     outcome = server.wait_until_ready(server.profile.server.reaction_deadline)
-    return outcome, outcome.kind == "timeout" and server.answers_front()
+    return outcome, outcome.kind == "timeout" and server.says_ready()
 
 
 def _end(scenario: Scenario, server: ServerProcess) -> tuple[str, ...]:

@@ -640,6 +640,24 @@ class ServerProcess:
         health = self.profile.reports.health
         return self.get(health).ok if health else self.answers_front()
 
+    def wait_until_it_says_ready(self) -> bool:
+        """:meth:`says_ready`, once its front door has had the time to follow the workers.
+
+        Without a health url nobody knows whether there is a front door to wait for.
+        """
+        deadline = self.profile.server.ready_deadline if self.profile.reports.health else 0.0
+        return self.wait_for(self.says_ready, deadline)
+
+    def wait_for(self, condition: Callable[[], bool], deadline: float) -> bool:
+        """Whether ``condition`` comes true within ``deadline`` seconds and before the launcher has ended."""
+        limit = time.monotonic() + deadline
+        while not condition():
+            left = limit - time.monotonic()
+            if left <= 0 or self.exit_code is not None:
+                return False
+            self._pump(min(PORT_POLL, left))
+        return True
+
     def answers_front(self) -> bool:
         """Whether the front door, ``port``, accepts a connection."""
         return client.accepts(self.port, self.profile.server.host)

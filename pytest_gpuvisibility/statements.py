@@ -51,6 +51,19 @@ def read(server: ServerProcess) -> dict[str, Statement]:
     return {name: _read(report, server) for name, report in described.items() if report is not None}
 
 
+def read_when_it_answers(server: ServerProcess) -> dict[str, Statement]:
+    """The same, once every url has answered; a front door may open later than the workers behind it."""
+    said: dict[str, Statement] = {}
+
+    def all_answer() -> bool:
+        nonlocal said
+        said = read(server)
+        return not any(statement.error for statement in said.values())
+
+    server.wait_for(all_answer, server.profile.server.ready_deadline)
+    return said
+
+
 def _read(report: Report, server: ServerProcess) -> Statement:
     found: list[dict[str, str]] = []
     for text, known, error in _sources(report, server):
