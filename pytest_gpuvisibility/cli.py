@@ -44,7 +44,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--inventory", default="a100x8", metavar="NAME|FILE", help="the machine (default: %(default)s)")
     run.add_argument("--visible", metavar="VALUE", help="CUDA_VISIBLE_DEVICES for the program (default: as it is)")
     run.add_argument(
-        "--launch", choices=("error", "noop"), default="error", help="what a kernel launch does (default: %(default)s)"
+        "--launch",
+        choices=("error", "noop"),
+        default="error",
+        help="what a kernel launch does: fail, or nothing, successfully (default: %(default)s)",
     )
     run.add_argument("--audit", type=Path, metavar="FILE", help="keep the ledger, as JSON Lines")
     run.add_argument("program", nargs=argparse.REMAINDER, metavar="-- CMD...", help="the program and its arguments")

@@ -18,6 +18,7 @@ from . import asserts, registry
 from .asserts import GpuProcess
 from .errors import UserError
 from .inventory import COMPUTE_MODES, AnyDevice, Device, Inventory
+from .launches import Launches
 from .machine_room import MachineRoom
 from .resolver import resolve
 from .selection import MASK, ORDER, OUTER
@@ -99,15 +100,22 @@ class GpuMachine:
     """A simulated machine that starts idle: no process, no fault, its own ledger."""
 
     def __init__(
-        self, inventory: Inventory, room: MachineRoom, visible: str | None = None, device_order: str | None = PCI_ORDER
+        self,
+        inventory: Inventory,
+        room: MachineRoom,
+        visible: str | None = None,
+        device_order: str | None = PCI_ORDER,
+        launch: str = "error",
     ) -> None:
-        """:param visible, device_order: the two variables for programs, unless a test or a call says otherwise."""
+        """:param visible, device_order: the two variables for programs, unless a test or a call says otherwise.
+        :param launch: what a kernel launch does: ``error`` or ``noop``.
+        """
         self.inventory = inventory
         self.visible = visible
         self.device_order = device_order
         self.asked_for: str | None = None
         self._room = room
-        self._machine = room.machine(inventory)
+        self._machine = room.machine(inventory, launch)
         self._runs: list[Machine] = []
         self._numbers = itertools.count(1)
         self._occupants: list[Occupant] = []
@@ -248,6 +256,11 @@ class GpuMachine:
         __tracebackhide__ = True
         asserts.assert_nothing_touched(self)
 
+    @property
+    def launches(self) -> Launches:
+        """How many kernel launches were skipped or refused so far: ``.skipped``, ``.refused``."""
+        return Launches.on(self._machine)
+
     # ---- changes in the middle ----
 
     def lose(self, device: Device | int) -> None:
@@ -270,6 +283,13 @@ class GpuMachine:
         if mode not in COMPUTE_MODES:
             raise UserError(f"gpu_machine.set_compute_mode(mode={mode!r}): it is one of {', '.join(COMPUTE_MODES)}.")
         self._machine.set_compute_mode(self._index(device), mode)
+
+    def set_launch_policy(self, launch: str) -> None:
+        """Let kernel launches fail from now on (``error``), or succeed without anything being computed (``noop``).
+
+        :raises UserError: another word.
+        """
+        self._machine.set_launch_policy(launch)
 
     def occupy(self, device: AnyDevice | int, mebibytes: int) -> Occupant:
         """Let another process hold so much of a device's memory, beside the 450 MiB of its CUDA context.

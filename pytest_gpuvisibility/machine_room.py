@@ -38,9 +38,13 @@ class MachineRoom:
         """The variable by which programs of these machines are found after a crash."""
         return {registry.MARK: self._run.id}
 
-    def machine(self, inventory: Inventory) -> Machine:
-        """A new machine; its close() removes it, at the latest that of the room."""
-        return Machine.create(inventory, self._machines / str(next(self._numbers)), tools=self._tools)
+    def machine(self, inventory: Inventory, launch: str = "error") -> Machine:
+        """A new machine; its close() removes it, at the latest that of the room.
+
+        launch: what a kernel launch does there, as Machine.create has it.
+        """
+        directory = self._machines / str(next(self._numbers))
+        return Machine.create(inventory, directory, launch=launch, tools=self._tools)
 
     def close(self) -> None:
         """End every program that still runs on one of the machines, and remove them. Twice does no harm."""

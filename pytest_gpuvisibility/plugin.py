@@ -5,9 +5,12 @@ Imports of our own modules stand inside the hooks, so that an idle plugin costs 
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from typing import Any
+
 import pytest
 
-from . import lease_plugin, settings
+from . import launch_report, lease_plugin, settings
 from .lease_plugin import gpu_lease
 from .pytest_fixtures import (
     SELECTION,
@@ -58,7 +61,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     inventory, masks = settings.inventory(early_config), settings.masks(early_config)
     lease = settings.one(early_config, "gpu_lease")
-    if not (inventory or masks or lease_plugin.asked_for(lease)) or settings.one(early_config, "gpu_server"):
+    launch = settings.one(early_config, "gpu_launch")
+    asked = inventory or masks or launch or lease_plugin.asked_for(lease)
+    if not asked or settings.one(early_config, "gpu_server"):
         return
     from .selection import Setting, select
     from .third_parties import inventory_finder
@@ -69,6 +74,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
             Setting(*inventory) if inventory else None,
             [Setting(*mask) for mask in masks],
             find=inventory_finder(early_config),
+            launch=settings.launch(early_config),
         )
     early_config.add_cleanup(selection.undo)
     if lease and lease_plugin.asked_for(lease):
@@ -106,8 +112,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             place_marked(config, concerned)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if call.when == "call":
+        launch_report.tell_of_refused(item, report)
+    return report
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object | None) -> None:
+    launch_report.take_over(node.config, node.workeroutput if error is None else {})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    launch_report.summarise(terminalreporter)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    launch_report.hand_over(session.config)
     clean_up(session.config)
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from . import launch_report, settings
+
 if TYPE_CHECKING:
     from .gpu_machine import GpuMachine
     from .inventory import AnyDevice, Inventory
@@ -76,7 +78,7 @@ def active_selection(config: pytest.Config) -> Selection:
         from .selection import select
 
         with usage_errors():
-            config.stash[SELECTION] = selection = select(None)
+            config.stash[SELECTION] = selection = select(None, launch=settings.launch(config))
         config.add_cleanup(selection.undo)
     return config.stash[SELECTION]
 
@@ -107,14 +109,16 @@ def _machine(config: pytest.Config, inventory: str | None) -> Iterator[GpuMachin
 
     with usage_errors():
         if inventory is not None:
-            machine = GpuMachine(inventory_finder(config)(inventory), _room(config))
+            machine = GpuMachine(inventory_finder(config)(inventory), _room(config), launch=settings.launch(config))
         else:
             selection = active_selection(config)
-            machine = GpuMachine(selection.inventory, _room(config), carried_over(selection))
+            mask = carried_over(selection)
+            machine = GpuMachine(selection.inventory, _room(config), mask, launch=settings.launch(config))
     machine.asked_for = inventory
     try:
         yield machine
     finally:
+        launch_report.account(config, machine.simulated)
         machine.close()
 
 
@@ -204,8 +208,9 @@ def gpu_machine(_gpu_place: Place) -> Any:
     ``device_order`` says otherwise; None is CUDA's own default, fastest first.
 
     While the test runs, every program that it starts finds this machine, in any language; in the test's own process
-    NVML does from its next nvmlInit, CUDA if it was not initialised before. ``lose``, ``make_sick``, ``occupy`` and
-    ``set_compute_mode`` change it in the middle. When the test ends, so does whatever still runs on it.
+    NVML does from its next nvmlInit, CUDA if it was not initialised before. ``lose``, ``make_sick``, ``occupy``,
+    ``set_compute_mode`` and ``set_launch_policy`` change it in the middle. When the test ends, so does whatever still
+    runs on it.
 
     Example::
 

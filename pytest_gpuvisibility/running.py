@@ -14,12 +14,18 @@ from types import FrameType
 
 from .errors import UserError
 from .inventory import Inventory
+from .launches import Launches
 from .session_directory import SessionDirectory
 from .simulator.ledger import LedgerRecord
 from .simulator.machine import Machine
 
 FORWARDED = (signal.SIGTERM, signal.SIGHUP)
-PRIVATE_TABLES = "uses the CUDA runtime, which asks the driver for tables private to NVIDIA: it cannot be simulated"
+PRIVATE_TABLES = (
+    "contains the CUDA runtime or another library of NVIDIA's, which asks the driver for tables private to NVIDIA: it"
+    " cannot be simulated"
+)
+SKIPPING = "--launch noop"
+"""How ``gpu-visibility run`` is told to skip kernel launches."""
 NOT_FOUND = 127
 """What a shell answers for a program that is not there."""
 
@@ -47,7 +53,8 @@ def run_program(
         if visible is not None:
             environ["CUDA_VISIBLE_DEVICES"] = visible
         code = _run(program, environ)
-        print("\n".join(touch_table(machine.ledger.records(), inventory)), file=sys.stderr)
+        said = [f"gpu-visibility: {sentence}" for sentence in Launches.on(machine).sentences(SKIPPING)]
+        print("\n".join([*touch_table(machine.ledger.records(), inventory), *said]), file=sys.stderr)
         if audit is not None:
             _keep(machine.directory / "ledger.jsonl", audit)
     return code

@@ -97,11 +97,13 @@ def select(
     masks: Sequence[Setting] = (),
     *,
     find: Callable[[str], Inventory] = Inventory.load,
+    launch: str = "error",
 ) -> Selection:
     """Put the session on a machine and narrow it to the first of ``masks``; a pytest-xdist worker takes over what its
     controller has selected.
 
     :param find: finds an inventory by its name.
+    :param launch: what a kernel launch does on a simulated machine: ``error`` or ``noop``.
     :raises UserError: an inventory or a device that does not exist or is not permitted.
     """
     if OUTER in os.environ and XDIST_WORKER in os.environ:
@@ -114,7 +116,7 @@ def select(
     kind = "real" if chosen == "real" else "simulated"
     values = [narrowed(mask, outer, devices, kind) for mask in masks]
     room = None if chosen == "real" else SessionDirectory()
-    machine = Machine.create(devices, room.path / "machine") if room else None
+    machine = Machine.create(devices, room.path / "machine", launch=launch) if room else None
     if machine is not None:
         machine.attach()
     os.environ[OUTER] = kind if outer_mask is None else f"{kind} {outer_mask}"

@@ -9,6 +9,10 @@ import pytest
 
 ONE_VALUE = {
     "gpu_inventory": ("NAME|FILE|real", "Machine to run on (default: real where it has GPUs, else simulated a100x8)"),
+    "gpu_launch": (
+        "error|noop",
+        "What a kernel launch does on simulated machines: fail, or nothing, successfully (default: error)",
+    ),
     "gpu_server": ("NAME|FILE", "Server that the conformance suite judges"),
     "gpu_expect": ("FILE|none", "Known violations, strict (default: those shipped for the server's version)"),
 }
@@ -67,6 +71,25 @@ def masks(config: pytest.Config) -> list[tuple[str, str]]:
     given: Sequence[str] = getattr(config.known_args_namespace, "gpu_visibility", [])
     source = _flag("gpu_visibility") if given else _ini_source(config, "gpu_visibility")
     return [(mask, source) for mask in dict.fromkeys(given or config.getini("gpu_visibility"))]
+
+
+def launch(config: pytest.Config) -> str:
+    """What a kernel launch does on this session's simulated machines.
+
+    :raises UserError: the setting is another word.
+    """
+    given = one(config, "gpu_launch")
+    if given is None:
+        return "error"
+    if given[0] not in ("error", "noop"):
+        from .errors import UserError
+        from .selection import Setting
+
+        raise UserError(
+            f"{Setting(*given)}: a kernel launch on a simulated machine either fails (error, the default) or does"
+            " nothing, successfully, and is counted (noop)."
+        )
+    return given[0]
 
 
 def take_over_ini(config: pytest.Config) -> None:

@@ -229,13 +229,27 @@ static bool write_record(const struct gv_record *record, uint64_t number)
     return written;
 }
 
+/* Functions that launch kernels; the host's own (cuLaunchHostFunc) are not refused. */
+static bool launches(const char *function)
+{
+    return strncmp(function, "cuLaunch", 8) == 0 || strncmp(function, "cublas", 6) == 0;
+}
+
+static void count_launch(struct gv_state *state, const struct gv_record *record)
+{
+    if (strcmp(record->event, "launch") == 0)
+        atomic_fetch_add(&state->skipped_launches, 1);
+    else if (strcmp(record->event, "refused") == 0 && launches(record->function))
+        atomic_fetch_add(&state->refused_launches, 1);
+}
+
 void gv_ledger_write(const struct gv_record *record)
 {
     int saved = errno;
     struct gv_state *state = gv_machine();
     uint64_t number = state && !is_probe() ? count(record) : 0;
-    if (number && strcmp(record->event, "launch") == 0)
-        atomic_fetch_add(&state->skipped_launches, 1);
+    if (number)
+        count_launch(state, record);
     if (number && (number & (number - 1)) == 0 && !write_record(record, number))
         atomic_fetch_add(&state->lost_records, 1);
     errno = saved;

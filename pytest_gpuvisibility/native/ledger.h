@@ -18,7 +18,7 @@ struct gv_record {
 
 /* Appends the record to the ledger of gv_machine_directory(): of the same event, unit, function and result in one
  * process only the 1st, 2nd, 4th, 8th ... One that cannot be written is counted in gv_state.lost_records; errno is left
- * alone, and no signal is sent. */
+ * alone, and no signal is sent. Every launch is counted in gv_state.skipped_launches or refused_launches. */
 void gv_ledger_write(const struct gv_record *record);
 
 #endif

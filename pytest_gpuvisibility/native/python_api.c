@@ -371,19 +371,34 @@ GV_API long gv_lost_records(const char *directory)
     return lost < LONG_MAX ? (long)lost : LONG_MAX;
 }
 
-/* How many kernel launches on the machine succeeded without anything having run. */
-GV_API long gv_skipped_launches(const char *directory)
+/* How many kernel launches on the machine succeeded without anything having run, and how many failed. */
+GV_API int gv_launches(const char *directory, uint64_t *skipped, uint64_t *refused)
 {
     struct gv_state *state;
     int error = gv_state_map(directory, &state);
     if (error)
         return error;
-    uint64_t skipped = atomic_load(&state->skipped_launches);
+    *skipped = atomic_load(&state->skipped_launches);
+    *refused = atomic_load(&state->refused_launches);
     gv_state_unmap(state);
-    return skipped < LONG_MAX ? (long)skipped : LONG_MAX;
+    return 0;
 }
 
 /* ---- what may change while a machine runs ---- */
+
+GV_API int gv_set_launch_policy(const char *directory, int policy)
+{
+    struct gv_state *state;
+    int error = gv_state_map(directory, &state);
+    if (error)
+        return error;
+    if (policy == GV_LAUNCH_ERROR || policy == GV_LAUNCH_NOOP)
+        atomic_store(&state->launch_policy, (uint32_t)policy);
+    else
+        error = -EINVAL;
+    gv_state_unmap(state);
+    return error;
+}
 
 GV_API int gv_set_compute_mode(const char *directory, int device, int mode)
 {

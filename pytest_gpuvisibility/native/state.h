@@ -96,7 +96,6 @@ struct gv_state {
     char driver_version[32]; /* "580.95.05" */
     int32_t cuda_version;    /* 13000 */
     int32_t device_count, unit_count;
-    uint32_t launch_policy; /* enum gv_launch_policy */
     uint32_t faults;        /* enum gv_machine_fault */
     uint32_t questions;     /* 1: NVML's answers about one GPU that decisions rest on are in the ledger too */
     struct gv_device device[GV_MAX_DEVICES];
@@ -106,7 +105,8 @@ struct gv_state {
     _Atomic int32_t process_limit; /* slots from here on were never used: no need to look at them */
     _Atomic uint64_t changes;      /* counts what was taken and given back: while it stays, only a death changes a total */
     _Atomic uint64_t lost_records; /* of the ledger: they could not be written, or not whole (a full disk) */
-    _Atomic uint64_t skipped_launches; /* kernels that did not run although their launch succeeded: GV_LAUNCH_NOOP */
+    _Atomic uint32_t launch_policy; /* enum gv_launch_policy */
+    _Atomic uint64_t skipped_launches, refused_launches; /* of kernels, and of what a library would launch */
     struct gv_process process[GV_MAX_PROCESSES];
 };
 

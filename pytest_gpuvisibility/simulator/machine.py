@@ -178,6 +178,14 @@ class Machine:
         """The devices and living processes as they are now, in the shape that state.snapshot() describes."""
         return state.snapshot(self.directory)
 
+    def launches(self) -> tuple[int, int]:
+        """How many kernel launches did nothing although they succeeded, and how many failed."""
+        return state.launches(self.directory)
+
+    def set_launch_policy(self, launch: str) -> None:
+        """What a kernel launch does from now on, as create() has it."""
+        state.set_launch_policy(self.directory, launch)
+
     def set_compute_mode(self, index: int, mode: str) -> None:
         """Changes GPU `index` to "default", "exclusive-process" or "prohibited"."""
         state.set_compute_mode(self.directory, index, mode)

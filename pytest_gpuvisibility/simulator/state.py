@@ -38,8 +38,9 @@ def _library() -> ctypes.CDLL:
     library.gv_snapshot.restype = ctypes.c_long
     library.gv_lost_records.argtypes = [ctypes.c_char_p]
     library.gv_lost_records.restype = ctypes.c_long
-    library.gv_skipped_launches.argtypes = [ctypes.c_char_p]
-    library.gv_skipped_launches.restype = ctypes.c_long
+    count = ctypes.POINTER(ctypes.c_uint64)
+    library.gv_launches.argtypes = [ctypes.c_char_p, count, count]
+    library.gv_set_launch_policy.argtypes = [ctypes.c_char_p, ctypes.c_int]
     library.gv_set_compute_mode.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_int]
     library.gv_set_faults.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_uint]
     library.gv_resolve.argtypes = [
@@ -60,8 +61,7 @@ def create(directory: Path, inventory: Inventory, launch: str = "error", questio
     it.
     Raises MachineError for an inventory that a machine cannot hold.
     """
-    if launch not in LAUNCH_POLICIES:
-        raise MachineError(f"launch={launch!r} is not known; it is one of {', '.join(LAUNCH_POLICIES)}.")
+    _launch_policy(launch)
     lines = [*_describe_machine(inventory, launch), _line("questions", int(questions))]
     for device in inventory.devices:
         lines += _describe_device(device)
@@ -74,6 +74,12 @@ def create(directory: Path, inventory: Inventory, launch: str = "error", questio
             f"Inventory {inventory.name!r} cannot be made a simulated machine in {directory}:"
             f" {_why_not_made(inventory, -error)}."
         )
+
+
+def _launch_policy(launch: str) -> int:
+    if launch not in LAUNCH_POLICIES:
+        raise MachineError(f"launch={launch!r} is not known; it is one of {', '.join(LAUNCH_POLICIES)}.")
+    return LAUNCH_POLICIES[launch]
 
 
 def _why_not_made(inventory: Inventory, error: int) -> str:
@@ -204,9 +210,18 @@ def lost_records(directory: Path) -> int:
     return _check(directory, _library().gv_lost_records(os.fsencode(directory)))
 
 
-def skipped_launches(directory: Path) -> int:
-    """How many kernel launches on the machine did nothing although they succeeded, all processes together."""
-    return _check(directory, _library().gv_skipped_launches(os.fsencode(directory)))
+def launches(directory: Path) -> tuple[int, int]:
+    """How many kernel launches on the machine did nothing although they succeeded, and how many failed; all processes
+    together.
+    """
+    skipped, refused = ctypes.c_uint64(), ctypes.c_uint64()
+    _check(directory, _library().gv_launches(os.fsencode(directory), ctypes.byref(skipped), ctypes.byref(refused)))
+    return skipped.value, refused.value
+
+
+def set_launch_policy(directory: Path, launch: str) -> None:
+    """From now on, lets kernel launches fail ("error") or do nothing, successfully ("noop")."""
+    _check(directory, _library().gv_set_launch_policy(os.fsencode(directory), _launch_policy(launch)))
 
 
 def set_compute_mode(directory: Path, index: int, mode: str) -> None:
