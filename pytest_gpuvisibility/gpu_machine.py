@@ -200,7 +200,7 @@ class GpuMachine:
         directory.mkdir(parents=True)
         for name in ("state", "bin", "inventory.json"):
             (directory / name).symlink_to(own / name)
-        self._runs.append(Machine(directory, self.inventory))
+        self._runs.append(Machine(directory, self.inventory, self._machine.launch))
         return self._runs[-1]
 
     def _environ(

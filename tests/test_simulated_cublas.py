@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,9 +13,8 @@ import pytest
 from cuda_programs import uuids
 
 from pytest_gpuvisibility.simulator.machine import Machine
-from pytest_gpuvisibility.simulator.native import library_directory
+from pytest_gpuvisibility.simulator.native import cublas_library, library_directory
 
-LIBRARY = library_directory() / "libgpuvisibility-cublas.so"
 NOT_INITIALIZED, ALLOC_FAILED, INVALID_VALUE, NOT_SUPPORTED = "1", "3", "7", "15"
 PRODUCTS = [
     "cublasSgemm_v2",
@@ -37,7 +37,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def answers(program: Path, machine: Machine, ordinal: int = 0, **variables: str) -> dict[str, str]:
-    environ = {**machine.environ(os.environ), "LD_PRELOAD": str(LIBRARY), **variables}
+    environ = {**machine.environ(os.environ), **variables}
     run = subprocess.run([str(program), str(ordinal)], env=environ, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (0, "")
     return dict(line.rsplit(" ", 1) for line in run.stdout.splitlines())
@@ -73,11 +73,29 @@ def test_products_are_skipped_and_recorded_as_launches(make_machine: Callable[..
 
 
 def test_products_are_refused_where_launches_are_errors(machine: Machine, client: Path) -> None:
-    answered = {name: answer for name, answer in answers(client, machine).items() if name.startswith("cublas")}
+    said = answers(client, machine, LD_PRELOAD=str(cublas_library()))
+    answered = {name: answer for name, answer in said.items() if name.startswith("cublas")}
     assert set(answered.values()) == {NOT_SUPPORTED}
     refused = {record.function for record in machine.ledger.records() if record.event == "refused"}
     assert {"cublasCreate_v2", *PRODUCTS} <= refused
     assert "launch" not in {record.event for record in machine.ledger.records()}
+
+
+def test_it_is_loaded_only_where_launches_are_skipped(make_machine: Callable[..., Machine], machine: Machine) -> None:
+    assert "LD_PRELOAD" not in machine.environ({})
+    skipping = make_machine(launch="noop")
+    assert skipping.environ({})["LD_PRELOAD"] == str(cublas_library())
+    assert Machine.open(skipping.directory).environ({"LD_PRELOAD": "a:b"})["LD_PRELOAD"] == f"{cublas_library()}:a:b"
+    # ... and this process, should it go onto the machine, loads it too.
+    script = f"""if True:
+        import ctypes
+        from pathlib import Path
+        from pytest_gpuvisibility.simulator.machine import Machine
+        Machine.open(Path({str(skipping.directory)!r})).attach()
+        print(ctypes.CDLL(None).cublasCreate_v2(None))
+    """
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == INVALID_VALUE
 
 
 def test_a_handle_on_a_slice_belongs_to_the_slice(make_machine: Callable[..., Machine], client: Path) -> None:
@@ -88,7 +106,7 @@ def test_a_handle_on_a_slice_belongs_to_the_slice(make_machine: Callable[..., Ma
 
 
 def test_outside_a_machine_it_offers_nothing(client: Path) -> None:
-    environ = {"LD_PRELOAD": str(LIBRARY), "LD_LIBRARY_PATH": str(library_directory())}
+    environ = {"LD_PRELOAD": str(cublas_library()), "LD_LIBRARY_PATH": str(library_directory())}
     run = subprocess.run([str(client)], env=environ, capture_output=True, text=True, check=True)
     said = dict(line.rsplit(" ", 1) for line in run.stdout.splitlines())
     assert said["cublasCreate_v2"] == NOT_SUPPORTED

@@ -24,6 +24,7 @@ from pytest_gpuvisibility.simulator import state
 from pytest_gpuvisibility.simulator.ledger import Ledger
 from pytest_gpuvisibility.simulator.native import (
     absent_nvml_directory,
+    cublas_library,
     library_directory,
     probe_program,
     redirect_library,
@@ -71,10 +72,11 @@ class Machine:
     ...     subprocess.run(["nvidia-smi", "-L"], env=machine.environ(os.environ))
     """
 
-    def __init__(self, directory: Path, inventory: Inventory) -> None:
-        """For create() and open(); `directory` must already hold the machine."""
+    def __init__(self, directory: Path, inventory: Inventory, launch: str) -> None:
+        """For create() and open(); `directory` must already hold the machine. launch: as create() has it."""
         self.directory = directory
         self.inventory = inventory
+        self.launch = launch
         self.ledger = Ledger(directory / "ledger.jsonl")
         self._replaced: dict[str, str | None] | None = None
 
@@ -108,14 +110,14 @@ class Machine:
         except BaseException:
             shutil.rmtree(directory, ignore_errors=True)
             raise
-        return cls(directory, inventory)
+        return cls(directory, inventory, launch)
 
     @classmethod
     def open(cls, directory: Path) -> Machine:
         """The machine that another process made in `directory`. Raises MachineError where there is none."""
         directory = directory.absolute()
-        state.snapshot(directory)
-        return cls(directory, _read_inventory(directory))
+        launch = state.snapshot(directory)["launch"]
+        return cls(directory, _read_inventory(directory), launch)
 
     def close(self) -> None:
         """Removes the machine; programs still on it go on with what they have, and none can start there."""
@@ -135,7 +137,8 @@ class Machine:
 
         LD_LIBRARY_PATH leads to the driver. Programs have a runtime of their own in their DT_RPATH, which goes before
         that; LD_AUDIT names a library that turns whoever asks for a runtime to ours (native/redirect.c), and a process
-        that asks for none loads none.
+        that asks for none loads none. Where launches are skipped, LD_PRELOAD has every program load a library that
+        skips cuBLAS's products too (native/cublas.c).
 
         nvidia_smi: whether it finds `nvidia-smi` too. If not, it finds none: a directory of its PATH that has
         one is replaced by a directory of links to everything else in it.
@@ -147,6 +150,8 @@ class Machine:
             libraries = _prepend(absent_nvml_directory(), libraries)
         environ["LD_LIBRARY_PATH"] = libraries
         environ["LD_AUDIT"] = _prepend(redirect_library(), environ.get("LD_AUDIT", ""))
+        if self.launch == "noop":
+            environ["LD_PRELOAD"] = _prepend(cublas_library(), environ.get("LD_PRELOAD", ""))
         path = environ.get("PATH", os.defpath)
         if outer := base.get(MACHINE_VARIABLE):
             path = _without(Path(outer) / "bin", path)
@@ -162,7 +167,9 @@ class Machine:
         """
         if self._replaced is not None:
             return
-        _load_driver()
+        _load_driver(_DRIVER_LIBRARIES)
+        if self.launch == "noop":
+            _load_driver([cublas_library().name])
         changed = self.environ(os.environ)
         self._replaced = {
             name: os.environ.get(name) for name, value in changed.items() if os.environ.get(name) != value
@@ -344,24 +351,21 @@ def _read_devices(devices: Iterable[dict[str, Any]]) -> Iterator[Device]:
 
 
 # Kept for good: a driver library is never unloaded from a process.
-_loaded: list[ctypes.CDLL] = []
+_loaded: dict[str, ctypes.CDLL] = {}
 
 
-def _load_driver() -> None:
-    """Loads the simulated libraries under the names by which programs ask for them, before anything else
-    does.
-    """
-    if _loaded:
-        return
+def _load_driver(names: Iterable[str]) -> None:
+    """Loads simulated libraries, under the names by which programs ask for them, before anything else does."""
     directory = library_directory()
-    for name in _DRIVER_LIBRARIES:
+    missing = [name for name in names if name not in _loaded]
+    for name in missing:
         if foreign := _loaded_from_elsewhere(name, directory):
             raise DriverAlreadyLoaded(
                 f"This process has already loaded {foreign}, so it cannot go onto a simulated machine."
                 " Choose the machine before anything loads CUDA or NVML (--gpu-inventory does), or run the"
                 " program as a child."
             )
-    _loaded.extend(ctypes.CDLL(str(directory / name), mode=ctypes.RTLD_GLOBAL) for name in _DRIVER_LIBRARIES)
+    _loaded.update((name, ctypes.CDLL(str(directory / name), mode=ctypes.RTLD_GLOBAL)) for name in missing)
 
 
 def _loaded_from_elsewhere(name: str, directory: Path) -> str | None:

@@ -15,6 +15,7 @@ LIBRARIES = (
     "libcudart.so.12",
     "libcudart.so.13",
     "libgpuvisibility.so",
+    "libgpuvisibility-cublas.so",
     "libgpuvisibility-redirect.so",
 )
 
@@ -40,6 +41,14 @@ def redirect_library() -> Path:
     Raises NativeLibraryMissing where the installed package has none.
     """
     return library_directory() / "libgpuvisibility-redirect.so"
+
+
+def cublas_library() -> Path:
+    """What stands in for parts of cuBLAS where launches are skipped (native/cublas.c).
+
+    Raises NativeLibraryMissing where the installed package has none.
+    """
+    return library_directory() / "libgpuvisibility-cublas.so"
 
 
 def absent_nvml_directory() -> Path:
