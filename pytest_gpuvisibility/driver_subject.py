@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -182,10 +182,13 @@ def _label(unit: AnyDevice) -> str:
     return str(unit.index) if isinstance(unit, Device) else f"{unit.index}/{unit.gpu_instance}/{unit.compute_instance}"
 
 
-def open_driver(chosen: str, room: Path, *, first: bool) -> DriverSubject:
+def open_driver(
+    chosen: str, room: Path, *, first: bool, find_inventory: Callable[[str], Inventory] = Inventory.load
+) -> DriverSubject:
     """The driver of --gpu-inventory=``chosen`` (empty: not given).
 
     ``first``: this process decides and makes the machine; others of the session find it in ``room``.
+    ``find_inventory``: finds it by its name.
 
     :raises UserError: there is no such inventory, or no driver.
     """
@@ -196,7 +199,7 @@ def open_driver(chosen: str, room: Path, *, first: bool) -> DriverSubject:
     elif chosen == "real" or (not chosen and real_gpus_answer()):
         machine = None
     else:
-        machine = Machine.create(Inventory.load(chosen or DEFAULT_INVENTORY), directory)
+        machine = Machine.create(find_inventory(chosen or DEFAULT_INVENTORY), directory)
     if machine is None:
         return DriverSubject(_named(Inventory.from_nvml()), os.environ, simulated=False, room=answers)
     return DriverSubject(

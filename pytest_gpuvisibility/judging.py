@@ -99,9 +99,19 @@ def open_trial(config: pytest.Config, room: Path, rules: Sequence[Rule], version
     source, chosen = _option(config, "gpu_server"), _option(config, "gpu_inventory")
     subject: Subject
     if family_of(config) == "driver":
-        subject = open_driver(chosen, room, first=version is None)
+        subject = open_driver(
+            chosen, room, first=version is None, find_inventory=third_parties.inventory_finder(config)
+        )
     else:
-        subject = open_server(source, chosen, room, version, functools.partial(third_parties.witness, config))
+        subject = open_server(
+            source,
+            chosen,
+            room,
+            version,
+            find_profile=third_parties.profile_finder(config),
+            find_inventory=third_parties.inventory_finder(config),
+            witness=functools.partial(third_parties.witness, config),
+        )
     expected, expected_from = _expectations(config, subject, [rule.id for rule in rules])
     return Trial(
         subject=subject,

@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -29,6 +30,14 @@ class TooFewDevices(UserError):
 
 class LeaseTimeout(Exception):
     """The devices were not free in time. ``str()`` says who holds them."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What somebody wants to have: ``count`` devices, of those in ``among``; None: of all that are permitted."""
+
+    count: int
+    among: tuple[AnyDevice, ...] | None = None
 
 
 class Lease:
@@ -69,18 +78,18 @@ class LeaseOffice:
         self._directory = directory
         self._scope = scope
 
-    def take(self, count: int, timeout: float, first: int = 0) -> Lease:
+    def take(self, count: int, timeout: float, first: int = 0, among: Collection[AnyDevice] | None = None) -> Lease:
         """Wait at most ``timeout`` seconds for ``count`` devices: GPUs or MIG slices, both where it asks for all.
 
-        ``first`` is the position of the device to begin with where there is a choice. The lease's devices are in the
-        order of the permitted ones.
+        ``first`` is the position of the device to begin with where there is a choice. ``among``: only these of the
+        permitted ones. The lease's devices are in the order of the permitted ones.
 
         :raises TooFewDevices: so many are not permitted.
         :raises LeaseTimeout: so many were not free in time.
         """
         if count == 0:
             return Lease((), ())
-        choices = self._choices(count, first)
+        choices = self._choices(count, first, self.devices if among is None else among)
         deadline = time.monotonic() + timeout
         with self._ticket() as ticket:
             while True:
@@ -91,17 +100,17 @@ class LeaseOffice:
                     raise LeaseTimeout(self._why(count, timeout))
                 time.sleep(POLL)
 
-    def _choices(self, count: int, first: int) -> list[tuple[AnyDevice, ...]]:
+    def _choices(self, count: int, first: int, among: Collection[AnyDevice]) -> list[tuple[AnyDevice, ...]]:
         """Groups of devices to choose ``count`` from. GPUs and some slices of another cannot be put into one mask."""
         if count == len(self.devices):
             return [self.devices]
-        turned = self.devices[first:] + self.devices[:first]
+        turned = tuple(device for device in self.devices[first:] + self.devices[:first] if device in among)
         slices = tuple(device for device in turned if isinstance(device, MigDevice))
         gpus = tuple(device for device in turned if not isinstance(device, MigDevice))
         choices: list[tuple[AnyDevice, ...]] = [group for group in (gpus, slices) if len(group) >= count]
         if not choices:
             kind = " of one kind" if gpus and slices and count < len(self.devices) else ""
-            most = max(len(gpus), len(slices)) if kind else len(self.devices)
+            most = max(len(gpus), len(slices)) if kind else len(turned)
             raise TooFewDevices(f"needs {_gpus(count)}, but only {most}{kind} {'is' if most == 1 else 'are'} permitted")
         return choices
 

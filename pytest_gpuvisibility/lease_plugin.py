@@ -18,7 +18,7 @@ from .pytest_fixtures import active_selection
 
 if TYPE_CHECKING:
     from .inventory import Device, MigDevice
-    from .lease import Lease, LeaseOffice
+    from .lease import Claim, Lease, LeaseOffice
     from .selection import Setting
 
 POLICIES = ("none", "worker", "test")
@@ -29,6 +29,7 @@ CONTROLLER = "PYTEST_GPU_VISIBILITY_CONTROLLER"
 TIMEOUT = "gpu_lease_timeout"
 DEFAULT_TIMEOUT = "600"
 _REFUSAL = pytest.StashKey["BaseException"]()
+_CLAIM = pytest.StashKey["Claim"]()
 
 
 @dataclass(frozen=True)
@@ -172,14 +173,28 @@ class LeasePlugin:
         each = "each test" if self._setting.value == "test" else "each worker"
         return f"gpu-lease: {each} has its own of {self._permitted} GPUs (from {self._setting.source})"
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Decide what each test gets: mistakes of a hook or a marker end the run before any test waits."""
+        if self._setting.value != "test":
+            return
+        for item in items:
+            try:
+                if (claim := _claim(item, self._selection.visibility.devices)) is not None:
+                    item.stash[_CLAIM] = claim
+            except pytest.UsageError as error:
+                if not hasattr(config, "workerinput"):
+                    raise
+                # A pytest-xdist worker that raises here is taken for a crash.
+                item.stash[_REFUSAL] = pytest.fail.Exception(str(error), pytrace=False)
+
     # Outermost, so that the time-outs of other plugins count the test's time and not that of waiting for others.
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         with ExitStack() as stack:
-            count = _count(item, self._permitted) if self._setting.value == "test" else None
-            if count is not None:
+            if (claim := item.stash.get(_CLAIM, None)) is not None:
                 try:
-                    stack.enter_context(self._in_force(self._take(item, count)))
+                    stack.enter_context(self._in_force(self._take(claim)))
                 except (pytest.skip.Exception, pytest.fail.Exception) as refusal:
                     item.stash[_REFUSAL] = refusal
             return (yield)
@@ -190,11 +205,11 @@ class LeasePlugin:
         if refusal is not None:
             raise refusal
 
-    def _take(self, item: pytest.Item, count: int) -> Lease:
+    def _take(self, claim: Claim) -> Lease:
         from .lease import LeaseTimeout, TooFewDevices
 
         try:
-            return self._office.take(count, self._timeout)
+            return self._office.take(claim.count, self._timeout, among=claim.among)
         except TooFewDevices as error:
             raise pytest.skip.Exception(f"gpu_count: {error} ({self._setting})") from None
         except LeaseTimeout as error:
@@ -237,13 +252,28 @@ def _office(devices: tuple[Device | MigDevice, ...]) -> LeaseOffice:
     return LeaseOffice(devices, directory / "leases", os.environ.get(SCOPE, "machine"))
 
 
-def _count(item: pytest.Item, permitted: int) -> int | None:
-    """How many devices the test gets; None: it runs on a simulated machine of its own."""
+def _claim(item: pytest.Item, permitted: tuple[Device | MigDevice, ...]) -> Claim | None:
+    """What the test wants; None: nothing, for it runs on a simulated machine of its own.
+
+    :raises pytest.UsageError: a third party's answer, or the test's marker, makes no sense.
+    """
+    from .errors import UserError
+    from .lease import Claim
+    from .third_parties import claim
+
     fixtures: list[str] = getattr(item, "fixturenames", [])
     if item.get_closest_marker("gpu_inventory") or any(name.startswith("gpu_machine") for name in fixtures):
         return None
     if item.get_closest_marker("no_gpu"):
-        return 0
+        return Claim(0)
+    try:
+        theirs = claim(item.config, item, permitted)
+    except UserError as error:
+        raise pytest.UsageError(str(error)) from None
+    return theirs or Claim(_count(item, len(permitted)))
+
+
+def _count(item: pytest.Item, permitted: int) -> int:
     marker = item.get_closest_marker("gpu_count")
     if marker is None:
         return min(1, permitted)

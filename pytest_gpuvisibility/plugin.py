@@ -21,6 +21,7 @@ from .pytest_fixtures import (
     gpu_machine_class,
     gpu_machine_module,
     gpu_machine_session,
+    gpu_server,
     gpu_visibility,
     usage_errors,
     wants_place,
@@ -34,6 +35,7 @@ __all__ = [
     "gpu_machine_class",
     "gpu_machine_module",
     "gpu_machine_session",
+    "gpu_server",
     "gpu_visibility",
 ]
 
@@ -86,11 +88,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     settings.take_over_ini(config)
     if settings.one(config, "gpu_server"):
-        from .third_parties import server
         from .trial_plugin import TrialPlugin
 
         with usage_errors():
-            config.option.gpu_server = server(config, config.option.gpu_server)
             config.pluginmanager.register(TrialPlugin.open(config), "gpu-visibility-trial")
 
 

@@ -437,6 +437,14 @@ def load(name_or_path: str | Path) -> Profile:
     return _Reader(path.resolve()).profile(data)
 
 
+def parse(data: Mapping[str, Any], path: str | Path) -> Profile:
+    """A profile from what its TOML file would hold. ``path``: what ``{here}`` and messages refer to.
+
+    :raises UserError: it is malformed; the message names the key and the fix.
+    """
+    return _Reader(Path(path).resolve()).profile(dict(data))
+
+
 def _find(name_or_path: str | Path) -> Path:
     text = os.fspath(name_or_path)
     if text in names():

@@ -12,6 +12,7 @@ from . import launch_report, settings
 
 if TYPE_CHECKING:
     from .gpu_machine import GpuMachine
+    from .gpu_server import GpuServer
     from .inventory import AnyDevice, Inventory
     from .machine_room import MachineRoom
     from .placement import Place
@@ -238,3 +239,29 @@ def gpu_machine_module(request: pytest.FixtureRequest) -> Iterator[Any]:
 def gpu_machine_session(request: pytest.FixtureRequest) -> Iterator[Any]:
     """As ``gpu_machine``, one machine for the session (for each worker under pytest-xdist), as --gpu-inventory says."""
     yield from _wide(request)
+
+
+@pytest.fixture(scope="session")
+def gpu_server(pytestconfig: pytest.Config) -> GpuServer:
+    """The server under test, of --gpu-server: launch it on a simulated machine, and see what its workers used.
+
+    Example::
+
+        def test_workers_keep_to_the_mask(gpu_server):
+            fleet = gpu_server.launch(visible="4,6", groups=2, devices=1)
+            assert fleet.ready, fleet.stderr
+            fourth, sixth = gpu_server.inventory.devices[4], gpu_server.inventory.devices[6]
+            assert [worker.uses(1) for worker in fleet.workers] == [(fourth.uuid,), (sixth.uuid,)]
+    """
+    from .gpu_server import GpuServer
+    from .judging import TRIAL
+    from .server_subject import ServerSubject
+
+    subject = pytestconfig.stash[TRIAL].subject if TRIAL in pytestconfig.stash else None
+    if not isinstance(subject, ServerSubject):
+        given = f"--gpu-server={subject.source} is none" if subject else "there is no --gpu-server"
+        raise pytest.UsageError(
+            f"The fixture gpu_server launches a server, and {given}. Give --gpu-server=NAME or =FILE, or gpu_server in"
+            " the ini file: a name of `gpu-visibility servers`, or the path of a profile."
+        )
+    return GpuServer(subject)

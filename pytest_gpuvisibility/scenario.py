@@ -273,11 +273,18 @@ class Theatre:
     ``room`` is a directory that all pytest-xdist workers of the session share.
     """
 
-    def __init__(self, profile: Profile, room: Path, witness: Callable[[Machine], Witness] = LedgerWitness) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        room: Path,
+        witness: Callable[[Machine], Witness] = LedgerWitness,
+        find: Callable[[str], Inventory] = Inventory.load,
+    ) -> None:
         self.scratch = room / "scratch"
         self.profile = profile.with_scratch(self.scratch)
         self.room = room
         self.witness = witness
+        self.find = find
 
     def prepare(self) -> None:
         """Run the profile's ``prepare`` if no process of the session has, before the first launch.
@@ -297,7 +304,7 @@ class Theatre:
         record = self.room / f"{scenario.key}.json"
         with _alone(record.with_suffix(".lock")):
             if not record.exists():
-                _write_whole(record, play(scenario, self.profile, self.room / scenario.key, self.witness))
+                _write_whole(record, play(scenario, self.profile, self.room / scenario.key, self.witness, self.find))
             return Fleet.from_dict(json.loads(record.read_text()))
 
     def fleets(self) -> dict[str, Fleet]:
@@ -320,10 +327,14 @@ def _write_whole(path: Path, fleet: Fleet) -> None:
 
 
 def play(
-    scenario: Scenario, profile: Profile, directory: Path, witness: Callable[[Machine], Witness] = LedgerWitness
+    scenario: Scenario,
+    profile: Profile,
+    directory: Path,
+    witness: Callable[[Machine], Witness] = LedgerWitness,
+    find: Callable[[str], Inventory] = Inventory.load,
 ) -> Fleet:
     """Launch the server on a simulated machine, watch it, end it, and leave nothing behind."""
-    inventory = Inventory.load(scenario.inventory)
+    inventory = find(scenario.inventory)
     inventory = dataclasses.replace(inventory, faults=inventory.faults | set(scenario.faults))
     directory.mkdir()
     with contextlib.ExitStack() as stack:

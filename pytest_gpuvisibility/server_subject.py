@@ -58,7 +58,7 @@ class ServerSubject:
         return f"{fleet.outcome} after {fleet.seconds:.1f} s"
 
     def machine(self, name: str) -> Inventory:
-        return Inventory.load(name)
+        return self.theatre.find(name)
 
     def launches(self) -> Mapping[str, Fleet]:
         return self.theatre.fleets()
@@ -82,25 +82,31 @@ def open_server(
     chosen: str,
     room: Path,
     version: str | None,
+    *,
+    find_profile: Callable[[str], Profile] = profiles.load,
+    find_inventory: Callable[[str], Inventory] = Inventory.load,
     witness: Callable[[Machine], Witness] = LedgerWitness,
 ) -> ServerSubject:
     """The server of --gpu-server=``source`` on --gpu-inventory=``chosen`` (empty: not given).
 
-    ``version``: as asked before by another process of the session. ``witness``: makes that of a launch.
+    ``version``: as asked before by another process of the session. ``find_profile``, ``find_inventory``: find them by
+    the names of the options. ``witness``: makes that of a launch.
 
     :raises UserError: the profile is missing or malformed, or the server does not say its version.
     """
-    profile = profiles.load(source)
+    profile = find_profile(source)
     if chosen == "real":
         raise UserError(
             "--gpu-inventory=real: the rules for servers run on simulated machines only so far. Leave the option out,"
             " or name a simulated inventory (`gpu-visibility inventories`)."
         )
+    if chosen:
+        find_inventory(chosen)
     return ServerSubject(
         profile=profile,
         source=source,
         version=version if version is not None else profiles.version(profile),
-        theatre=Theatre(profile, room, witness),
+        theatre=Theatre(profile, room, witness, find_inventory),
         inventory=chosen or DEFAULT_INVENTORY,
         inventory_is_chosen=bool(chosen),
     )

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -13,10 +13,13 @@ from .errors import UserError
 from .inventory import Inventory
 
 if TYPE_CHECKING:
+    from .inventory import AnyDevice
+    from .lease import Claim
+    from .profile import Profile
     from .simulator.machine import Machine
     from .witness import Witness
 
-WITNESS_METHODS = ("accounts", "strangers")
+WITNESS_METHODS = ("accounts", "touchers", "strangers")
 
 
 def inventory_finder(config: pytest.Config) -> Callable[[str], Inventory]:
@@ -36,22 +39,52 @@ def inventory_finder(config: pytest.Config) -> Callable[[str], Inventory]:
     return find
 
 
-def server(config: pytest.Config, name: str) -> str:
-    """The name or the path of the profile for ``--gpu-server=name``.
+def profile_finder(config: pytest.Config) -> Callable[[str], Profile]:
+    """What finds the profile for ``--gpu-server=name``: a third party's, a shipped one, or a TOML file.
 
-    :raises UserError: a hook answers something else, or a file that does not exist.
+    It raises UserError where there is none, it is malformed, or a hook answers something else.
     """
-    found: object = config.hook.pytest_gpu_server(name=name)
+    from . import profile as profiles
+
+    hook = "pytest_gpu_server"
+
+    def find(name: str) -> Profile:
+        found: object = config.hook.pytest_gpu_server(name=name)
+        if found is None or isinstance(found, profiles.Profile):
+            return found or profiles.load(name)
+        if not isinstance(found, (str, os.PathLike)):
+            raise _wrong(config, hook, f"name={name!r}", found, "a Profile, the path of one, or None")
+        if not Path(found).is_file():
+            raise UserError(
+                f"The hook {hook} answered {os.fspath(found)!r} for name={name!r}, but there is no such file"
+                f" (implemented by {_implementers(config, hook)}). Return a Profile, the path of one, or None."
+            )
+        return profiles.load(Path(found))
+
+    return find
+
+
+def claim(config: pytest.Config, item: pytest.Item, devices: Sequence[AnyDevice]) -> Claim | None:
+    """What a third party lets a test have of the permitted ``devices`` under ``--gpu-lease=test``; None: as usual.
+
+    :raises UserError: a hook answers something else, claims a device that is not permitted, or more than it names.
+    """
+    from .lease import Claim
+
+    hook = "pytest_gpu_lease"
+    found: object = config.hook.pytest_gpu_lease(item=item, devices=tuple(devices))
     if found is None:
-        return name
-    if not isinstance(found, (str, os.PathLike)):
-        raise _wrong(config, "pytest_gpu_server", f"name={name!r}", found, "the path of a profile, or None")
-    if not Path(found).is_file():
-        raise UserError(
-            f"The hook pytest_gpu_server answered {os.fspath(found)!r} for name={name!r}, but there is no such file"
-            f" (implemented by {_implementers(config, 'pytest_gpu_server')}). Return the path of a profile, or None."
-        )
-    return os.fspath(found)
+        return None
+    if not isinstance(found, Claim):
+        raise _wrong(config, hook, item.nodeid, found, "a Claim (of pytest_gpuvisibility.lease) or None")
+    among = found.among if found.among is not None else tuple(devices)
+    strange = [device for device in among if device not in devices]
+    if strange:
+        allowed = f"some of the devices that it was given: {', '.join(device.uuid for device in devices) or 'none'}"
+        raise _wrong(config, hook, item.nodeid, strange[0], allowed)
+    if type(found.count) is not int or not 0 <= found.count <= len(among):
+        raise _wrong(config, hook, item.nodeid, found.count, f"a count from 0 to {len(among)}, the devices it names")
+    return found
 
 
 def witness(config: pytest.Config, machine: Machine) -> Witness:
@@ -59,16 +92,16 @@ def witness(config: pytest.Config, machine: Machine) -> Witness:
 
     :raises UserError: a hook answers with something that is no witness.
     """
+    from .checked_witness import CheckedWitness
     from .witness import LedgerWitness
 
     found: object = config.hook.pytest_gpu_witness(machine=machine)
     if found is None:
         return LedgerWitness(machine)
     if not all(callable(getattr(found, name, None)) for name in WITNESS_METHODS):
-        methods = " and ".join(WITNESS_METHODS)
-        allowed = f"something with {methods}, or None"
+        allowed = f"something with the methods {', '.join(WITNESS_METHODS)}, or None"
         raise _wrong(config, "pytest_gpu_witness", f"machine={machine.directory}", found, allowed)
-    return found  # type: ignore[return-value]
+    return CheckedWitness(cast("Witness", found), f"implemented by {_implementers(config, 'pytest_gpu_witness')}")
 
 
 def _wrong(config: pytest.Config, hook: str, asked: str, found: object, allowed: str) -> UserError:
@@ -79,5 +112,5 @@ def _wrong(config: pytest.Config, hook: str, asked: str, found: object, allowed:
 
 
 def _implementers(config: pytest.Config, hook: str) -> str:
-    caller = getattr(config.hook, hook)
-    return ", ".join(str(getattr(impl.plugin, "__name__", impl.plugin_name)) for impl in caller.get_hookimpls())
+    plugins = [impl.plugin for impl in getattr(config.hook, hook).get_hookimpls()]
+    return ", ".join(str(getattr(plugin, "__file__", None) or type(plugin).__name__) for plugin in plugins)
