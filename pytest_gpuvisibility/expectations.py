@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -16,16 +17,24 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-KEYS = {"rule", "seen", "issue_url"}
+KEYS = {"rule", "seen", "issue_url", "inventories"}
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """One known violation: the rule, what was seen, and where it is reported (a URL, or empty)."""
+    """One known violation: the rule, what was seen, and where it is reported (a URL, or empty).
+
+    ``inventories``: the machines on which it is seen, as names or globs; empty: on every one. A server that counts
+    wrongly may be right by luck where the GPUs are numbered in another way.
+    """
 
     rule: str
     seen: str
     issue_url: str = ""
+    inventories: tuple[str, ...] = ()
+
+    def holds_on(self, inventory: str) -> bool:
+        return not self.inventories or any(fnmatch.fnmatchcase(inventory, glob) for glob in self.inventories)
 
 
 def shipped(name: str, version: str) -> Path | None:
@@ -34,11 +43,11 @@ def shipped(name: str, version: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def load(path: Path, rules: Iterable[str]) -> Mapping[str, Expectation]:
-    """The known violations in ``path`` by rule id.
+def load(path: Path, rules: Iterable[str], inventory: str) -> Mapping[str, Expectation]:
+    """The known violations in ``path`` that hold on the machine ``inventory``, by rule id.
 
     :raises UserError: the file cannot be read, has a key or a rule (not in ``rules``) that does not exist, or names a
-        rule twice.
+        rule twice for one machine.
     """
     known = set(rules)
     expected: dict[str, Expectation] = {}
@@ -49,8 +58,13 @@ def load(path: Path, rules: Iterable[str]) -> Mapping[str, Expectation]:
                 f"{path}: there is no rule {expectation.rule!r}. `gpu-visibility rules` lists them; remove or"
                 " correct the entry."
             )
+        if not expectation.holds_on(inventory):
+            continue
         if expectation.rule in expected:
-            raise UserError(f"{path}: rule {expectation.rule} is listed twice. Keep one entry for each rule.")
+            raise UserError(
+                f"{path}: rule {expectation.rule} is listed twice for {inventory}. Keep one entry for each rule and"
+                " machine."
+            )
         expected[expectation.rule] = expectation
     return expected
 
@@ -76,13 +90,15 @@ def _entries(path: Path) -> list[Any]:
 
 
 def _expectation(path: Path, entry: Any) -> Expectation:
+    words = {key: value for key, value in entry.items() if key != "inventories"} if isinstance(entry, dict) else {}
+    inventories = entry.get("inventories", []) if isinstance(entry, dict) else None
     if (
-        not isinstance(entry, dict)
-        or not {"rule", "seen"} <= set(entry) <= KEYS
-        or not all(isinstance(value, str) for value in entry.values())
+        not {"rule", "seen"} <= set(words) <= KEYS
+        or not isinstance(inventories, list)
+        or not all(isinstance(value, str) for value in [*words.values(), *inventories])
     ):
         raise UserError(
             f"{path}: [[violation]] has {entry!r}. It needs `rule` and `seen` (what was seen), and may have"
-            " `issue_url`, all text."
+            " `issue_url`, all text, and `inventories`, a list of names or globs."
         )
-    return Expectation(**entry)
+    return Expectation(**words, inventories=tuple(inventories))

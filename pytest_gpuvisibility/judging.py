@@ -135,7 +135,7 @@ def _expectations(
     path = Path(given) if given else expectation_files.shipped(subject.name, subject.version)
     if path is None:
         return {}, f"the list of known ones (none ships for {subject.name} {subject.version})"
-    return expectation_files.load(path, rules), path.name
+    return expectation_files.load(path, rules, subject.machine(subject.inventory).name), path.name
 
 
 def select(items: list[pytest.Item], globs: Sequence[str]) -> tuple[list[pytest.Item], list[pytest.Item]]:

@@ -105,3 +105,28 @@ def test_a_known_violation_does_not_fail_the_run(tmp_path: Path) -> None:
     run = check(profile_of("vis-002", tmp_path), "-n0", "--gpu-rule=VIS-002", f"--gpu-expect={expectations}")
     assert run.returncode == 0, run.stdout
     assert "known" in run.stdout
+
+
+def test_a_violation_may_be_known_on_some_machines_only(tmp_path: Path) -> None:
+    expectations = tmp_path / "known.toml"
+    expectations.write_text('[[violation]]\nrule = "VIS-002"\nseen = "takes 0 and 1"\ninventories = ["a100x*"]\n')
+    options = ["-n0", "--gpu-rule=VIS-002", f"--gpu-expect={expectations}"]
+    twin, correct = profile_of("vis-002", tmp_path), profile_of("none", tmp_path)
+    assert check(twin, *options).returncode == 0
+    assert check(twin, *options, "--gpu-inventory=h100x8").returncode == 1
+    assert check(correct, *options, "--gpu-inventory=h100x8").returncode == 0
+    assert check(correct, *options, "--gpu-inventory=a100x4").returncode == 1
+
+
+@pytest.mark.parametrize("inventories", ['"a100x8"', "[8]"])
+def test_the_machines_of_a_violation_are_a_list_of_names(tmp_path: Path, inventories: str) -> None:
+    expectations = tmp_path / "known.toml"
+    expectations.write_text(f'[[violation]]\nrule = "VIS-002"\nseen = "x"\ninventories = {inventories}\n')
+    refused(check(profile_of("none", tmp_path), "-n0", f"--gpu-expect={expectations}"), "known.toml", "`inventories`")
+
+
+def test_a_rule_is_listed_once_for_each_machine(tmp_path: Path) -> None:
+    expectations = tmp_path / "known.toml"
+    entry = '[[violation]]\nrule = "VIS-002"\nseen = "x"\n'
+    expectations.write_text(entry + entry + 'inventories = ["a100x8"]\n')
+    refused(check(profile_of("none", tmp_path), "-n0", f"--gpu-expect={expectations}"), "VIS-002", "twice for a100x8")
