@@ -66,9 +66,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     resolve.set_defaults(command=_resolve)
 
-    check = commands.add_parser("check", help="judge a server by the conformance suite", add_help=True)
+    check = commands.add_parser("check", help="judge a server by the conformance suite", allow_abbrev=False)
     help = "a shipped server (see `gpu-visibility servers`), a profile file, or `driver` for the CUDA driver itself"
     check.add_argument("server", metavar="SERVER", help=help)
+    check.add_argument(
+        "--new", action="store_true", help="judge nothing: write SERVER.toml, a profile to fill in, into this directory"
+    )
     check.set_defaults(command=_check)
 
     report = commands.add_parser(
@@ -96,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
         listing.add_argument("--json", action="store_true", help="print JSON")
         if name == "inventories":
             listing.add_argument("name", nargs="?", metavar="NAME|FILE", help="show the GPUs of this one")
+        if name == "servers":
+            listing.add_argument("--schema", action="store_true", help="print the JSON Schema of profiles")
         listing.set_defaults(command=command)
 
     doctor = commands.add_parser("doctor", help="say what this machine has, and what works here")
@@ -152,6 +157,8 @@ def _resolve(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
+    if arguments.new:
+        return _write_profile(arguments.server, arguments.pytest_options)
     import pytest
 
     from .resources import shipped_directory
@@ -164,6 +171,15 @@ def _check(arguments: argparse.Namespace) -> int:
     # This command has imported the package before pytest could rewrite its asserts; the rules use none.
     quiet = "-Wignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning"
     return int(pytest.main([*suite, *settings, quiet, *parallel, *options]))
+
+
+def _write_profile(name: str, unknown: Sequence[str]) -> int:
+    from . import profile_template
+
+    if unknown:
+        raise UserError(f"--new takes nothing but a name; leave out {' '.join(unknown)}.")
+    print(profile_template.next_steps(profile_template.write(name, Path.cwd())))
+    return 0
 
 
 def _workers(server: str) -> int:
@@ -232,7 +248,11 @@ def _inventories(arguments: argparse.Namespace) -> int:
 
 
 def _servers(arguments: argparse.Namespace) -> int:
-    from . import profile
+    from . import profile, profile_schema
+
+    if arguments.schema:
+        print(profile_schema.SCHEMA.read_text(encoding="utf-8"), end="")
+        return 0
 
     servers = [{"name": name, "url": profile.load(name).product.url} for name in profile.names()]
     if arguments.json:

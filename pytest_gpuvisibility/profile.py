@@ -726,7 +726,10 @@ class _Reader:
         for name, entry in fields.items():
             required = entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
             if required and name not in table and name not in given:
-                self.fail(f"[{where}].{name} is missing", "See the README for what each key means.")
+                self.fail(
+                    f"[{where}].{name} is missing",
+                    "`gpu-visibility check --new NAME` writes a profile that explains every key.",
+                )
         values = {name: self.value(value, str(fields[name].type), f"{where}.{name}") for name, value in table.items()}
         return kind(**values, **given)
 

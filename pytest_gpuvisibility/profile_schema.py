@@ -1,0 +1,109 @@
+"""The JSON Schema of profiles, for editors: the classes of :mod:`.profile` and the template's comments.
+
+``python -m pytest_gpuvisibility.profile_schema`` prints it; the printed text ships as ``profile.schema.json``.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import dataclasses
+import json
+import re
+import types
+import typing
+from pathlib import Path
+from typing import Any
+
+from . import profile, profile_template
+
+SCHEMA = Path(__file__).with_name("profile.schema.json")
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+TABLES = {
+    "product": profile.Product,
+    "server": profile.Server,
+    "workers": profile.Workers,
+    "supports": profile.Supports,
+    "reports": profile.Reports,
+    "unsupported": profile.Unsupported,
+}
+CHOICES = {
+    "server.launch": profile.LAUNCH_POLICIES,
+    "server.ready.kind": profile.READY_KINDS,
+    "server.request.kind": profile.REQUEST_KINDS,
+    "supports.device_flag": profile.DEVICE_FLAGS,
+}
+LIKE_REQUEST = ("server.unload", "server.load", "server.second_model")
+"""Tables with the keys of ``server.request``, which the template explains there only."""
+
+
+def schema() -> dict[str, Any]:
+    """The schema as plain data."""
+    said = dict(profile_template.explanations())
+    tables = {name: _table(kind, name, said) for name, kind in TABLES.items()}
+    tables["unsupported"] = {"type": "array", "items": tables["unsupported"]}
+    return {
+        "$schema": DIALECT,
+        "title": "Profile of a server for gpu-visibility",
+        "type": "object",
+        "required": ["product", "server"],
+        "additionalProperties": False,
+        "properties": tables,
+    }
+
+
+def as_text() -> str:
+    """The file's text."""
+    return json.dumps(schema(), indent=2) + "\n"
+
+
+def _table(kind: type[Any], where: str, said: dict[str, str]) -> dict[str, Any]:
+    hints = typing.get_type_hints(kind)
+    fields = dataclasses.fields(kind)
+    required = [
+        entry.name
+        for entry in fields
+        if entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
+    ]
+    table: dict[str, Any] = {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {entry.name: _value(hints[entry.name], f"{where}.{entry.name}", said) for entry in fields},
+    }
+    if required:
+        table["required"] = required
+    return _described(table, where, said)
+
+
+def _value(kind: Any, where: str, said: dict[str, str]) -> dict[str, Any]:
+    if isinstance(kind, types.UnionType):
+        [kind] = [part for part in typing.get_args(kind) if part is not types.NoneType]
+    if dataclasses.is_dataclass(kind):
+        return _table(typing.cast("type[Any]", kind), where, said)
+    if where == "server.options":
+        names = {name: _described(dict(_WORDS), f"{where}.{name}", said) for name in profile.OPTIONS}
+        return _described({"type": "object", "additionalProperties": False, "properties": names}, where, said)
+    value = dict(_PLAIN[typing.get_origin(kind) or kind])
+    for tail in LIKE_REQUEST:
+        where = where.replace(f"{tail}.", "server.request.")
+    if where in CHOICES:
+        value["enum"] = list(CHOICES[where])
+    return _described(value, where, said)
+
+
+def _described(value: dict[str, Any], where: str, said: dict[str, str]) -> dict[str, Any]:
+    return {"description": said[where], **value} if said.get(where) else value
+
+
+_WORDS = {"type": "array", "items": {"type": "string"}}
+_PLAIN: dict[Any, dict[str, Any]] = {
+    str: {"type": "string"},
+    bool: {"type": "boolean"},
+    int: {"type": "integer"},
+    float: {"type": "number", "exclusiveMinimum": 0},
+    re.Pattern: {"type": "string", "format": "regex"},
+    tuple: _WORDS,
+    collections.abc.Mapping: {"type": "object", "additionalProperties": {"type": "string"}},
+}
+
+if __name__ == "__main__":
+    print(as_text(), end="")
