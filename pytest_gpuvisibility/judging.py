@@ -78,8 +78,8 @@ def trial_of(config: pytest.Config) -> Trial:
     if TRIAL not in config.stash:
         raise pytest.UsageError(
             "The conformance suite needs a server to judge: give --gpu-server=NAME (one of"
-            f" {', '.join(profiles.names())}), --gpu-server=FILE (a profile; `gpu-visibility check --new NAME` writes one), or"
-            f" --gpu-server={DRIVER} for the CUDA driver itself."
+            f" {', '.join(profiles.names())}), --gpu-server=FILE (a profile; `gpu-visibility check --new NAME` writes"
+            f" one), or --gpu-server={DRIVER} for the CUDA driver itself."
         )
     return config.stash[TRIAL]
 

@@ -1,4 +1,4 @@
-"""The JSON Schema of profiles, for editors: the classes of :mod:`.profile` and the template's comments.
+"""The JSON Schema of profiles, for editors: the classes of :mod:`.profile_tables` and the template's comments.
 
 ``python -m pytest_gpuvisibility.profile_schema`` prints it; the printed text ships as ``profile.schema.json``.
 """
@@ -14,23 +14,24 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from . import profile, profile_template
+from . import profile_tables as tables
+from . import profile_template
 
 SCHEMA = Path(__file__).with_name("profile.schema.json")
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TABLES = {
-    "product": profile.Product,
-    "server": profile.Server,
-    "workers": profile.Workers,
-    "supports": profile.Supports,
-    "reports": profile.Reports,
-    "unsupported": profile.Unsupported,
+    "product": tables.Product,
+    "server": tables.Server,
+    "workers": tables.Workers,
+    "supports": tables.Supports,
+    "reports": tables.Reports,
+    "unsupported": tables.Unsupported,
 }
 CHOICES = {
-    "server.launch": profile.LAUNCH_POLICIES,
-    "server.ready.kind": profile.READY_KINDS,
-    "server.request.kind": profile.REQUEST_KINDS,
-    "supports.device_flag": profile.DEVICE_FLAGS,
+    "server.launch": tables.LAUNCH_POLICIES,
+    "server.ready.kind": tables.READY_KINDS,
+    "server.request.kind": tables.REQUEST_KINDS,
+    "supports.device_flag": tables.DEVICE_FLAGS,
 }
 LIKE_REQUEST = ("server.unload", "server.load", "server.second_model")
 """Tables with the keys of ``server.request``, which the template explains there only."""
@@ -39,15 +40,15 @@ LIKE_REQUEST = ("server.unload", "server.load", "server.second_model")
 def schema() -> dict[str, Any]:
     """The schema as plain data."""
     said = dict(profile_template.explanations())
-    tables = {name: _table(kind, name, said) for name, kind in TABLES.items()}
-    tables["unsupported"] = {"type": "array", "items": tables["unsupported"]}
+    found = {name: _table(kind, name, said) for name, kind in TABLES.items()}
+    found["unsupported"] = {"type": "array", "items": found["unsupported"]}
     return {
         "$schema": DIALECT,
         "title": "Profile of a server for gpu-visibility",
         "type": "object",
         "required": ["product", "server"],
         "additionalProperties": False,
-        "properties": tables,
+        "properties": found,
     }
 
 
@@ -80,7 +81,7 @@ def _value(kind: Any, where: str, said: dict[str, str]) -> dict[str, Any]:
     if dataclasses.is_dataclass(kind):
         return _table(typing.cast("type[Any]", kind), where, said)
     if where == "server.options":
-        names = {name: _described(dict(_WORDS), f"{where}.{name}", said) for name in profile.OPTIONS}
+        names = {name: _described(dict(_WORDS), f"{where}.{name}", said) for name in tables.OPTIONS}
         return _described({"type": "object", "additionalProperties": False, "properties": names}, where, said)
     value = dict(_PLAIN[typing.get_origin(kind) or kind])
     for tail in LIKE_REQUEST:

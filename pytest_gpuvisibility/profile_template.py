@@ -34,7 +34,8 @@ def everything() -> str:
 
 def explanations() -> Iterator[tuple[str, str]]:
     """``server.stop`` and the like, keys and tables, each with what the comment above it says."""
-    table, said = "", []
+    table = ""
+    said: list[str] = []
     for line in text().splitlines():
         if found := _TABLE.match(line):
             table = found[1]

@@ -15,6 +15,8 @@ from twin_runs import TWINS
 
 from pytest_gpuvisibility import profile as profiles
 from pytest_gpuvisibility import profile_schema, profile_template
+from pytest_gpuvisibility import profile_tables as tables
+from pytest_gpuvisibility.errors import UserError
 from pytest_gpuvisibility.resources import shipped_directory
 
 if sys.version_info >= (3, 11):
@@ -31,7 +33,7 @@ def cli(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def keys_of(kind: type[Any], table: dict[str, Any], where: str) -> list[str]:
-    """Keys that a class of profile.py has and a table has not."""
+    """Keys that a class has and a table has not."""
     missing = [f"{where}.{field.name}" for field in dataclasses.fields(kind) if field.name not in table]
     return missing + [
         f"{where}.{key} (unknown)" for key in table if key not in {f.name for f in dataclasses.fields(kind)}
@@ -43,19 +45,19 @@ def test_the_template_has_every_key_that_a_profile_may_have(tmp_path: Path) -> N
     server, workers, reports = whole["server"], whole["workers"], whole["reports"]
     [unsupported] = whole["unsupported"]
     lacking = [
-        *keys_of(profiles.Product, whole["product"], "product"),
-        *keys_of(profiles.Server, server, "server"),
-        *keys_of(profiles.Ready, server["ready"], "server.ready"),
-        *keys_of(profiles.Request, server["request"], "server.request"),
-        *keys_of(profiles.Workers, workers, "workers"),
-        *keys_of(profiles.Telltale, workers["worker"], "workers.worker"),
-        *keys_of(profiles.Supports, whole["supports"], "supports"),
-        *keys_of(profiles.Reports, reports, "reports"),
-        *keys_of(profiles.Report, reports["metrics"], "reports.metrics"),
-        *keys_of(profiles.Unsupported, unsupported, "unsupported"),
+        *keys_of(tables.Product, whole["product"], "product"),
+        *keys_of(tables.Server, server, "server"),
+        *keys_of(tables.Ready, server["ready"], "server.ready"),
+        *keys_of(tables.Request, server["request"], "server.request"),
+        *keys_of(tables.Workers, workers, "workers"),
+        *keys_of(tables.Telltale, workers["worker"], "workers.worker"),
+        *keys_of(tables.Supports, whole["supports"], "supports"),
+        *keys_of(tables.Reports, reports, "reports"),
+        *keys_of(tables.Report, reports["metrics"], "reports.metrics"),
+        *keys_of(tables.Unsupported, unsupported, "unsupported"),
     ]
     assert lacking == []
-    assert set(server["options"]) == set(profiles.OPTIONS)
+    assert set(server["options"]) == set(tables.OPTIONS)
     path = tmp_path / "whole.toml"
     path.write_text(profile_template.everything())
     assert profiles.load(path).server.options["device"] == ("--gpu", "{device}")
@@ -74,7 +76,7 @@ def test_defaults_that_the_template_shows_are_the_defaults(tmp_path: Path) -> No
     whole, given = tomllib.loads(profile_template.everything()), tomllib.loads(profile_template.text())
     defaults = {
         f"{where}.{field.name}": field.default
-        for where, kind in (("server", profiles.Server), ("supports", profiles.Supports))
+        for where, kind in (("server", tables.Server), ("supports", tables.Supports))
         for field in dataclasses.fields(kind)
         if isinstance(field.default, str | int | float) and field.default != ""
     }
@@ -111,7 +113,7 @@ def test_the_schema_finds_what_the_reader_finds(tmp_path: Path, old: str, new: s
     path.write_text(broken)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(tomllib.loads(broken), schema)
-    with pytest.raises(profiles.UserError):
+    with pytest.raises(UserError):
         profiles.load(path)
 
 
