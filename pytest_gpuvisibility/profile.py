@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from .errors import UserError
 from .profile_reader import Reader
@@ -35,6 +36,7 @@ __all__ = [
     "find_program",
     "load",
     "names",
+    "parse",
     "run",
     "version",
 ]
@@ -71,7 +73,7 @@ def parse(data: Mapping[str, Any], path: str | Path) -> Profile:
 
     :raises UserError: it is malformed; the message names the key and the fix.
     """
-    return _Reader(Path(path).resolve()).profile(dict(data))
+    return Reader(Path(path).resolve()).profile(dict(data))
 
 
 def _find(name_or_path: str | Path) -> Path:
