@@ -86,6 +86,8 @@ def test_it_is_loaded_only_where_launches_are_skipped(make_machine: Callable[...
     skipping = make_machine(launch="noop")
     assert skipping.environ({})["LD_PRELOAD"] == str(cublas_library())
     assert Machine.open(skipping.directory).environ({"LD_PRELOAD": "a:b"})["LD_PRELOAD"] == f"{cublas_library()}:a:b"
+    machine.set_launch_policy("noop")
+    assert machine.environ({})["LD_PRELOAD"] == str(cublas_library())
     # ... and this process, should it go onto the machine, loads it too.
     script = f"""if True:
         import ctypes

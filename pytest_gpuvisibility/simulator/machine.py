@@ -192,6 +192,7 @@ class Machine:
     def set_launch_policy(self, launch: str) -> None:
         """What a kernel launch does from now on, as create() has it."""
         state.set_launch_policy(self.directory, launch)
+        self.launch = launch
 
     def set_compute_mode(self, index: int, mode: str) -> None:
         """Changes GPU `index` to "default", "exclusive-process" or "prohibited"."""
