@@ -205,6 +205,8 @@ class Fleet:
     events: tuple[Event, ...] = field(default=(), repr=False)
     deeds: tuple[Deed, ...] = ()
     beside: tuple[Fleet, ...] = ()
+    skipped_launches: int = 0
+    """Kernel launches on the machine that did nothing: where there are any, no value that was computed is real."""
 
     @property
     def workers(self) -> tuple[ProcessRecord, ...]:
@@ -357,7 +359,7 @@ def play(
         first.act(Scene(first.server, start_beside))
         accounts = Accounts(seer, [one.server for one in (first, *others)])
         beside = tuple(other.end(accounts) for other in others)
-        return dataclasses.replace(first.end(accounts), beside=beside)
+        return dataclasses.replace(first.end(accounts), beside=beside, skipped_launches=machine.launches()[0])
 
 
 @dataclass

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from twin_runs import check
 
 from pytest_gpuvisibility import profile as profiles
 from pytest_gpuvisibility.acts import IDLE, SECOND_MODEL, beside
@@ -15,7 +17,7 @@ from pytest_gpuvisibility.scenario import Fleet, Scenario, Theatre
 
 # A server of one process, which says what cuLaunchKernel answers it.
 SERVER = r"""
-import ctypes, http.server, sys
+import ctypes, http.server, os, sys, threading
 
 cuda = ctypes.CDLL("libcuda.so.1")
 context, module, function = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_void_p()
@@ -36,7 +38,9 @@ class Answer(http.server.BaseHTTPRequestHandler):
         cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 1)
         self.do_GET()
 
-http.server.HTTPServer(("127.0.0.1", int(sys.argv[1]) + 1), Answer).serve_forever()
+for group in range(int(os.environ["GROUPS"])):
+    worker = http.server.HTTPServer(("127.0.0.1", int(sys.argv[1]) + 1 + group), Answer)
+    threading.Thread(target=worker.serve_forever).start()
 """
 PROFILE = """
 [product]
@@ -44,6 +48,7 @@ name = "toy"
 version_command = ["{python}", "--version"]
 [server]
 command = ["{python}", "-I", "{here}/server.py", "{port}", "{model}"]
+env = {GROUPS = "{groups}"}
 values = {model = "{scratch}/model"}
 prepare = ["{python}", "-I", "-c", "print('loaded', file=open('{model}', 'x'))"]
 launch = "noop"
@@ -61,10 +66,21 @@ def theatre(directory: Path, text: str = PROFILE) -> Theatre:
     return Theatre(profiles.load(directory / "toy.toml"), room)
 
 
-@pytest.mark.parametrize(("policy", "answer"), [("noop", "launched: 0"), ("error", "launched: 801")])
-def test_a_profile_chooses_what_a_kernel_launch_does(tmp_path: Path, policy: str, answer: str) -> None:
+@pytest.mark.parametrize(("policy", "answer", "skipped"), [("noop", "launched: 0", 1), ("error", "launched: 801", 0)])
+def test_a_profile_chooses_what_a_kernel_launch_does(tmp_path: Path, policy: str, answer: str, skipped: int) -> None:
     text = PROFILE.replace('"noop"', f'"{policy}"').replace('"loaded"', f'"{answer}"')
-    assert theatre(tmp_path, text).play(Scenario(inventory="a100x1")).outcome == "ready"
+    fleet = theatre(tmp_path, text).play(Scenario(inventory="a100x1"))
+    assert (fleet.outcome, fleet.skipped_launches) == ("ready", skipped)
+
+
+def test_a_run_in_which_launches_were_skipped_says_so(tmp_path: Path) -> None:
+    theatre(tmp_path)
+    report = tmp_path / "report.json"
+    run = check(tmp_path / "toy.toml", "-n0", "--gpu-rule=VIS-003", f"--gpu-report={report}")
+    assert "1 kernel launch skipped: values are not real." in run.stdout
+    (rule,) = json.loads(report.read_text())["rules"]
+    assert rule["scenarios"][0]["observed"]["skipped_launches"] == 1
+    assert " --launch noop -- " in rule["scenarios"][0]["reproduce"]
 
 
 def test_what_a_server_needs_is_made_once_a_session(tmp_path: Path) -> None:

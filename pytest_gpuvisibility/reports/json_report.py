@@ -158,7 +158,8 @@ def _launch_command(fleet: Any, simulated: bool) -> str:
     masks = [("CUDA_VISIBLE_DEVICES", scenario.visible), ("CUDA_DEVICE_ORDER", scenario.device_order)]
     unset = [word for name, value in masks if value is None for word in ("-u", name)]
     values = [f"{name}={value}" for name, value in (*masks, *scenario.environ) if value is not None]
-    machine = ["gpu-visibility", "run", "--inventory", scenario.inventory, "--"] if simulated else []
+    skipping = ["--launch", "noop"] if fleet.skipped_launches else []
+    machine = ["gpu-visibility", "run", "--inventory", scenario.inventory, *skipping, "--"] if simulated else []
     return shlex.join(["env", *unset, *values, *machine, *fleet.command])
 
 

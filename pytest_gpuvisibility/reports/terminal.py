@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from ..launches import Launches
 from ..verdicts import Level, RuleResult, Verdict
 from .words import cut, family_of, judgement, number, place_of_family
 
@@ -20,6 +21,8 @@ class Launch(Protocol):
     def seconds(self) -> float: ...
     @property
     def inventory(self) -> str: ...
+    @property
+    def skipped_launches(self) -> int: ...
 
 
 class Subject(Protocol):
@@ -59,6 +62,7 @@ def summary(trial: Judged, seconds: float, exit_code: int) -> list[str]:
         lines += _in_words(result)
     lines += _rest(trial, [result for result in results if result not in worst])
     lines += _recorded(results)
+    lines += _skipped(trial.subject.launches().values())
     return [*lines, *[""] * (lines[-1] != ""), _ending(trial, results, exit_code)]
 
 
@@ -124,6 +128,12 @@ def _recorded(results: Iterable[RuleResult]) -> list[str]:
         f"  {result.rule.id}  {fact}" for result in results if result.verdict is Verdict.PASS for fact in result.facts
     ]
     return ["", "What it does where the evidence leaves a choice:", "", *map(cut, lines)] if lines else []
+
+
+def _skipped(launches: Iterable[Launch]) -> list[str]:
+    """That kernels did not run is said, so that nobody takes a server's answers for real."""
+    sentences = Launches(skipped=sum(launch.skipped_launches for launch in launches)).sentences("")
+    return ["", *(f"  {sentence}." for sentence in sentences)] if sentences else []
 
 
 def _ending(trial: Judged, results: Sequence[RuleResult], exit_code: int) -> str:
