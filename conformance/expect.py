@@ -9,7 +9,7 @@ from pytest_gpuvisibility.errors import UserError
 from pytest_gpuvisibility.resolver import resolve
 from pytest_gpuvisibility.scenario import Fleet, ProcessRecord
 from pytest_gpuvisibility.statements import Statement
-from pytest_gpuvisibility.verdicts import NotApplicable, Violation
+from pytest_gpuvisibility.verdicts import Level, NotApplicable, Violation
 from pytest_gpuvisibility.witness import Evidence
 
 from .launch import Gpus, Launch
@@ -22,9 +22,9 @@ MEMBERS = frozenset({"worker", "other"})
 NO_EVIDENCE = "a worker touched no device and is shown more than its group has: nobody can say which it binds"
 
 
-def violation(fleet: Fleet, headline: str, *facts: str) -> Violation:
+def violation(fleet: Fleet, headline: str, *facts: str, level: Level | None = None) -> Violation:
     """A violation whose first fact is the launch."""
-    return Violation(headline, [fleet.scenario.describe(), *facts])
+    return Violation(headline, [fleet.scenario.describe(), *facts], level)
 
 
 def outcome(fleet: Fleet) -> str:
@@ -265,14 +265,14 @@ def used_by_workers(fleet: Fleet) -> set[str]:
 
 
 def groups(fleet: Fleet) -> dict[int | None, set[str]]:
-    """The devices of each group: what its processes touched, else what its worker is bound to use.
+    """The devices of each group: what its processes touched while they started, else what its worker is bound to use.
 
     :raises NotApplicable: nobody can say what some group uses.
     """
     found: dict[int | None, set[str]] = {}
     for group in dict.fromkeys(worker.group for worker in fleet.workers):
         members = [process for process in fleet.processes if process.group == group and process.role in MEMBERS]
-        touched = {uuid for process in members for uuid in process.touched}
+        touched = {uuid for process in members for uuid in process.touched_by(fleet.settled)}
         bound = [worker.uses(fleet.scenario.devices) for worker in members if worker.role == "worker"]
         if not touched and None in bound:
             raise NotApplicable(NO_EVIDENCE)

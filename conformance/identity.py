@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
-from pytest_gpuvisibility.verdicts import MUST, rule
+from pytest_gpuvisibility.profile import Option
+from pytest_gpuvisibility.scenario import Fleet
+from pytest_gpuvisibility.verdicts import MUST, SHOULD, rule
 
-from .expect import assert_groups_in_order, assert_uses_exactly
+from .expect import (
+    assert_as_driver,
+    assert_groups_in_order,
+    assert_not_a_bare_error,
+    assert_ready,
+    assert_uses_exactly,
+    assert_within,
+    evidence,
+    groups,
+    stated,
+    violation,
+)
 from .launch import Gpus, Launch, Shipped, mask, uuids
+from .masks import Masks
+
+
+def named_by_uuid(launch: Launch, gpus: Gpus) -> tuple[Fleet, tuple[str, ...]]:
+    """Two groups of one under a mask of two UUIDs, and these."""
+    given = uuids(gpus.last_half(at_least=2)[:2])
+    return launch(visible=",".join(given), groups=2), given
 
 
 @rule("IDN-001", MUST, sources=["vllm-project/vllm#20939", "vllm-project/vllm#41848", "ray-project/ray#43314"])
@@ -14,9 +34,8 @@ def test_devices_can_be_named_by_uuid(launch: Launch, gpus: Gpus) -> None:
 
     Slurm, Kubernetes and HTCondor write UUIDs. `int(token)` ends in a traceback: a token is opaque.
     """
-    given = gpus.last_half(at_least=2)[:2]
-    fleet = launch(visible=",".join(uuids(given)), groups=2)
-    assert_uses_exactly(fleet, gpus, uuids(given))
+    fleet, given = named_by_uuid(launch, gpus)
+    assert_uses_exactly(fleet, gpus, given)
 
 
 @rule("IDN-002", MUST, sources=["vllm-project/vllm#51677", "vllm-project/vllm#53570"])
@@ -28,6 +47,31 @@ def test_devices_can_be_named_by_the_beginning_of_a_uuid(launch: Launch, gpus: G
     given = gpus.last_half()[0]
     fleet = launch(visible=gpus.inventory.unique_prefix(given), groups=1)
     assert_uses_exactly(fleet, gpus, [given.uuid])
+
+
+@rule("IDN-003", MUST, sources=["vllm-project/vllm#51677", "vllm-project/vllm#53570"])
+def test_the_beginning_of_two_uuids_names_neither(launch: Launch, gpus: Gpus) -> None:
+    """The beginning that the UUIDs of two devices share names no device; it is not the first that matches.
+
+    CUDA asks for a unique beginning, and shows nothing otherwise. A server that takes the first match runs on somebody
+    else's GPU in half of the cases.
+    """
+    fleet = launch(visible=Masks(gpus.inventory).shared_prefix, groups=1)
+    assert_within(fleet, gpus)
+    assert_as_driver(fleet, gpus, 1)
+
+
+@rule("IDN-004", SHOULD, sources=["vllm-project/vllm#20939", "uber/neuropod#337"])
+def test_a_list_of_ordinals_and_uuids_is_read_as_cuda_reads_it(launch: Launch, gpus: Gpus) -> None:
+    """In a list that mixes both, such as 0,GPU-904d…, the first entry decides what kind the others must be.
+
+    CUDA ends the list where the kind changes: one device is visible, and two cannot be used. Do not read such a list;
+    ask CUDA what it shows.
+    """
+    other = gpus.last_half(at_least=2)[1]
+    fleet = launch(visible=f"0,{other.uuid}", groups=2)
+    assert_within(fleet, gpus)
+    assert_as_driver(fleet, gpus, 2)
 
 
 @rule("IDN-005", MUST, sources=["unslothai/unsloth#11029", "deepspeedai/DeepSpeed#1712", "ray-project/ray#33159"])
@@ -64,3 +108,45 @@ def test_ordinals_are_read_in_pci_order_where_asked(launch: Launch, shipped: Shi
     gpus = shipped("mixed4")
     fleet = launch(gpus=gpus, visible="0", device_order="PCI_BUS_ID", groups=1)
     assert_uses_exactly(fleet, gpus, [gpus.devices[0].uuid])
+
+
+@rule("IDN-008", MUST, sources=["THUDM/slime#1326", "triton-inference-server/server#1567", "gpustack/gpustack#2484"])
+def test_the_device_flag_means_what_is_documented(launch: Launch, gpus: Gpus) -> None:
+    """With devices 1 and 2 visible, the server's device flag with the value 1 means one of them, and always the same.
+
+    A position in the list: then it is physical 2. nvidia-smi's index: then it is physical 1. Both are legal where they
+    are documented ([supports].device_flag). Applying mask and flag one after the other ends in "invalid device
+    ordinal", or on the neighbour's GPU.
+    """
+    gpus.need(3)
+    given = gpus.devices[1:3]
+    fleet = launch(visible=mask(given, gpus), groups=1, options=(Option.of("device", device=1),))
+    assert_not_a_bare_error(fleet)
+    assert_ready(fleet)
+    meant = given[1] if launch.profile.supports.device_flag == "ordinal" else given[0]
+    assert_uses_exactly(fleet, gpus, [meant.uuid])
+
+
+@rule("IDN-009", SHOULD, sources=["xorbitsai/inference#1191", "vllm-project/vllm#47892"])
+def test_the_server_says_which_worker_has_which_device(launch: Launch, gpus: Gpus) -> None:
+    """The log or an interface names the device of each worker by UUID or PCI bus id, and it is the one in use.
+
+    "cuda:0" is the name of a different GPU in every process. An operator who sees one of eight GPUs full needs to know
+    whose it is.
+    """
+    launch.needs_report("workers")
+    fleet, _ = named_by_uuid(launch, gpus)
+    assert_ready(fleet)
+    used = groups(fleet)
+    said: dict[int | None, set[str]] = {}
+    for found in stated(fleet, "workers", launch).found:
+        said.setdefault(int(found["group"]) if "group" in found else None, set()).add(found["device"])
+    for group, devices in used.items():
+        named = {device.uuid for label in said.get(group, ()) if (device := gpus.named(label)) is not None}
+        if named != devices:
+            raise violation(
+                fleet,
+                "does not say which worker has which GPU",
+                f"worker {group} uses {gpus.indices(devices)} ({evidence(fleet)}); it is said to have"
+                f" {', '.join(sorted(said.get(group, ()))) or 'nothing'}",
+            )

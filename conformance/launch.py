@@ -133,6 +133,9 @@ class Launch:
     def __call__(self, *, gpus: Gpus | None = None, **what: Any) -> Fleet:
         """``what``: the fields of :class:`Scenario`, the inventory by ``gpus`` instead of by name."""
         scenario = Scenario(inventory=gpus.source if gpus else self.inventory, **what)
+        for option in scenario.options:
+            if option.name not in self.profile.server.options:
+                raise NotApplicable(f"the profile declares no [server.options].{option.name}")
         if scenario.devices != 1 and not self.profile.sizes_groups:
             raise NotApplicable(
                 f"needs groups of {scenario.devices} devices; {self.profile.product.name} gives each worker one, since"

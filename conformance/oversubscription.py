@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
+from pytest_gpuvisibility.profile import Option
 from pytest_gpuvisibility.scenario import Fleet
 from pytest_gpuvisibility.verdicts import MUST, SHOULD, NotApplicable, rule
 
@@ -10,13 +14,17 @@ from .expect import (
     assert_no_hang,
     assert_no_sharing,
     assert_not_a_bare_error,
+    assert_nothing_used,
+    assert_ready,
     assert_refused,
     assert_says,
     assert_total_used,
     assert_within,
+    groups,
+    outcome,
     violation,
 )
-from .launch import Gpus, Launch, mask
+from .launch import Gpus, Launch, Shipped, mask
 
 NO_DEVICES = ((0, 1), (2, 0), (-1, 1))
 """Groups and devices a group, in numbers that come to nothing."""
@@ -69,6 +77,26 @@ def test_oversubscription_does_not_hang(launch: Launch, gpus: Gpus) -> None:
     assert_no_hang(oversubscribed(launch, gpus))
 
 
+@rule("OVR-005", MUST, sources=["ollama/ollama#14031", "jax-ml/jax#10021", "magicyuan876/mineru-tianshu#22"])
+def test_the_cpu_is_no_silent_substitute(launch: Launch, gpus: Gpus, shipped: Shipped) -> None:
+    """Where no GPU is visible, the server does not become ready on the CPU, unless it was asked to.
+
+    It answers, a hundred times slower, and nobody is told. Where the CPU is wanted, one says so; then it works.
+    """
+    bare = shipped("none")
+    fleets = [launch(visible="", groups=2), launch(gpus=bare, groups=1)]
+    assert_each(fleets, _assert_not_on_the_cpu)
+    if "cpu" in launch.profile.server.options:
+        asked = launch(visible="", groups=1, options=(Option.of("cpu"),))
+        assert_ready(asked)
+        assert_nothing_used(asked, gpus)
+
+
+def _assert_not_on_the_cpu(fleet: Fleet) -> None:
+    if fleet.ready and not any(worker.touched or worker.shown for worker in fleet.workers):
+        raise violation(fleet, "serves without a GPU as if it had one", outcome(fleet), "no worker is shown a device")
+
+
 @rule("OVR-006", SHOULD, sources=["huggingface/trl#3363", "gpustack/gpustack#2501", "vllm-project/vllm-ascend#14628"])
 def test_a_refusal_is_not_a_bare_exception(launch: Launch, gpus: Gpus) -> None:
     """The last line of a refusal is for a person: not IndexError, not "invalid device ordinal"."""
@@ -79,6 +107,20 @@ def test_a_refusal_is_not_a_bare_exception(launch: Launch, gpus: Gpus) -> None:
         raise NotApplicable("the server refused neither of the two launches, so there is no refusal to read")
     for fleet in refusals:
         assert_not_a_bare_error(fleet)
+
+
+@rule("OVR-007", SHOULD, sources=["vllm-project/vllm-ascend#10227", "NVIDIA-NeMo/RL#3592"])
+def test_the_refusal_comes_before_any_device_is_opened(launch: Launch, gpus: Gpus) -> None:
+    """Asked for too much, the server counts first: no process opens a device before the refusal.
+
+    Loading a model takes minutes, and what is opened must be closed again. The numbers are known at the start.
+    """
+    fleet = oversubscribed(launch, gpus)
+    if fleet.outcome != "exited":
+        raise NotApplicable("the server does not refuse, so there is nothing before the refusal")
+    touched = {uuid for process in fleet.processes for uuid in process.touched}
+    if touched:
+        raise violation(fleet, "opens devices before it refuses", f"touched {gpus.indices(touched)}")
 
 
 @rule("OVR-008", MUST, sources=["eth-sri/lmql#333"])
@@ -93,6 +135,28 @@ def test_a_layout_that_makes_no_sense_is_refused(launch: Launch, gpus: Gpus) -> 
     if launch.profile.has_layout:
         fleets += [launch(visible=given, groups=0, devices=1, layout=layout) for layout in NO_LAYOUTS]
     assert_each(fleets, assert_refused, assert_not_a_bare_error)
+
+
+@rule("OVR-009", SHOULD, sources=["triton-inference-server/server#1566", "ai-dynamo/dynamo#1405"])
+def test_sharing_works_where_it_is_asked_for(launch: Launch, gpus: Gpus) -> None:
+    """Asked to share, two groups run on one device, and the server says that they do.
+
+    A small model need not have a GPU to itself. That two workers share one belongs into the log: whoever looks for lost
+    memory will read it.
+    """
+    given = gpus.last_half()[:1]
+    fleet = launch(visible=mask(given, gpus), groups=2, options=(Option.of("share", share=2),))
+    assert_ready(fleet)
+    assert_within(fleet, gpus)
+    used = list(groups(fleet).values())
+    if used != [{given[0].uuid}] * 2:
+        raise violation(fleet, "does not share the GPU as it was asked to", f"groups have {_listed(used, gpus)}")
+    if not re.search(r"\bshar", fleet.stdout + fleet.stderr, re.IGNORECASE):
+        raise violation(fleet, "shares a GPU and does not say so", "the log speaks of no sharing")
+
+
+def _listed(used: Iterable[Iterable[str]], gpus: Gpus) -> str:
+    return " | ".join(gpus.indices(devices) for devices in used)
 
 
 @rule("OVR-010", MUST, sources=["ggml-org/llama.cpp#14719", "pytorch/pytorch#135279"])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from pytest_gpuvisibility.verdicts import MUST, rule
+from pytest_gpuvisibility.verdicts import MUST, SHOULD, rule
 
 from .expect import (
+    assert_as_driver,
+    assert_each,
     assert_masks_only_narrow,
+    assert_no_sharing,
+    assert_not_a_bare_error,
     assert_nothing_used,
     assert_refused,
     assert_uses_count,
@@ -13,6 +17,9 @@ from .expect import (
     assert_within,
 )
 from .launch import Gpus, Launch, mask, uuids
+
+WORDS = ("all", "none", "void", "NoDevFiles")
+"""What people and container runtimes write, and CUDA does not know."""
 
 
 @rule("VIS-001", MUST, sources=["eth-sri/lmql#333", "pytorch/serve#1197", "deepseek-ai/DeepSpec#36"])
@@ -102,6 +109,54 @@ def test_a_mask_of_nothing_but_unknown_devices_hides_every_gpu(launch: Launch, g
     fleet = launch(visible="99", groups=1)
     assert_nothing_used(fleet, gpus)
     assert_refused(fleet)
+
+
+@rule("VIS-009", MUST, sources=["ray-project/ray#28064", "pytorch/pytorch#92315"])
+def test_a_device_that_is_named_twice_is_not_two_devices(launch: Launch, gpus: Gpus) -> None:
+    """Under CUDA_VISIBLE_DEVICES=2,2 there are not two devices: asked for two, the server refuses.
+
+    CUDA has been seen to show none at all. Who counts entries counts two, and two workers meet on one GPU. Count what
+    CUDA shows, and name the entry that is there twice.
+    """
+    gpus.need(3)
+    fleet = launch(visible="2,2", groups=2)
+    assert_as_driver(fleet, gpus, 2)
+    assert_within(fleet, gpus)
+    assert_no_sharing(fleet, gpus)
+
+
+@rule("VIS-010", SHOULD, sources=["jina-ai/serve#5354", "bentoml/BentoML#4022"])
+def test_spaces_and_a_comma_too_many_give_no_more_devices(launch: Launch, gpus: Gpus) -> None:
+    """Masks such as " 2, 3" and "2,3," are read as CUDA reads them, or refused in words; they never give more.
+
+    People type them into job scripts. A reader of one's own that takes what it cannot parse for "not set" takes every
+    GPU; one that hands "2" and " 3" to its workers should have handed UUIDs.
+    """
+    gpus.need(4)
+    for fleet in [launch(visible=visible, groups=2) for visible in (" 2, 3", "2,3,")]:
+        assert_within(fleet, gpus)
+        if fleet.ready:
+            assert_as_driver(fleet, gpus, 2)
+        else:
+            assert_refused(fleet)
+            assert_not_a_bare_error(fleet)
+
+
+@rule(
+    "VIS-011",
+    MUST,
+    sources=["huggingface/text-generation-inference#373", "huggingface/text-generation-inference#3346"],
+)
+def test_words_that_cuda_does_not_know_give_no_devices(launch: Launch, gpus: Gpus) -> None:
+    """CUDA_VISIBLE_DEVICES=all, none, void or NoDevFiles gives what CUDA shows under it: no device.
+
+    "all" and "void" belong to NVIDIA_VISIBLE_DEVICES, which the container runtime reads. To have every GPU, leave the
+    mask unset.
+    """
+    assert_each(
+        [launch(visible=word, groups=1) for word in WORDS],
+        lambda fleet: assert_within(fleet, gpus),
+    )
 
 
 @rule("VIS-012", MUST, sources=["allenai/olmo-eval#244", "uber/neuropod#337", "vllm-project/vllm#25113"])

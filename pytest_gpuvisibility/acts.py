@@ -15,8 +15,8 @@ from .server import ServerProcess
 class Act:
     """One thing to do: a name in :data:`ACTS`, and what else it needs to know.
 
-    - ``idle``: wait for the profile's ``idle`` seconds, or until the launcher ends. What a thread does after the first
-      request is seen then.
+    - ``idle``: make one more request to each worker, then wait for the profile's ``idle`` seconds, or until the
+      launcher ends. What a thread does after the first requests is seen then.
     - ``second_model``: make the profile's request of that name, which loads another model or adds a worker.
     - ``beside``: start the server once more on the same machine, under the mask ``visible``, while the first one runs.
     """
@@ -72,8 +72,11 @@ def perform(act: Act, scene: Scene) -> Deed:
 
 
 def _idle(act: Act, scene: Scene) -> str:
-    scene.server.wait_exit(scene.server.profile.server.idle)
-    return ""
+    server = scene.server
+    asks = server.profile.server.request is not None
+    errors = [server.request(group).error for group in range(server.groups if asks else 0)]
+    server.wait_exit(server.profile.server.idle)
+    return "; ".join(filter(None, errors))
 
 
 def _second_model(act: Act, scene: Scene) -> str:
@@ -93,7 +96,7 @@ ACTS: Mapping[str, Callable[[Act, Scene], str]] = {
     "beside": _beside,
 }
 DESCRIPTIONS: Mapping[str, str] = {
-    "idle": "then idle",
+    "idle": "then asked again and idle",
     "second_model": "then a second model",
     "beside": "beside a second server with CUDA_VISIBLE_DEVICES={visible}",
 }

@@ -196,7 +196,8 @@ def judge(item: pytest.Function, rule: Rule) -> Generator[None, object, object]:
     try:
         returned = yield
     except Violation as violation:
-        verdict = Verdict.FAIL if rule.level is Level.MUST or trial.strict else Verdict.WARN
+        level = violation.level or rule.level
+        verdict = Verdict.FAIL if level is Level.MUST or trial.strict else Verdict.WARN
         _keep(item, rule, verdict, violation.headline, violation.facts)
         if verdict is Verdict.WARN and rule.id not in trial.expected:
             return None

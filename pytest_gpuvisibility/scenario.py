@@ -207,6 +207,9 @@ class Fleet:
     beside: tuple[Fleet, ...] = ()
     skipped_launches: int = 0
     """Kernel launches on the machine that did nothing: where there are any, no value that was computed is real."""
+    settled: float = 0.0
+    """When every worker had answered its first request, or the launch had failed, in seconds since the epoch. What is
+    touched later is not part of the start."""
 
     @property
     def workers(self) -> tuple[ProcessRecord, ...]:
@@ -219,11 +222,6 @@ class Fleet:
     @property
     def ready(self) -> bool:
         return self.outcome == "ready"
-
-    @property
-    def settled(self) -> float:
-        """When the launch had been decided, in seconds since the epoch: what comes later is not its start."""
-        return self.began + self.seconds
 
     def as_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -475,6 +473,7 @@ class Performance:
                 self.requests[str(group)] = "answered" if reply.ok else reply.error
             self.says_ready = self.server.wait_until_it_says_ready()
             self.statements = statements.read_when_it_answers(self.server)
+        self.settled = time.time()
 
     def act(self, scene: Scene) -> None:
         """Do to it what the scenario says, if it is ready."""
@@ -511,6 +510,7 @@ class Performance:
             stderr=server.stderr[-TAIL:],
             events=_shortened(server.timeline()),
             deeds=self.deeds,
+            settled=self.settled,
         )
 
 
@@ -563,12 +563,20 @@ class Accounts:
         self._strangers = witness.strangers(suspects)
 
     def records(self, server: ServerProcess) -> tuple[ProcessRecord, ...]:
-        """Of the processes of one server, and of those whose server nobody knows."""
+        """Of the processes of one server, and of those that were gone before they were seen: a child belongs where its
+        parent does, one whose parent nobody knows to every server.
+        """
         known = [
             _record(self._accounts[facts.pid], facts.pid, facts.ppid, facts.role, facts.group, tuple(facts.argv))
             for facts in self._seen[server]
         ]
-        strangers = [_record(account, pid, 0, "other", None, ()) for pid, account in self._strangers.items()]
+        parents = {facts.pid: facts.group for facts in self._seen[server]}
+        others = {facts.pid for seen in self._seen.values() for facts in seen} - set(parents)
+        strangers = [
+            _record(account, pid, account.ppid, "other", parents.get(account.ppid), ())
+            for pid, account in self._strangers.items()
+            if account.ppid not in others
+        ]
         return tuple(known + strangers)
 
 

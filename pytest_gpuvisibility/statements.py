@@ -70,7 +70,19 @@ def _read(report: Report, server: ServerProcess) -> Statement:
         if error:
             return Statement(tuple(found), error)
         found += [{**known, **_given(match.groupdict())} for match in report.pattern.finditer(text)]
-    return Statement(tuple(found))
+    return Statement(tuple(_with_group(one, server) for one in found))
+
+
+def _with_group(found: dict[str, str], server: ServerProcess) -> dict[str, str]:
+    """What was found with the number of the worker's group, where its port or its pid tell that."""
+    if "group" in found:
+        return found
+    group = None
+    if found.get("port", "").isdigit():
+        group = int(found["port"]) - server.profile.worker_port(0, server.port)
+    elif found.get("pid", "").isdigit() and int(found["pid"]) in server.seen:
+        group = server.seen[int(found["pid"])].group
+    return found if group is None else {**found, "group": str(group)}
 
 
 def _sources(report: Report, server: ServerProcess) -> Iterator[tuple[str, dict[str, str], str]]:

@@ -60,13 +60,15 @@ class Violation(AssertionError):
     """The server breaks the rule.
 
     ``headline`` says in a few words what the server does ("takes GPUs it was not given"); ``facts`` are the lines that
-    prove it, the first one naming the launch.
+    prove it, the first one naming the launch. ``level``: MUST where a rule that is a SHOULD is broken in a way that
+    none may break it.
     """
 
-    def __init__(self, headline: str, facts: Sequence[str] = ()) -> None:
+    def __init__(self, headline: str, facts: Sequence[str] = (), level: Level | None = None) -> None:
         super().__init__(headline, tuple(facts))
         self.headline = headline
         self.facts = tuple(facts)
+        self.level = level
 
     def __str__(self) -> str:
         return "\n".join([self.headline, *(f"  {fact}" for fact in self.facts)])

@@ -42,7 +42,8 @@ class Account:
     decide by ("memory", "topology", "affinity"), as (UUID, kind); None where nobody keeps a record of that.
     ``touched_at``: when each of ``touched`` was first used, in seconds since the epoch; empty where nobody knows.
     ``peers``: devices that it reached from another of its own; None where nobody can see that. ``remasked``: the two
-    variables as they stood when a context was opened, where that was not what cuInit had read.
+    variables as they stood when a context was opened, where that was not what cuInit had read. ``ppid``: its parent
+    when it first used the driver; 0 where nobody knows.
     """
 
     evidence: Evidence
@@ -54,6 +55,7 @@ class Account:
     touched_at: tuple[float, ...] = ()
     peers: tuple[str, ...] | None = None
     remasked: tuple[tuple[str | None, str | None], ...] = ()
+    ppid: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,7 @@ def _from_records(records: list[LedgerRecord]) -> Account:
         asked=_asked(records),
         touched_at=tuple(touched.values()),
         peers=tuple(dict.fromkeys(r.uuid for r in records if r.event == "peer" and r.result == 0 and r.uuid)),
+        ppid=records[0].ppid,
         remasked=tuple(
             dict.fromkeys((r.cuda_visible_devices, r.cuda_device_order) for r in records if r.event == "remask")
         ),

@@ -115,7 +115,8 @@ def touched(fleet: Fleet) -> list[int]:
 def test_a_scenario_tells_what_it_adds_and_does() -> None:
     scenario = Scenario(visible="2", options=(Option.of("device", device=1),), acts=(IDLE, beside("3")))
     assert scenario.describe() == (
-        "CUDA_VISIBLE_DEVICES=2, 1 group of 1, device 1, then idle, beside a second server with CUDA_VISIBLE_DEVICES=3"
+        "CUDA_VISIBLE_DEVICES=2, 1 group of 1, device 1, then asked again and idle,"
+        " beside a second server with CUDA_VISIBLE_DEVICES=3"
     )
     assert scenario.key != Scenario(visible="2").key
 
