@@ -44,7 +44,7 @@ def server(trial: Trial) -> ServerSubject:
 @pytest.fixture
 def gpus(server: ServerSubject) -> Gpus:
     """The devices of the inventory at hand."""
-    return Gpus(Inventory.load(server.inventory), server.inventory)
+    return Gpus(server.machine(server.inventory), server.inventory)
 
 
 @pytest.fixture
@@ -52,6 +52,8 @@ def shipped(server: ServerSubject) -> Shipped:
     """A shipped inventory, for rules that need unequal or few devices."""
 
     def choose(name: str) -> Gpus:
+        if server.hardware is not None:
+            raise NotApplicable(f"needs a machine like the inventory {name}; this run is on the machine's own GPUs")
         if server.inventory_is_chosen and server.inventory != name:
             raise NotApplicable(
                 f"needs the inventory {name}; this run is tied to {server.inventory} by --gpu-inventory"

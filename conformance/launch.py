@@ -141,5 +141,7 @@ class Launch:
                 f"needs groups of {scenario.devices} devices; {self.profile.product.name} gives each worker one, since"
                 " the command of its profile has no {devices}"
             )
+        if self.theatre.hardware is not None and scenario.needs_simulation:
+            raise NotApplicable(f"needs {scenario.needs_simulation}, which a real machine cannot be made into")
         self.played.append(scenario)
         return self.theatre.play(scenario)

@@ -23,6 +23,7 @@ from typing import Any
 from . import device_nodes, statements
 from . import profile as profiles
 from .acts import Act, Deed, Scene, perform
+from .hardware import NvmlWitness, RealMachine
 from .inventory import Inventory
 from .processes import ProcessFacts
 from .profile import Option, Profile
@@ -89,6 +90,15 @@ class Scenario:
                 "acts": tuple(map(Act.from_dict, data["acts"])),
             }
         )
+
+    @property
+    def needs_simulation(self) -> str:
+        """What of it no real machine can be brought to, in words; empty where there is nothing."""
+        if not self.nvidia_smi:
+            return "a machine without nvidia-smi"
+        if self.faults:
+            return f"a machine with {', '.join(self.faults)}"
+        return "device nodes of an inventory" if self.device_nodes else ""
 
     @property
     def asked(self) -> int:
@@ -279,12 +289,15 @@ class Theatre:
         room: Path,
         witness: Callable[[Machine], Witness] = LedgerWitness,
         find: Callable[[str], Inventory] = Inventory.load,
+        hardware: Inventory | None = None,
     ) -> None:
+        """``hardware``: this machine's own GPUs, for scenarios on the inventory ``real``."""
         self.scratch = room / "scratch"
         self.profile = profile.with_scratch(self.scratch)
         self.room = room
         self.witness = witness
         self.find = find
+        self.hardware = hardware
 
     def prepare(self) -> None:
         """Run the profile's ``prepare`` if no process of the session has, before the first launch.
@@ -304,8 +317,15 @@ class Theatre:
         record = self.room / f"{scenario.key}.json"
         with _alone(record.with_suffix(".lock")):
             if not record.exists():
-                _write_whole(record, play(scenario, self.profile, self.room / scenario.key, self.witness, self.find))
+                _write_whole(record, self._play(scenario))
             return Fleet.from_dict(json.loads(record.read_text()))
+
+    def _play(self, scenario: Scenario) -> Fleet:
+        directory = self.room / scenario.key
+        if self.hardware is None:
+            return play(scenario, self.profile, directory, self.witness, self.find)
+        with _alone(self.room / "hardware.lock"):  # all launches share the memory of the same devices
+            return play(scenario, self.profile, directory, hardware=self.hardware)
 
     def fleets(self) -> dict[str, Fleet]:
         """All fleets so far, by their scenario's key."""
@@ -332,16 +352,21 @@ def play(
     directory: Path,
     witness: Callable[[Machine], Witness] = LedgerWitness,
     find: Callable[[str], Inventory] = Inventory.load,
+    hardware: Inventory | None = None,
 ) -> Fleet:
-    """Launch the server on a simulated machine, watch it, end it, and leave nothing behind."""
-    inventory = find(scenario.inventory)
-    inventory = dataclasses.replace(inventory, faults=inventory.faults | set(scenario.faults))
+    """Launch the server, watch it, end it, and leave nothing behind.
+
+    ``hardware``: this machine's own GPUs, to launch it on these instead of a simulated machine.
+    """
     directory.mkdir()
     with contextlib.ExitStack() as stack:
-        machine = stack.enter_context(
-            Machine.create(inventory, directory / "machine", launch=profile.server.launch, questions=True)
-        )
-        seer = witness(machine)
+        machine: Machine | RealMachine
+        seer: Witness
+        if hardware is not None:
+            machine, seer = RealMachine(hardware), stack.enter_context(NvmlWitness(hardware))
+        else:
+            machine = stack.enter_context(_simulated(scenario, profile, directory / "machine", find))
+            seer = witness(machine)
         first = Performance(Stage.reserve(scenario, profile, machine, directory, seer, stack), stack)
         first.begin()
         others: list[Performance] = []
@@ -360,13 +385,19 @@ def play(
         return dataclasses.replace(first.end(accounts), beside=beside, skipped_launches=machine.launches()[0])
 
 
+def _simulated(scenario: Scenario, profile: Profile, directory: Path, find: Callable[[str], Inventory]) -> Machine:
+    inventory = find(scenario.inventory)
+    inventory = dataclasses.replace(inventory, faults=inventory.faults | set(scenario.faults))
+    return Machine.create(inventory, directory, launch=profile.server.launch, questions=True)
+
+
 @dataclass
 class Stage:
     """Where a scenario's servers are launched, one after the other: a machine, ports, and the files that they keep."""
 
     scenario: Scenario
     profile: Profile
-    machine: Machine
+    machine: Machine | RealMachine
     ports: Ports
     directory: Path
     witness: Witness
@@ -376,7 +407,7 @@ class Stage:
         cls,
         scenario: Scenario,
         profile: Profile,
-        machine: Machine,
+        machine: Machine | RealMachine,
         directory: Path,
         witness: Witness,
         stack: contextlib.ExitStack,
@@ -394,13 +425,16 @@ class Stage:
 
     def server(self) -> ServerProcess:
         directory = self.directory / "server"
-        return ServerProcess(
+        server = ServerProcess(
             self.profile,
             directory=directory,
             home=self.home,
             also_remove=[self.directory],
             touchers=lambda seen: self.witness.touchers(map(_suspect, seen)),
         )
+        if isinstance(self.witness, NvmlWitness):
+            server.on_event = self.witness.look
+        return server
 
     def start(self, server: ServerProcess, devices: int) -> None:
         scenario = self.scenario
@@ -433,7 +467,7 @@ class Stage:
         return (f"without device nodes of its own in /dev: {why_not}",) if why_not else ()
 
 
-def _environ(scenario: Scenario, machine: Machine) -> dict[str, str]:
+def _environ(scenario: Scenario, machine: Machine | RealMachine) -> dict[str, str]:
     environ = machine.environ(os.environ, nvidia_smi=scenario.nvidia_smi)
     given = {"CUDA_VISIBLE_DEVICES": scenario.visible, "CUDA_DEVICE_ORDER": scenario.device_order}
     for name, value in {"NVIDIA_VISIBLE_DEVICES": None, **given, **dict(scenario.environ)}.items():

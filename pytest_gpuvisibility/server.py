@@ -83,6 +83,7 @@ class ServerProcess:
     that was seen between fork and exec, and never after, keeps its parent's arguments.
 
     ``events`` are what was done to it and what came of that, in order; :meth:`timeline` has the processes too.
+    ``on_event`` is called at each of them, before a signal is sent.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class ServerProcess:
         self.pid = 0
         self.seen: dict[int, ProcessFacts] = {}
         self.events: list[Event] = []
+        self.on_event: Callable[[], object] = lambda: None
         self.startup_seconds: float | None = None
         self._images: dict[int, tuple[int, ...]] = {}
         self._knockers: list[Knocker] = []
@@ -518,6 +520,7 @@ class ServerProcess:
         return outcome
 
     def _tell(self, kind: str, text: str) -> None:
+        self.on_event()
         self.events.append(Event(self._seconds(), kind, text))
 
     def timeline(self) -> list[Event]:

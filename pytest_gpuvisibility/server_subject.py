@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Literal
 from . import profile as profiles
 from .driver_subject import Answer
 from .errors import UserError
+from .hardware import REAL, check_attribution, check_caller
 from .inventory import Inventory
 from .profile import Profile, Unsupported
 from .scenario import Fleet, Scenario, Theatre
@@ -52,13 +54,15 @@ class ServerSubject:
         return f"starting {self.name} {self.version} once without a mask, to see that it runs"
 
     def control(self) -> str:
+        if self.hardware is not None:
+            check_attribution(self.hardware)
         fleet = self.theatre.play(Scenario(inventory=self.inventory, groups=CONTROL_GROUPS))
         if fleet.outcome == "timeout":
             raise UserError(self._never_ready(fleet))
         return f"{fleet.outcome} after {fleet.seconds:.1f} s"
 
     def machine(self, name: str) -> Inventory:
-        return self.theatre.find(name)
+        return self.hardware if self.hardware is not None and name == REAL else self.theatre.find(name)
 
     def launches(self) -> Mapping[str, Fleet]:
         return self.theatre.fleets()
@@ -92,21 +96,23 @@ def open_server(
     ``version``: as asked before by another process of the session. ``find_profile``, ``find_inventory``: find them by
     the names of the options. ``witness``: makes that of a launch.
 
-    :raises UserError: the profile is missing or malformed, or the server does not say its version.
+    :raises UserError: the profile is missing or malformed, the server does not say its version, or ``real`` is chosen
+        and cannot be had.
     """
     profile = find_profile(source)
-    if chosen == "real":
-        raise UserError(
-            "--gpu-inventory=real: the rules for servers run on simulated machines only so far. Leave the option out,"
-            " or name a simulated inventory (`gpu-visibility inventories`)."
-        )
-    if chosen:
+    hardware = None
+    if chosen == REAL:
+        check_caller(os.environ)
+        hardware = Inventory.from_nvml()
+    elif chosen:
         find_inventory(chosen)
     return ServerSubject(
         profile=profile,
         source=source,
         version=version if version is not None else profiles.version(profile),
-        theatre=Theatre(profile, room, witness, find_inventory),
+        theatre=Theatre(profile, room, witness, find_inventory, hardware),
         inventory=chosen or DEFAULT_INVENTORY,
         inventory_is_chosen=bool(chosen),
+        simulated=hardware is None,
+        hardware=hardware,
     )
