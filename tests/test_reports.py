@@ -316,6 +316,7 @@ def test_a_report_that_cannot_be_written_at_the_end_fails_the_run(tmp_path: Path
     target.mkdir()
     asked, gone = f'["{{python}}", "-I", "{TWINS}/server", "--version"]', f'["sh", "-c", "rmdir {target}; echo 1.0"]'
     profile = profile_of("none", tmp_path, **{asked: gone})
+    assert str(target) in profile.read_text()
     run = check(profile, "--gpu-rule=VIS-002", "-n0", f"--gpu-report={target / 'report.html'}")
     assert run.returncode == 4, run.stdout
     assert "report.html could not be written: No such file or directory" in run.stdout

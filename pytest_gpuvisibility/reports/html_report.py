@@ -200,6 +200,8 @@ def _launch(launch: Mapping[str, Any], devices: Sequence[Mapping[str, Any]]) -> 
         node("h4", "What happened"),
         timeline(launch["events"]),
     ]
+    for other in launch["beside"]:
+        parts += [node("h4", f"Beside it: {other['summary']}"), picture(other, devices), timeline(other["events"])]
     left = launch["survivors"]
     if left:
         parts += [

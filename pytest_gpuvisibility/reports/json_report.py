@@ -7,7 +7,7 @@ import datetime
 import importlib.metadata
 import json
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ SCHEMA = Path(__file__).parent / "report.schema.json"
 
 
 def document(trial: Any) -> dict[str, Any]:
-    """The report as plain data."""
+    """The report as plain data: what a reader of the file gets."""
     subject = trial.subject
     launches, answers = subject.launches(), subject.answers()
     used = {launch.inventory for launch in launches.values()} if launches else {subject.inventory}
@@ -39,7 +39,8 @@ def document(trial: Any) -> dict[str, Any]:
     }
     if subject.hardware is not None:
         report["machine"] = _machine(subject.hardware, subject.simulated)
-    return report
+    plain: dict[str, Any] = json.loads(json.dumps(report))
+    return plain
 
 
 def as_text(document: Mapping[str, Any]) -> str:
@@ -111,7 +112,7 @@ def _device(device: Any) -> dict[str, Any]:
 
 FLEET_AS_WRITTEN = {
     *("scenario", "command", "permitted", "began", "outcome", "seconds", "exit_code", "processes", "requests"),
-    *("final_exit_code", "survivors", "stdout", "stderr", "events"),
+    *("final_exit_code", "survivors", "stdout", "stderr", "events", "beside"),
 }
 """Fields of a fleet that have a place of their own; all others are in ``observed`` under their own names."""
 
@@ -125,7 +126,7 @@ def _scenario(key: str, fleet: Any, simulated: bool, in_full: bool) -> dict[str,
         "visible": scenario.visible,
         "device_order": scenario.device_order,
         "layout": scenario.layout if scenario.layout is not None else f"{scenario.groups}x{scenario.devices}",
-        "settings": _plain(dataclasses.asdict(scenario)),
+        "settings": dataclasses.asdict(scenario),
         "command": list(fleet.command),
         "reproduce": _launch_command(fleet, simulated),
         "ending": scenario.ending,
@@ -135,21 +136,21 @@ def _scenario(key: str, fleet: Any, simulated: bool, in_full: bool) -> dict[str,
         "permitted": list(fleet.permitted),
         "survivors": list(fleet.survivors),
         "requests": dict(fleet.requests),
-        "observed": _plain(
-            {name: value for name, value in dataclasses.asdict(fleet).items() if name not in FLEET_AS_WRITTEN}
-        ),
+        "observed": _others(fleet, FLEET_AS_WRITTEN),
         "events": [_event(event) for event in fleet.events],
         "processes": [_process(process, fleet.permitted) for process in fleet.processes],
+        "beside": [_scenario(f"{key}-{place}", other, simulated, in_full) for place, other in enumerate(fleet.beside)],
     }
     if in_full:
         written |= {"stdout": fleet.stdout, "stderr": fleet.stderr}
     return written
 
 
-def _plain(data: dict[str, Any]) -> dict[str, Any]:
-    """As it will be read again: lists, and no tuples."""
-    plain: dict[str, Any] = json.loads(json.dumps(data))
-    return plain
+def _others(record: Any, written: Set[str]) -> dict[str, Any]:
+    """The fields of a dataclass that are not ``written`` elsewhere, as plain data."""
+    names = [field.name for field in dataclasses.fields(record) if field.name not in written]
+    values = dataclasses.asdict(record)
+    return {name: values[name] for name in names}
 
 
 def _launch_command(fleet: Any, simulated: bool) -> str:
@@ -172,6 +173,11 @@ def _event(event: Any) -> dict[str, Any]:
     }
 
 
+PROCESS_AS_WRITTEN = {
+    *("pid", "ppid", "role", "group", "argv", "evidence", "touched", "shown", "visible", "device_order"),
+}
+
+
 def _process(process: Any, permitted: Iterable[str]) -> dict[str, Any]:
     return {
         "pid": process.pid,
@@ -185,4 +191,5 @@ def _process(process: Any, permitted: Iterable[str]) -> dict[str, Any]:
         "evidence": process.evidence.value,
         "cuda_visible_devices": process.visible,
         "cuda_device_order": process.device_order,
+        "observed": _others(process, PROCESS_AS_WRITTEN),
     }
