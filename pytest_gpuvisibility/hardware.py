@@ -71,6 +71,10 @@ class RealMachine:
             raise ValueError("nvidia-smi cannot be taken away from a real machine")
         return dict(base)
 
+    def launches(self) -> tuple[int, int]:
+        """As a simulated machine counts kernel launches that it skipped and refused: real ones run."""
+        return 0, 0
+
 
 @dataclass
 class Sighting:
