@@ -38,7 +38,7 @@ def two_groups(launch: Launch, gpus: Gpus) -> tuple[Fleet, int]:
     return launch(visible=mask(given[: 2 * size], gpus), groups=2, devices=size, acts=(IDLE,)), size
 
 
-@rule("ASN-001", MUST, sources=["sgl-project/sglang#8963", "pytorch/serve#950", "verl-project/verl#1096"])
+@rule("ASN-001", MUST, sources=["sgl-project/sglang#8963", "pytorch/serve#950", "verl-project/verl#1096"], devices=4)
 def test_groups_do_not_overlap(launch: Launch, gpus: Gpus) -> None:
     """Two groups of two get four different devices.
 
@@ -48,7 +48,12 @@ def test_groups_do_not_overlap(launch: Launch, gpus: Gpus) -> None:
     assert_groups_disjoint(fleet, gpus, size)
 
 
-@rule("ASN-002", MUST, sources=["pytorch/pytorch#135279", "meta-pytorch/torchcomms#777", "ggml-org/llama.cpp#14719"])
+@rule(
+    "ASN-002",
+    MUST,
+    sources=["pytorch/pytorch#135279", "meta-pytorch/torchcomms#777", "ggml-org/llama.cpp#14719"],
+    devices=4,
+)
 def test_workers_keep_to_their_devices_while_they_serve(launch: Launch, gpus: Gpus) -> None:
     """After requests, and idle, no worker has a context on a device that is not its group's.
 
@@ -62,7 +67,12 @@ def test_workers_keep_to_their_devices_while_they_serve(launch: Launch, gpus: Gp
     assert_nothing_leaks(fleet, gpus)
 
 
-@rule("ASN-003", SHOULD, sources=["rapidsai/dask-cuda#137", "sgl-project/sglang#40201", "NVIDIA/TransformerEngine#872"])
+@rule(
+    "ASN-003",
+    SHOULD,
+    sources=["rapidsai/dask-cuda#137", "sgl-project/sglang#40201", "NVIDIA/TransformerEngine#872"],
+    devices=4,
+)
 def test_only_workers_open_devices(launch: Launch, gpus: Gpus) -> None:
     """Launcher, balancer and API process open no device; one that no group has, they MUST not open.
 
@@ -75,7 +85,7 @@ def test_only_workers_open_devices(launch: Launch, gpus: Gpus) -> None:
     assert_only_workers_open_devices(fleet, gpus, allowed=launch.profile.supports.launcher_context)
 
 
-@rule("ASN-004", MUST, sources=["SeldonIO/MLServer#1570", "triton-inference-server/vllm_backend#85"])
+@rule("ASN-004", MUST, sources=["SeldonIO/MLServer#1570", "triton-inference-server/vllm_backend#85"], devices=4)
 def test_workers_do_not_share_a_device(launch: Launch, gpus: Gpus) -> None:
     """As many workers as devices: each has one of its own.
 
@@ -86,14 +96,20 @@ def test_workers_do_not_share_a_device(launch: Launch, gpus: Gpus) -> None:
     assert_groups_disjoint(fleet, gpus, 1)
 
 
-@rule("ASN-005", MUST, sources=["sgl-project/sglang#10741", "sgl-project/sglang#8963", "flagos-ai/vllm-plugin-FL#380"])
+@rule(
+    "ASN-005",
+    MUST,
+    sources=["sgl-project/sglang#10741", "sgl-project/sglang#8963", "flagos-ai/vllm-plugin-FL#380"],
+    devices=4,
+)
 def test_groups_of_every_split_have_their_own_devices(launch: Launch, gpus: Gpus) -> None:
     """With data, pipeline and tensor parallelism in any mix, groups do not overlap, and each has as many as it needs.
 
     The first device of a replica is its number times the devices of a whole replica, pipeline stages included: where
     one factor is forgotten, replica 1 starts on a device of replica 0.
     """
-    given = gpus.last_half(at_least=4)[:4]
+    gpus.need(4)
+    given = gpus.devices[-4:]
     fleets = [
         launch(
             visible=mask(given, gpus),
@@ -110,7 +126,7 @@ def test_groups_of_every_split_have_their_own_devices(launch: Launch, gpus: Gpus
     )
 
 
-@rule("ASN-006", MUST, sources=["allenai/olmo-eval#244", "gpustack/gpustack#5152"])
+@rule("ASN-006", MUST, sources=["allenai/olmo-eval#244", "gpustack/gpustack#5152"], devices=4)
 def test_two_servers_on_one_machine_do_not_meet(launch: Launch, gpus: Gpus) -> None:
     """Two servers at the same time, each with devices of its own, have no device in common.
 
@@ -127,7 +143,12 @@ def test_two_servers_on_one_machine_do_not_meet(launch: Launch, gpus: Gpus) -> N
     assert_each([fleet, second], lambda each: assert_within(each, gpus), assert_ready)
 
 
-@rule("ASN-007", MUST, sources=["areal-project/AReaL#910", "abetlen/llama-cpp-python#1308", "pytorch/pytorch#80876"])
+@rule(
+    "ASN-007",
+    MUST,
+    sources=["areal-project/AReaL#910", "abetlen/llama-cpp-python#1308", "pytorch/pytorch#80876"],
+    devices=4,
+)
 def test_masks_are_set_before_cuda_starts(launch: Launch, gpus: Gpus) -> None:
     """The mask that a process has when it opens a device is the one that CUDA read when it started.
 
@@ -140,7 +161,7 @@ def test_masks_are_set_before_cuda_starts(launch: Launch, gpus: Gpus) -> None:
     assert_masks_are_not_set_late(fleet, gpus)
 
 
-@rule("ASN-008", SHOULD, sources=["dask/distributed#6749", "UKGovernmentBEIS/inspect_ai#1803"])
+@rule("ASN-008", SHOULD, sources=["dask/distributed#6749", "UKGovernmentBEIS/inspect_ai#1803"], devices=4)
 def test_a_second_engine_has_devices_of_its_own(launch: Launch, gpus: Gpus) -> None:
     """Two engines that one process starts in turn each have their own part of what is visible.
 
@@ -156,7 +177,10 @@ def test_a_second_engine_has_devices_of_its_own(launch: Launch, gpus: Gpus) -> N
 
 
 @rule(
-    "ASN-009", MUST, sources=["deepspeedai/DeepSpeed#5818", "huggingface/accelerate#663", "huggingface/accelerate#1848"]
+    "ASN-009",
+    MUST,
+    sources=["deepspeedai/DeepSpeed#5818", "huggingface/accelerate#663", "huggingface/accelerate#1848"],
+    devices=4,
 )
 def test_the_device_flag_chooses_among_visible_devices(launch: Launch, gpus: Gpus) -> None:
     """A device flag inside the mask is honoured; one outside it is an error, and the device is never touched.
@@ -181,7 +205,12 @@ def _outside(given: tuple[Device, ...], gpus: Gpus) -> Device:
     return next(device for device in gpus.devices if device not in given)
 
 
-@rule("ASN-010", MUST, sources=["pytorch/serve#950", "xorbitsai/inference#1191", "triton-inference-server/server#6124"])
+@rule(
+    "ASN-010",
+    MUST,
+    sources=["pytorch/serve#950", "xorbitsai/inference#1191", "triton-inference-server/server#6124"],
+    devices=4,
+)
 def test_a_second_model_takes_no_other_groups_device(launch: Launch, gpus: Gpus) -> None:
     """A model that is loaded while the server runs stays within the mask, and shares no device that was not shared.
 
@@ -200,7 +229,13 @@ def test_a_second_model_takes_no_other_groups_device(launch: Launch, gpus: Gpus)
         assert_second_model_apart(fleet, gpus)
 
 
-@rule("ASN-011", SHOULD, sources=["arrayfire/arrayfire#1004", "pytorch/pytorch#135279"])
+@rule(
+    "ASN-011",
+    SHOULD,
+    sources=["arrayfire/arrayfire#1004", "pytorch/pytorch#135279"],
+    devices=4,
+    inventories=("exclusive4",),
+)
 def test_one_process_a_device_is_enough(launch: Launch, shipped: Shipped) -> None:
     """On devices in exclusive-process mode, which admit one process each, the server starts with a worker on each.
 
@@ -213,7 +248,7 @@ def test_one_process_a_device_is_enough(launch: Launch, shipped: Shipped) -> Non
     needs_opened_devices(fleet)
 
 
-@rule("ASN-012", SHOULD, sources=["pytorch/pytorch#135279", "vllm-project/vllm#44556"])
+@rule("ASN-012", SHOULD, sources=["pytorch/pytorch#135279", "vllm-project/vllm#44556"], devices=4)
 def test_peer_access_stays_in_the_group(launch: Launch, gpus: Gpus) -> None:
     """No worker lets a device of its group reach one outside it, or the other way round.
 

@@ -25,6 +25,8 @@ EXPOSED = ("all", "void")
     "CTR-001",
     MUST,
     sources=["NVIDIA/nvidia-container-toolkit#73", "GoogleCloudPlatform/container-engine-accelerators#72"],
+    devices=2,
+    inventories=("container",),
 )
 def test_devices_are_counted_from_0_inside_a_container(launch: Launch, gpus: Gpus, shipped: Shipped) -> None:
     """In a container that was given the host's GPUs 1 and 3, the server uses both, as 0 and 1.
@@ -37,7 +39,13 @@ def test_devices_are_counted_from_0_inside_a_container(launch: Launch, gpus: Gpu
     assert_uses_exactly(fleet, inside, uuids(inside.devices[:2]))
 
 
-@rule("CTR-002", MUST, sources=["NVIDIA/nvidia-container-toolkit#73", "guilbaults/slurm-job-exporter#63"])
+@rule(
+    "CTR-002",
+    MUST,
+    sources=["NVIDIA/nvidia-container-toolkit#73", "guilbaults/slurm-job-exporter#63"],
+    devices=2,
+    inventories=("container",),
+)
 def test_the_containers_own_variable_is_no_list_of_ordinals(launch: Launch, gpus: Gpus, shipped: Shipped) -> None:
     """NVIDIA_VISIBLE_DEVICES=1,3 is how the host chose the container's devices; inside, they are 0 and 1.
 
@@ -54,6 +62,7 @@ def test_the_containers_own_variable_is_no_list_of_ordinals(launch: Launch, gpus
     "CTR-003",
     MUST,
     sources=["NVIDIA/k8s-device-plugin#87", "ray-project/ray#20265", "bottlerocket-os/bottlerocket#3718"],
+    devices=3,
 )
 def test_a_container_with_every_device_still_obeys_the_mask(launch: Launch, gpus: Gpus) -> None:
     """Where every device node is exposed and NVIDIA_VISIBLE_DEVICES says all, the mask still decides.
@@ -69,7 +78,13 @@ def test_a_container_with_every_device_still_obeys_the_mask(launch: Launch, gpus
     assert_each(fleets, lambda fleet: assert_uses_exactly(fleet, gpus, uuids(given)))
 
 
-@rule("CTR-004", MUST, sources=["replicate/dreambooth#30", "sgl-project/sglang#2933", "ray-project/ray#28064"])
+@rule(
+    "CTR-004",
+    MUST,
+    sources=["replicate/dreambooth#30", "sgl-project/sglang#2933", "ray-project/ray#28064"],
+    devices=2,
+    inventories=("a100x2",),
+)
 def test_nvidia_smi_is_not_needed(launch: Launch, shipped: Shipped) -> None:
     """Where there is no nvidia-smi on PATH, the server starts all the same.
 
@@ -81,7 +96,13 @@ def test_nvidia_smi_is_not_needed(launch: Launch, shipped: Shipped) -> None:
     assert_ready(fleet)
 
 
-@rule("CTR-005", SHOULD, sources=["sgl-project/sglang#2933", "ray-project/ray#59265", "kaito-project/kaito#2186"])
+@rule(
+    "CTR-005",
+    SHOULD,
+    sources=["sgl-project/sglang#2933", "ray-project/ray#59265", "kaito-project/kaito#2186"],
+    devices=2,
+    inventories=("a100x2",),
+)
 def test_without_nvml_the_server_starts_or_says_why_not(launch: Launch, shipped: Shipped) -> None:
     """Where NVML is missing or answers "Insufficient Permissions", the server starts, or ends with a clear error.
 
@@ -99,7 +120,13 @@ def test_without_nvml_the_server_starts_or_says_why_not(launch: Launch, shipped:
         assert_no_traceback(fleet)
 
 
-@rule("CTR-006", MUST, sources=["vllm-project/vllm#41848", "pytorch/pytorch#95784", "ollama/ollama#14031"])
+@rule(
+    "CTR-006",
+    MUST,
+    sources=["vllm-project/vllm#41848", "pytorch/pytorch#95784", "ollama/ollama#14031"],
+    devices=2,
+    inventories=("mig",),
+)
 def test_a_mig_slice_is_a_device(launch: Launch, gpus: Gpus, shipped: Shipped) -> None:
     """A mask that names a MIG slice by its UUID gives the server that slice.
 
@@ -112,7 +139,7 @@ def test_a_mig_slice_is_a_device(launch: Launch, gpus: Gpus, shipped: Shipped) -
     assert_uses_exactly(fleet, machine, [slices[0].uuid])
 
 
-@rule("CTR-007", MUST, sources=["ollama/ollama#4814", "NVIDIA/k8s-device-plugin#446"])
+@rule("CTR-007", MUST, sources=["ollama/ollama#4814", "NVIDIA/k8s-device-plugin#446"], devices=2, inventories=("mig",))
 def test_each_worker_has_a_mig_slice_of_its_own(launch: Launch, gpus: Gpus, shipped: Shipped) -> None:
     """Given two MIG slices and asked for two groups of one, each worker has one slice.
 
@@ -128,7 +155,7 @@ def test_each_worker_has_a_mig_slice_of_its_own(launch: Launch, gpus: Gpus, ship
         assert_groups_disjoint(fleet, machine, 1)
 
 
-@rule("CTR-008", MUST, sources=["ollama/ollama#4814", "NVIDIA/k8s-device-plugin#446"])
+@rule("CTR-008", MUST, sources=["ollama/ollama#4814", "NVIDIA/k8s-device-plugin#446"], devices=2, inventories=("mig",))
 def test_one_process_over_two_mig_slices_is_refused_or_works(launch: Launch, gpus: Gpus, shipped: Shipped) -> None:
     """Given two MIG slices and asked for one group of two, the server refuses clearly, or has both.
 
@@ -142,7 +169,7 @@ def test_one_process_over_two_mig_slices_is_refused_or_works(launch: Launch, gpu
     assert_not_a_bare_error(fleet)
 
 
-@rule("CTR-009", SHOULD, sources=["vllm-project/vllm#41848", "pytorch/pytorch#92315"])
+@rule("CTR-009", SHOULD, sources=["vllm-project/vllm#41848", "pytorch/pytorch#92315"], devices=2, inventories=("mig",))
 def test_old_and_mixed_names_of_mig_slices_mean_what_cuda_says(launch: Launch, gpus: Gpus, shipped: Shipped) -> None:
     """The form MIG-GPU-<uuid>/<gi>/<ci> names a slice too, and after a GPU's UUID a slice's ends the list.
 

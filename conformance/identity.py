@@ -28,7 +28,9 @@ def named_by_uuid(launch: Launch, gpus: Gpus) -> tuple[Fleet, tuple[str, ...]]:
     return launch(visible=",".join(given), groups=2), given
 
 
-@rule("IDN-001", MUST, sources=["vllm-project/vllm#20939", "vllm-project/vllm#41848", "ray-project/ray#43314"])
+@rule(
+    "IDN-001", MUST, sources=["vllm-project/vllm#20939", "vllm-project/vllm#41848", "ray-project/ray#43314"], devices=4
+)
 def test_devices_can_be_named_by_uuid(launch: Launch, gpus: Gpus) -> None:
     """A mask of UUIDs names the devices that have them.
 
@@ -38,7 +40,7 @@ def test_devices_can_be_named_by_uuid(launch: Launch, gpus: Gpus) -> None:
     assert_uses_exactly(fleet, gpus, given)
 
 
-@rule("IDN-002", MUST, sources=["vllm-project/vllm#51677", "vllm-project/vllm#53570"])
+@rule("IDN-002", MUST, sources=["vllm-project/vllm#51677", "vllm-project/vllm#53570"], devices=2)
 def test_devices_can_be_named_by_the_beginning_of_a_uuid(launch: Launch, gpus: Gpus) -> None:
     """The beginning of a UUID, where it is unique, names the device; CUDA documents it.
 
@@ -49,7 +51,7 @@ def test_devices_can_be_named_by_the_beginning_of_a_uuid(launch: Launch, gpus: G
     assert_uses_exactly(fleet, gpus, [given.uuid])
 
 
-@rule("IDN-003", MUST, sources=["vllm-project/vllm#51677", "vllm-project/vllm#53570"])
+@rule("IDN-003", MUST, sources=["vllm-project/vllm#51677", "vllm-project/vllm#53570"], devices=2)
 def test_the_beginning_of_two_uuids_names_neither(launch: Launch, gpus: Gpus) -> None:
     """The beginning that the UUIDs of two devices share names no device; it is not the first that matches.
 
@@ -61,7 +63,7 @@ def test_the_beginning_of_two_uuids_names_neither(launch: Launch, gpus: Gpus) ->
     assert_as_driver(fleet, gpus, 1)
 
 
-@rule("IDN-004", SHOULD, sources=["vllm-project/vllm#20939", "uber/neuropod#337"])
+@rule("IDN-004", SHOULD, sources=["vllm-project/vllm#20939", "uber/neuropod#337"], devices=4)
 def test_a_list_of_ordinals_and_uuids_is_read_as_cuda_reads_it(launch: Launch, gpus: Gpus) -> None:
     """In a list that mixes both, such as 0,GPU-904d…, the first entry decides what kind the others must be.
 
@@ -74,7 +76,13 @@ def test_a_list_of_ordinals_and_uuids_is_read_as_cuda_reads_it(launch: Launch, g
     assert_as_driver(fleet, gpus, 2)
 
 
-@rule("IDN-005", MUST, sources=["unslothai/unsloth#11029", "deepspeedai/DeepSpeed#1712", "ray-project/ray#33159"])
+@rule(
+    "IDN-005",
+    MUST,
+    sources=["unslothai/unsloth#11029", "deepspeedai/DeepSpeed#1712", "ray-project/ray#33159"],
+    devices=4,
+    inventories=("mixed4",),
+)
 def test_the_order_of_the_list_is_kept(launch: Launch, shipped: Shipped) -> None:
     """The first group gets the first device of the list, also where the list is not ascending.
 
@@ -87,7 +95,13 @@ def test_the_order_of_the_list_is_kept(launch: Launch, shipped: Shipped) -> None
     assert_groups_in_order(fleet, gpus, uuids(given))
 
 
-@rule("IDN-006", MUST, sources=["gpustack/gpustack#1633", "gpustack/gpustack#5152", "ollama/ollama#9722"])
+@rule(
+    "IDN-006",
+    MUST,
+    sources=["gpustack/gpustack#1633", "gpustack/gpustack#5152", "ollama/ollama#9722"],
+    devices=4,
+    inventories=("mixed4",),
+)
 def test_ordinals_are_read_in_cuda_order(launch: Launch, shipped: Shipped) -> None:
     """Without CUDA_DEVICE_ORDER, 0 is the device that CUDA calls 0: the fastest, not nvidia-smi's first.
 
@@ -99,7 +113,13 @@ def test_ordinals_are_read_in_cuda_order(launch: Launch, shipped: Shipped) -> No
     assert_uses_exactly(fleet, gpus, fleet.permitted)
 
 
-@rule("IDN-007", MUST, sources=["gpustack/gpustack#1633", "flux-framework/flux-core#1598", "ollama/ollama#9722"])
+@rule(
+    "IDN-007",
+    MUST,
+    sources=["gpustack/gpustack#1633", "flux-framework/flux-core#1598", "ollama/ollama#9722"],
+    devices=4,
+    inventories=("mixed4",),
+)
 def test_ordinals_are_read_in_pci_order_where_asked(launch: Launch, shipped: Shipped) -> None:
     """Under CUDA_DEVICE_ORDER=PCI_BUS_ID, 0 is the first device on the bus.
 
@@ -110,7 +130,12 @@ def test_ordinals_are_read_in_pci_order_where_asked(launch: Launch, shipped: Shi
     assert_uses_exactly(fleet, gpus, [gpus.devices[0].uuid])
 
 
-@rule("IDN-008", MUST, sources=["THUDM/slime#1326", "triton-inference-server/server#1567", "gpustack/gpustack#2484"])
+@rule(
+    "IDN-008",
+    MUST,
+    sources=["THUDM/slime#1326", "triton-inference-server/server#1567", "gpustack/gpustack#2484"],
+    devices=3,
+)
 def test_the_device_flag_means_what_is_documented(launch: Launch, gpus: Gpus) -> None:
     """With devices 1 and 2 visible, the server's device flag with the value 1 means one of them, and always the same.
 
@@ -127,7 +152,7 @@ def test_the_device_flag_means_what_is_documented(launch: Launch, gpus: Gpus) ->
     assert_uses_exactly(fleet, gpus, [meant.uuid])
 
 
-@rule("IDN-009", SHOULD, sources=["xorbitsai/inference#1191", "vllm-project/vllm#47892"])
+@rule("IDN-009", SHOULD, sources=["xorbitsai/inference#1191", "vllm-project/vllm#47892"], devices=4)
 def test_the_server_says_which_worker_has_which_device(launch: Launch, gpus: Gpus) -> None:
     """The log or an interface names the device of each worker by UUID or PCI bus id, and it is the one in use.
 

@@ -17,7 +17,7 @@ def masked_pair(launch: Launch, gpus: Gpus, **what: Any) -> Fleet:
     return launch(visible=mask(gpus.devices[-2:], gpus), groups=2, **what)
 
 
-@rule("LIF-001", MUST, sources=["Lightning-AI/LitServe#347", "vllm-project/vllm#57650"])
+@rule("LIF-001", MUST, sources=["Lightning-AI/LitServe#347", "vllm-project/vllm#57650"], devices=2)
 def test_a_worker_that_dies_in_setup_is_noticed(launch: Launch, gpus: Gpus) -> None:
     """When a worker dies while it starts, the server ends with a non-zero exit code, or does not report ready.
 
@@ -26,7 +26,12 @@ def test_a_worker_that_dies_in_setup_is_noticed(launch: Launch, gpus: Gpus) -> N
     assert_admits_a_dead_worker(masked_pair(launch, gpus, worker_dies_in_setup=True))
 
 
-@rule("LIF-002", MUST, sources=["vllm-project/vllm#55510", "sgl-project/sglang#23627", "sgl-project/sglang#31645"])
+@rule(
+    "LIF-002",
+    MUST,
+    sources=["vllm-project/vllm#55510", "sgl-project/sglang#23627", "sgl-project/sglang#31645"],
+    devices=2,
+)
 def test_sigterm_ends_the_whole_server(launch: Launch, gpus: Gpus) -> None:
     """After SIGTERM to the launcher every process is gone within 30 s, and the devices are free.
 
@@ -37,7 +42,7 @@ def test_sigterm_ends_the_whole_server(launch: Launch, gpus: Gpus) -> None:
     assert_all_gone(fleet)
 
 
-@rule("LIF-003", SHOULD, sources=["vllm-project/vllm#55510", "NVIDIA-NeMo/RL#3592"])
+@rule("LIF-003", SHOULD, sources=["vllm-project/vllm#55510", "NVIDIA-NeMo/RL#3592"], devices=2)
 def test_a_killed_launcher_takes_its_workers_along(launch: Launch, gpus: Gpus) -> None:
     """After SIGKILL to the launcher every process is gone within 30 s.
 
@@ -48,7 +53,7 @@ def test_a_killed_launcher_takes_its_workers_along(launch: Launch, gpus: Gpus) -
     assert_all_gone(fleet)
 
 
-@rule("LIF-004", MUST, sources=["Lightning-AI/LitServe#347", "sgl-project/sglang#31645"])
+@rule("LIF-004", MUST, sources=["Lightning-AI/LitServe#347", "sgl-project/sglang#31645"], devices=2)
 def test_ctrl_c_ends_the_whole_server(launch: Launch, gpus: Gpus) -> None:
     """After SIGINT to the launcher every process is gone within 30 s."""
     fleet = masked_pair(launch, gpus, ending="SIGINT")
@@ -56,7 +61,7 @@ def test_ctrl_c_ends_the_whole_server(launch: Launch, gpus: Gpus) -> None:
     assert_all_gone(fleet)
 
 
-@rule("LIF-010", MUST, sources=["Lightning-AI/LitServe#347", "vllm-project/vllm#57650"])
+@rule("LIF-010", MUST, sources=["Lightning-AI/LitServe#347", "vllm-project/vllm#57650"], devices=2)
 def test_a_server_without_workers_does_not_end_well(launch: Launch, gpus: Gpus) -> None:
     """When all workers have died, the launcher ends with a non-zero exit code.
 

@@ -39,7 +39,7 @@ def oversubscribed(launch: Launch, gpus: Gpus) -> Fleet:
     return launch(visible=mask(gpus.devices[2:4], gpus), groups=4 // size, devices=size)
 
 
-@rule("OVR-001", MUST, sources=["eth-sri/lmql#333", "ai-dynamo/dynamo#1373", "ai-dynamo/dynamo#1405"])
+@rule("OVR-001", MUST, sources=["eth-sri/lmql#333", "ai-dynamo/dynamo#1373", "ai-dynamo/dynamo#1405"], devices=4)
 def test_too_few_devices_are_refused(launch: Launch, gpus: Gpus) -> None:
     """Asked for four devices with two permitted, the server ends with a non-zero exit code and leaves no process.
 
@@ -48,7 +48,7 @@ def test_too_few_devices_are_refused(launch: Launch, gpus: Gpus) -> None:
     assert_refused(oversubscribed(launch, gpus))
 
 
-@rule("OVR-002", MUST, sources=["ai-dynamo/dynamo#1373", "huggingface/text-generation-inference#707"])
+@rule("OVR-002", MUST, sources=["ai-dynamo/dynamo#1373", "huggingface/text-generation-inference#707"], devices=4)
 def test_the_refusal_names_both_numbers(launch: Launch, gpus: Gpus) -> None:
     """The refusal says on stderr how many devices were asked for and how many there are.
 
@@ -60,7 +60,7 @@ def test_the_refusal_names_both_numbers(launch: Launch, gpus: Gpus) -> None:
     assert_says(fleet, "4", "2")
 
 
-@rule("OVR-003", MUST, sources=["ai-dynamo/dynamo#1405", "NVIDIA/cuopt#1935"])
+@rule("OVR-003", MUST, sources=["ai-dynamo/dynamo#1405", "NVIDIA/cuopt#1935"], devices=4)
 def test_oversubscription_takes_nobody_elses_device(launch: Launch, gpus: Gpus) -> None:
     """Asked for too much, the server shares no device between two groups and uses none that is not permitted."""
     fleet = oversubscribed(launch, gpus)
@@ -68,7 +68,12 @@ def test_oversubscription_takes_nobody_elses_device(launch: Launch, gpus: Gpus) 
     assert_no_sharing(fleet, gpus)
 
 
-@rule("OVR-004", MUST, sources=["vllm-project/vllm#13909", "vllm-project/aibrix#927", "vllm-project/vllm#11138"])
+@rule(
+    "OVR-004",
+    MUST,
+    sources=["vllm-project/vllm#13909", "vllm-project/aibrix#927", "vllm-project/vllm#11138"],
+    devices=4,
+)
 def test_oversubscription_does_not_hang(launch: Launch, gpus: Gpus) -> None:
     """Asked for too much, the server comes to an end, one way or the other.
 
@@ -77,7 +82,12 @@ def test_oversubscription_does_not_hang(launch: Launch, gpus: Gpus) -> None:
     assert_no_hang(oversubscribed(launch, gpus))
 
 
-@rule("OVR-005", MUST, sources=["ollama/ollama#14031", "jax-ml/jax#10021", "magicyuan876/mineru-tianshu#22"])
+@rule(
+    "OVR-005",
+    MUST,
+    sources=["ollama/ollama#14031", "jax-ml/jax#10021", "magicyuan876/mineru-tianshu#22"],
+    inventories=("none",),
+)
 def test_the_cpu_is_no_silent_substitute(launch: Launch, gpus: Gpus, shipped: Shipped) -> None:
     """Where no GPU is visible, the server does not become ready on the CPU, unless it was asked to.
 
@@ -97,7 +107,12 @@ def _assert_not_on_the_cpu(fleet: Fleet) -> None:
         raise violation(fleet, "serves without a GPU as if it had one", outcome(fleet), "no worker is shown a device")
 
 
-@rule("OVR-006", SHOULD, sources=["huggingface/trl#3363", "gpustack/gpustack#2501", "vllm-project/vllm-ascend#14628"])
+@rule(
+    "OVR-006",
+    SHOULD,
+    sources=["huggingface/trl#3363", "gpustack/gpustack#2501", "vllm-project/vllm-ascend#14628"],
+    devices=4,
+)
 def test_a_refusal_is_not_a_bare_exception(launch: Launch, gpus: Gpus) -> None:
     """The last line of a refusal is for a person: not IndexError, not "invalid device ordinal"."""
     refusals = [
@@ -109,7 +124,7 @@ def test_a_refusal_is_not_a_bare_exception(launch: Launch, gpus: Gpus) -> None:
         assert_not_a_bare_error(fleet)
 
 
-@rule("OVR-007", SHOULD, sources=["vllm-project/vllm-ascend#10227", "NVIDIA-NeMo/RL#3592"])
+@rule("OVR-007", SHOULD, sources=["vllm-project/vllm-ascend#10227", "NVIDIA-NeMo/RL#3592"], devices=4)
 def test_the_refusal_comes_before_any_device_is_opened(launch: Launch, gpus: Gpus) -> None:
     """Asked for too much, the server counts first: no process opens a device before the refusal.
 
@@ -123,7 +138,7 @@ def test_the_refusal_comes_before_any_device_is_opened(launch: Launch, gpus: Gpu
         raise violation(fleet, "opens devices before it refuses", f"touched {gpus.indices(touched)}")
 
 
-@rule("OVR-008", MUST, sources=["eth-sri/lmql#333"])
+@rule("OVR-008", MUST, sources=["eth-sri/lmql#333"], devices=2)
 def test_a_layout_that_makes_no_sense_is_refused(launch: Launch, gpus: Gpus) -> None:
     """No groups, no devices, negative groups, no number, half a layout: each is refused with a non-zero exit code.
 
@@ -137,7 +152,7 @@ def test_a_layout_that_makes_no_sense_is_refused(launch: Launch, gpus: Gpus) -> 
     assert_each(fleets, assert_refused, assert_not_a_bare_error)
 
 
-@rule("OVR-009", SHOULD, sources=["triton-inference-server/server#1566", "ai-dynamo/dynamo#1405"])
+@rule("OVR-009", SHOULD, sources=["triton-inference-server/server#1566", "ai-dynamo/dynamo#1405"], devices=2)
 def test_sharing_works_where_it_is_asked_for(launch: Launch, gpus: Gpus) -> None:
     """Asked to share, two groups run on one device, and the server says that they do.
 
@@ -159,7 +174,7 @@ def _listed(used: Iterable[Iterable[str]], gpus: Gpus) -> str:
     return " | ".join(gpus.indices(devices) for devices in used)
 
 
-@rule("OVR-010", MUST, sources=["ggml-org/llama.cpp#14719", "pytorch/pytorch#135279"])
+@rule("OVR-010", MUST, sources=["ggml-org/llama.cpp#14719", "pytorch/pytorch#135279"], devices=4)
 def test_devices_that_were_not_asked_for_are_left_alone(launch: Launch, gpus: Gpus) -> None:
     """With four devices permitted and two asked for, two are used, by whatever process.
 

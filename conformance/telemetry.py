@@ -11,7 +11,13 @@ from .launch import Gpus, Launch, Shipped, mask, sliced, unequal
 from .lifecycle import masked_pair
 
 
-@rule("TEL-001", MUST, sources=["ollama/ollama#7429", "Mesh-LLM/mesh-llm#1755", "talmolab/sleap#1028"])
+@rule(
+    "TEL-001",
+    MUST,
+    sources=["ollama/ollama#7429", "Mesh-LLM/mesh-llm#1755", "talmolab/sleap#1028"],
+    devices=4,
+    inventories=("mixed4",),
+)
 def test_memory_is_that_of_the_visible_device(launch: Launch, gpus: Gpus, shipped: Shipped) -> None:
     """What the server plans for fits the device that it was given, not the first of the machine.
 
@@ -27,7 +33,7 @@ def test_memory_is_that_of_the_visible_device(launch: Launch, gpus: Gpus, shippe
         assert_sized_by(fleet, device, launch, machine)
 
 
-@rule("TEL-002", MUST, sources=["vllm-project/vllm#41776", "kaito-project/kaito#2186"])
+@rule("TEL-002", MUST, sources=["vllm-project/vllm#41776", "kaito-project/kaito#2186"], devices=2, inventories=("mig",))
 def test_memory_of_a_mig_slice_is_the_slices(launch: Launch, gpus: Gpus, shipped: Shipped) -> None:
     """On a MIG slice the server plans for the slice's memory, not for that of the GPU that it is cut from.
 
@@ -40,7 +46,7 @@ def test_memory_of_a_mig_slice_is_the_slices(launch: Launch, gpus: Gpus, shipped
     assert_sized_by(fleet, slices[0], launch, machine)
 
 
-@rule("TEL-004", MUST, sources=["NordicHPC/sonar#72", "Project-HAMi/HAMi-core#225"])
+@rule("TEL-004", MUST, sources=["NordicHPC/sonar#72", "Project-HAMi/HAMi-core#225"], devices=8, inventories=("sick8",))
 def test_a_sick_gpu_that_was_not_given_does_no_harm(launch: Launch, shipped: Shipped) -> None:
     """Where a GPU outside the mask fails every NVML call, the server starts on those inside it, and stays healthy.
 
@@ -56,7 +62,7 @@ def test_a_sick_gpu_that_was_not_given_does_no_harm(launch: Launch, shipped: Shi
         raise violation(fleet, "is not healthy beside a sick GPU", *facts, "health: " + str(fleet.says_ready))
 
 
-@rule("TEL-005", SHOULD, sources=["dask/distributed#3810", "triton-inference-server/server#1567"])
+@rule("TEL-005", SHOULD, sources=["dask/distributed#3810", "triton-inference-server/server#1567"], devices=2)
 def test_metrics_are_of_the_devices_that_were_given(launch: Launch, gpus: Gpus) -> None:
     """The metrics speak of the devices inside the mask and of no other, and name them by UUID.
 
@@ -84,7 +90,13 @@ def test_metrics_are_of_the_devices_that_were_given(launch: Launch, gpus: Gpus) 
         )
 
 
-@rule("TEL-006", SHOULD, sources=["vllm-project/vllm#4233", "rapidsai/dask-cuda#671", "NVIDIA/TensorRT-LLM#12985"])
+@rule(
+    "TEL-006",
+    SHOULD,
+    sources=["vllm-project/vllm#4233", "rapidsai/dask-cuda#671", "NVIDIA/TensorRT-LLM#12985"],
+    devices=4,
+    inventories=("mixed4",),
+)
 def test_nvml_is_asked_about_the_devices_that_were_given(launch: Launch, gpus: Gpus, shipped: Shipped) -> None:
     """For memory, links and processors near by, NVML is asked about the devices inside the mask.
 

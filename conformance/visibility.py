@@ -22,7 +22,7 @@ WORDS = ("all", "none", "void", "NoDevFiles")
 """What people and container runtimes write, and CUDA does not know."""
 
 
-@rule("VIS-001", MUST, sources=["eth-sri/lmql#333", "pytorch/serve#1197", "deepseek-ai/DeepSpec#36"])
+@rule("VIS-001", MUST, sources=["eth-sri/lmql#333", "pytorch/serve#1197", "deepseek-ai/DeepSpec#36"], devices=4)
 def test_a_mask_that_does_not_begin_at_0_is_obeyed(launch: Launch, gpus: Gpus) -> None:
     """The workers use the devices of an offset mask, all of them and no other.
 
@@ -34,7 +34,7 @@ def test_a_mask_that_does_not_begin_at_0_is_obeyed(launch: Launch, gpus: Gpus) -
     assert_uses_exactly(fleet, gpus, uuids(given))
 
 
-@rule("VIS-002", MUST, sources=["eth-sri/lmql#333", "pytorch/serve#1197"])
+@rule("VIS-002", MUST, sources=["eth-sri/lmql#333", "pytorch/serve#1197"], devices=3)
 def test_a_mask_with_a_hole_is_obeyed(launch: Launch, gpus: Gpus) -> None:
     """The workers use devices 0 and 2 of the mask 0,2.
 
@@ -45,7 +45,7 @@ def test_a_mask_with_a_hole_is_obeyed(launch: Launch, gpus: Gpus) -> None:
     assert_uses_exactly(fleet, gpus, uuids(given))
 
 
-@rule("VIS-003", MUST, sources=["areal-project/AReaL#38"])
+@rule("VIS-003", MUST, sources=["areal-project/AReaL#38"], devices=2)
 def test_without_a_mask_every_gpu_may_be_used(launch: Launch, gpus: Gpus) -> None:
     """Without CUDA_VISIBLE_DEVICES the server starts, and uses as many devices as it was asked to.
 
@@ -77,7 +77,7 @@ def test_minus_one_hides_every_gpu(launch: Launch, gpus: Gpus) -> None:
     assert_refused(fleet)
 
 
-@rule("VIS-006", MUST, sources=["deepseek-ai/DeepInfer#268"])
+@rule("VIS-006", MUST, sources=["deepseek-ai/DeepInfer#268"], devices=3)
 def test_minus_one_ends_the_list(launch: Launch, gpus: Gpus) -> None:
     """In 0,2,-1,1 the list ends at -1: two devices can be used, a third cannot.
 
@@ -111,7 +111,7 @@ def test_a_mask_of_nothing_but_unknown_devices_hides_every_gpu(launch: Launch, g
     assert_refused(fleet)
 
 
-@rule("VIS-009", MUST, sources=["ray-project/ray#28064", "pytorch/pytorch#92315"])
+@rule("VIS-009", MUST, sources=["ray-project/ray#28064", "pytorch/pytorch#92315"], devices=3)
 def test_a_device_that_is_named_twice_is_not_two_devices(launch: Launch, gpus: Gpus) -> None:
     """Under CUDA_VISIBLE_DEVICES=2,2 there are not two devices: asked for two, the server refuses.
 
@@ -125,7 +125,7 @@ def test_a_device_that_is_named_twice_is_not_two_devices(launch: Launch, gpus: G
     assert_no_sharing(fleet, gpus)
 
 
-@rule("VIS-010", SHOULD, sources=["jina-ai/serve#5354", "bentoml/BentoML#4022"])
+@rule("VIS-010", SHOULD, sources=["jina-ai/serve#5354", "bentoml/BentoML#4022"], devices=4)
 def test_spaces_and_a_comma_too_many_give_no_more_devices(launch: Launch, gpus: Gpus) -> None:
     """Masks such as " 2, 3" and "2,3," are read as CUDA reads them, or refused in words; they never give more.
 
@@ -143,9 +143,7 @@ def test_spaces_and_a_comma_too_many_give_no_more_devices(launch: Launch, gpus: 
 
 
 @rule(
-    "VIS-011",
-    MUST,
-    sources=["huggingface/text-generation-inference#373", "huggingface/text-generation-inference#3346"],
+    "VIS-011", MUST, sources=["huggingface/text-generation-inference#373", "huggingface/text-generation-inference#3346"]
 )
 def test_words_that_cuda_does_not_know_give_no_devices(launch: Launch, gpus: Gpus) -> None:
     """CUDA_VISIBLE_DEVICES=all, none, void or NoDevFiles gives what CUDA shows under it: no device.
@@ -159,7 +157,7 @@ def test_words_that_cuda_does_not_know_give_no_devices(launch: Launch, gpus: Gpu
     )
 
 
-@rule("VIS-012", MUST, sources=["allenai/olmo-eval#244", "uber/neuropod#337", "vllm-project/vllm#25113"])
+@rule("VIS-012", MUST, sources=["allenai/olmo-eval#244", "uber/neuropod#337", "vllm-project/vllm#25113"], devices=4)
 def test_no_process_is_given_more_than_its_parent_has(launch: Launch, gpus: Gpus) -> None:
     """Every process of the server is shown a subset of the devices that its parent is shown.
 

@@ -9,8 +9,14 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from .errors import UserError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 Command = Callable[[argparse.Namespace], int]
 USAGE_ERROR = 2
@@ -192,8 +198,18 @@ def _workers(server: str) -> int:
 def _rules(arguments: argparse.Namespace) -> int:
     from .conformance import catalogue
 
+    twins = _twins()
     rules = [
-        {"id": r.id, "level": r.level.value, "summary": r.summary, "sources": list(r.sources)} for r in catalogue()
+        {
+            "id": rule.id,
+            "level": rule.level.value,
+            "summary": rule.summary,
+            "sources": list(rule.sources),
+            "twin": twins.get(rule.id),
+            "inventories": list(rule.inventories),
+            "devices": rule.devices,
+        }
+        for rule in catalogue()
     ]
     if arguments.json:
         print(json.dumps(rules, indent=2))
@@ -225,6 +241,17 @@ def _report(arguments: argparse.Namespace) -> int:
     found = comparison.compare(first, later)
     print(json.dumps(found.as_dict(), indent=2) if arguments.json else "\n".join(comparison.lines(first, later, found)))
     return 1 if found.worse else 0
+
+
+def _twins() -> dict[str, dict[str, Any]]:
+    """By the rule that each must fail: the fault of the twins' server, and what it does wrong."""
+    from .resources import shipped_directory
+
+    described = tomllib.loads((shipped_directory("fixtures") / "twins" / "twins.toml").read_text(encoding="utf-8"))
+    return {
+        twin["rule"]: {name: twin.get(name, {}) for name in ("fault", "summary", "also_fails")}
+        for twin in described["twin"]
+    }
 
 
 def _inventories(arguments: argparse.Namespace) -> int:

@@ -46,7 +46,8 @@ class Rule:
     """One numbered statement about a server.
 
     ``summary`` is the first line of the rule's docstring, ``explanation`` the rest; ``sources`` are public threads
-    (``owner/name#number``) in which people report the failure that the rule catches.
+    (``owner/name#number``) in which people report the failure that the rule catches. ``devices``: how many the machine
+    must have. ``inventories``: the shipped ones that it is asked on where the machine at hand is not of that kind.
     """
 
     id: str
@@ -54,6 +55,8 @@ class Rule:
     summary: str
     explanation: str
     sources: tuple[str, ...]
+    devices: int = 1
+    inventories: tuple[str, ...] = ()
 
 
 class Violation(AssertionError):
@@ -78,8 +81,10 @@ class NotApplicable(Exception):
     """The rule cannot be asked of this server on this inventory; the message says why."""
 
 
-def rule(id: str, level: Level, *, sources: Sequence[str] = ()) -> Callable[[Function], Function]:
-    """Make a test function the rule ``id``.
+def rule(
+    id: str, level: Level, *, sources: Sequence[str] = (), devices: int = 1, inventories: Sequence[str] = ()
+) -> Callable[[Function], Function]:
+    """Make a test function the rule ``id``; the other arguments are those of :class:`Rule`.
 
     The first line of its docstring is the statement, the rest says why it matters and what a server should do instead.
 
@@ -91,7 +96,8 @@ def rule(id: str, level: Level, *, sources: Sequence[str] = ()) -> Callable[[Fun
             raise TypeError(f"rule {id}: {function.__name__} needs a docstring that states the rule")
         summary, _, rest = function.__doc__.strip().partition("\n")
         explanation = "\n".join(line.strip() for line in rest.strip().splitlines())
-        setattr(function, RULE_ATTRIBUTE, Rule(id, level, summary.rstrip("."), explanation, tuple(sources)))
+        made = Rule(id, level, summary.rstrip("."), explanation, tuple(sources), devices, tuple(inventories))
+        setattr(function, RULE_ATTRIBUTE, made)
         return function
 
     return attach
