@@ -7,6 +7,7 @@
  *
  * Called by the linker before anything is there: no library but the linker itself, so nothing of C's. */
 #include <link.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define EXPORT __attribute__((visibility("default")))
@@ -55,14 +56,36 @@ EXPORT unsigned la_version(unsigned version)
     return version;
 }
 
-/* The linker asks for the name as it is wanted, then for each path that it would try; NULL: not that one. */
+/* The path with its file name replaced; as it is where that is too long. The linker calls with its lock held. */
+static const char *beside(const char *path, const char *soname)
+{
+    static char replaced[4096];
+    size_t directory = (size_t)(base_name(path) - path);
+    for (size_t i = 0; i < sizeof replaced; i++) {
+        replaced[i] = i < directory ? path[i] : soname[i - directory];
+        if (!replaced[i])
+            return replaced;
+    }
+    return path;
+}
+
+/* The linker asks for the name as it is wanted, then for each path that it would try; NULL: not that one. It keeps the
+ * wanted name, by which versions of symbols are looked up, so that only the file opened is another: several names may
+ * lead to one. */
 EXPORT char *la_objsearch(const char *name, uintptr_t *cookie, unsigned flag)
 {
     (void)cookie;
     const char *soname = stand_in(name);
     if (!soname)
         return (char *)name;
-    if (flag == LA_SER_ORIG)
-        return (char *)soname;
-    return flag == LA_SER_RUNPATH ? 0 : (char *)name;
+    switch (flag) {
+    case LA_SER_ORIG:
+        return (char *)base_name(name);
+    case LA_SER_RUNPATH:
+        return 0;
+    case LA_SER_LIBPATH:
+        return (char *)beside(name, soname);
+    default:
+        return (char *)name;
+    }
 }

@@ -1,0 +1,175 @@
+"""How programs are led to the simulated CUDA runtime: whoever asks for one, by whichever name and from wherever, and
+nobody else.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from cuda_runtimes import Release, releases
+
+from pytest_gpuvisibility.simulator import native
+from pytest_gpuvisibility.simulator.machine import Machine
+
+# Loads each library named on the command line, asks those of ours how many devices there are, and says which files of
+# these names it has then.
+PROGRAM = """
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+int main(int count, char **names)
+{
+    char line[4096], *path;
+    for (int i = 1; i < count; i++) {
+        void *library = dlopen(names[i], RTLD_NOW);
+        int (*devices)(void) = library ? (int (*)(void))dlsym(library, "devices") : NULL;
+        printf("%d ", !library ? -1 : devices ? devices() : 0);
+    }
+    for (FILE *maps = fopen("/proc/self/maps", "r"); fgets(line, sizeof line, maps);)
+        if ((path = strchr(line, '/')) && strstr(line, " 00000000 ") && strstr(line, ".so") &&
+            (strstr(line, "libcuda") || strstr(line, "libgpuvisibility")))
+            printf("%.*s ", (int)strcspn(strrchr(path, '/') + 1, "\\n"), strrchr(path, '/') + 1);
+    return 0;
+}
+"""
+CLIENT = """
+#include <cuda_runtime_api.h>
+int devices(void)
+{
+    int count;
+    cudaError_t error = cudaGetDeviceCount(&count);
+    return error == cudaSuccess ? count : -(int)error;
+}
+"""
+REDIRECT = "libgpuvisibility-redirect.so"
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A program, and for each release a client of NVIDIA's library in NVIDIA's place, and of one under another name."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("needs a C compiler (cc or gcc on PATH)")
+    room = tmp_path_factory.mktemp("redirect")
+    (room / "program.c").write_text(PROGRAM)
+    (room / "client.c").write_text(CLIENT)
+    for name, options in (("program", []), ("sanitized", ["-fsanitize=address,undefined"])):
+        subprocess.run([compiler, "-w", "-o", room / name, room / "program.c", *options, "-ldl"], check=True)
+    for release in releases(room).values():
+        make_clients(compiler, room, release)
+    return room
+
+
+def make_clients(compiler: str, room: Path, release: Release) -> None:
+    """client-13.so: as nvcc links it; bundled-13.so: as wheels are repaired, with a copy under a name of its own."""
+    includes = [f"-I{directory}" for directory in release.includes]
+    shared = [compiler, "-shared", "-fPIC", *includes, str(room / "client.c"), "-Wl,--disable-new-dtags"]
+    here = release.library.parent
+    own = room / f"client-{release.major}.so"
+    subprocess.run([*shared, "-o", own, f"-L{here}", f"-l:{release.soname}", f"-Wl,-rpath,{here}"], check=True)
+    bundled = room / f"libcudart-a54286a0.so.{release.major}"
+    version = room / "version.map"
+    version.write_text(f"{release.soname} {{ global: *; }};\n")
+    (room / "bundled.c").write_text("int cudaGetDeviceCount(int *count) { return 999; }\n")
+    subprocess.run(
+        [
+            *(compiler, "-shared", "-fPIC", "-o", bundled, room / "bundled.c"),
+            *(f"-Wl,-soname,{bundled.name}", f"-Wl,--version-script={version}"),
+        ],
+        check=True,
+    )
+    subprocess.run([*shared, "-o", room / f"bundled-{release.major}.so", bundled, f"-Wl,-rpath,{room}"], check=True)
+
+
+def loaded(room: Path, machine: Machine, *names: object, program: str = "program", **variables: str) -> list[str]:
+    ended = subprocess.run(
+        [room / program, *map(str, names)],
+        env={**machine.environ(os.environ), **variables},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=room,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout.split()
+
+
+def test_a_program_without_cuda_loads_nothing_of_it(room: Path, machine: Machine) -> None:
+    assert loaded(room, machine) == [REDIRECT]
+
+
+def test_nothing_is_preloaded_outside_a_machine(room: Path, pytester: pytest.Pytester) -> None:
+    """Neither by the idle plugin nor after a session on a machine."""
+    pytester.makepyfile(
+        f"""
+        import os, subprocess
+
+        def test_idle():
+            assert not [name for name in os.environ if name.startswith(("LD_", "GPU_VISIBILITY"))]
+            assert subprocess.check_output([{str(room / "program")!r}], text=True) == ""
+        """
+    )
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("LD_")}
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=pytester.path,
+    )
+    assert ended.returncode == 0, ended.stdout
+
+
+def test_attaching_keeps_the_users_variables_and_detaching_restores_them(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LD_PRELOAD", "/opt/mine.so")
+    monkeypatch.setenv("LD_AUDIT", "/opt/audit.so")
+    before = dict(os.environ)
+    machine.attach()
+    assert os.environ["LD_PRELOAD"] == "/opt/mine.so"
+    assert os.environ["LD_AUDIT"] == f"{native.redirect_library()}:/opt/audit.so"
+    machine.detach()
+    assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize("release", [13, 12])
+@pytest.mark.parametrize("name", ["client-{}.so", "bundled-{}.so"])
+def test_a_runtime_in_a_librarys_own_path_is_ours(room: Path, machine: Machine, name: str, release: int) -> None:
+    runtime = f"libcudart.so.{release}"
+    assert sorted(loaded(room, machine, f"./{name.format(release)}")) == sorted(
+        ["4", "libcuda.so.1", REDIRECT, runtime]
+    )
+
+
+def test_both_releases_under_all_their_names_in_one_process(room: Path, machine: Machine) -> None:
+    real = {release.major: str(release.library) for release in releases(room).values()}
+    names = [
+        *("libcudart.so.13", "./bundled-13.so", "./client-13.so", real[13], f"{real[13]}.0.96"),
+        *("./bundled-12.so", "./client-12.so", "libcudart.so.12", real[12], "./libcudart-a54286a0.so.12"),
+    ]
+    counts = ["0", "4", "4", "0", "0", "4", "4", "0", "0", "0"]
+    files = ["libcuda.so.1", "libcudart.so.12", "libcudart.so.13", REDIRECT]
+    found = loaded(room, machine, *names)
+    assert found[: len(names)] == counts
+    assert sorted(found[len(names) :]) == files
+
+
+def test_other_libraries_are_left_alone(room: Path, machine: Machine) -> None:
+    for name in ("libcudart.so.11.0", "libcudart_static.so", "libcudart.so.130", "libcudartist.so.13"):
+        (room / name).unlink(missing_ok=True)
+        assert loaded(room, machine, f"./{name}") == ["-1", REDIRECT]
+    shutil.copy(room / "libcudart-a54286a0.so.12", room / "libcudart.so.11.0")
+    assert loaded(room, machine, "./libcudart.so.11.0") == ["0", "libcudart.so.11.0", REDIRECT]
+
+
+def test_a_sanitized_program_runs(room: Path, machine: Machine) -> None:
+    """With LD_PRELOAD, AddressSanitizer refuses to come second."""
+    options = {"ASAN_OPTIONS": "detect_leaks=0"}
+    assert "4" in loaded(room, machine, "./client-13.so", program="sanitized", **options)
