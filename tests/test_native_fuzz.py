@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,16 @@ def test_threads_share_a_machine_and_may_fork(tmp_path: Path, sanitizers: str) -
     run = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert (run.returncode, run.stderr) == (0, "")
     assert sum(record.count == 512 for record in Ledger(machine / "ledger.jsonl").records()) == 5
+
+
+@pytest.mark.skipif(shutil.which("clang") is None, reason="no clang, whose libFuzzer this needs")
+@pytest.mark.parametrize("target", ["mask", "state"])
+def test_the_fuzzers_find_nothing_at_once(target: str, tmp_path: Path) -> None:
+    """How long they have run is in docs/benchmarks.md; that they can be built at all is for this test."""
+    command = [sys.executable, str(HERE / "fuzz" / "run.py"), target, "--seconds", "2"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path, check=False)
+    if "cannot find" in run.stderr and "fuzzer" in run.stderr:
+        pytest.skip("this clang has no libFuzzer")
+    assert run.returncode == 0, run.stderr[-4000:]
+    assert "stat::number_of_executed_units" in run.stderr
+    assert list(tmp_path.iterdir()) == []

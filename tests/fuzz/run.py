@@ -50,7 +50,7 @@ def library_sources(headers: Path, directory: Path) -> list[str]:
     for output, (interface, header) in STUBS.items():
         generate = [sys.executable, str(NATIVE / "generate_stubs.py"), interface, "--compiler", "clang"]
         subprocess.run([*generate, "--header", str(headers / header), "--output", str(directory / output)], check=True)
-    ours = [path for pattern in ("cuda*.c", "nvml*.c") for path in sorted(NATIVE.glob(pattern))]
+    ours = [path for pattern in ("cuda.c", "cuda_*.c", "nvml*.c") for path in sorted(NATIVE.glob(pattern))]
     return [*map(str, ours), *(str(directory / output) for output in STUBS)]
 
 
