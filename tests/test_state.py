@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from pytest_gpuvisibility import Inventory
 from pytest_gpuvisibility.errors import UserError
 from pytest_gpuvisibility.simulator.ledger import LedgerDamaged
 from pytest_gpuvisibility.simulator.machine import Machine
-from pytest_gpuvisibility.simulator.native import library_directory
+from pytest_gpuvisibility.simulator.native import LIBRARIES, library_directory
 from pytest_gpuvisibility.simulator.state import MachineError
 
 HERE = Path(__file__).parent
@@ -162,6 +163,21 @@ def test_a_privileged_program_ignores_the_environment(machine: Machine, tmp_path
     if answer.startswith("0"):
         pytest.skip("programs here gain nothing by the setgid bit")
     assert answer == f"1 {NOTHING_THERE['cuInit']}"
+
+
+SPEAKS = {"printf", "vprintf", "puts", "putchar", "fprintf", "vfprintf", "fputs", "fputc", "putc", "fwrite", "dprintf"}
+SPEAKS |= {"perror", "psignal", "error", "warn", "warnx", "err", "errx", "syslog", "stdout", "stderr", "__assert_fail"}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_library_has_nothing_to_write_to_a_programs_streams_with(library: str) -> None:
+    """Whatever a program calls, however it fails: none imports a function that prints, nor a stream."""
+    if not shutil.which("nm"):
+        pytest.skip("needs nm of binutils, to list what the library imports")
+    command = ["nm", "-D", "--undefined-only", "--without-symbol-versions", str(library_directory() / library)]
+    table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    imported = {line.split()[-1] for line in table.splitlines()}
+    assert not {re.sub("^__(.*)_chk$", r"\1", name) for name in imported} & SPEAKS
 
 
 # ---- limits ----
