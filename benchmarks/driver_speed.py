@@ -4,8 +4,9 @@
     python benchmarks/driver_speed.py --peer FakeGPU=/path/to/libnvidia-ml.so.1 --peer-env FAKEGPU_DEVICE_COUNT=8
 
 With 8 devices, and 100 living processes that hold memory of them: loading NVML with nvmlInit, cuInit, the two calls
-that monitors make most, and one ledger record beside one write(2) of as many bytes. Times are the fastest seen, for
-other programs on the machine only ever make one slower. Peers are built by whoever runs this; nothing of them is here.
+that monitors make most, nvidia-smi, and one ledger record beside one write(2) of as many bytes. Times are the fastest
+seen, for other programs on the machine only ever make one slower. Peers are built by whoever runs this; nothing of them
+is here.
 """
 
 from __future__ import annotations
@@ -79,10 +80,22 @@ def nvml_times(program: Path, library: Path, environ: Mapping[str, str]) -> dict
     }
 
 
+def program_time(command: list[str], environ: Mapping[str, str]) -> float:
+    """Nanoseconds of CPU time that a program takes from its start to its end."""
+    with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} ended with {process.returncode}")
+    return (usage.ru_utime + usage.ru_stime) * 1e9
+
+
 def in_words(nanoseconds: float) -> str:
     if nanoseconds < 1000:
         return f"{nanoseconds:.0f} ns"
-    return f"{nanoseconds / 1000:.2f} µs" if nanoseconds < 100_000 else f"{nanoseconds / 1e6:.3f} ms"
+    if nanoseconds < 100_000:
+        return f"{nanoseconds / 1000:.2f} µs"
+    return f"{nanoseconds / 1e6:.3f} ms" if nanoseconds < 1_000_000 else f"{nanoseconds / 1e6:.1f} ms"
 
 
 def measure_ours(program: Path, processes: int) -> dict[str, float]:
@@ -93,6 +106,7 @@ def measure_ours(program: Path, processes: int) -> dict[str, float]:
             cuda = library_directory() / "libcuda.so.1"
             ours["cuInit"] = min(measure(program, "cuinit", cuda, environ)[0] for _ in range(STARTS))
             record, write, size = measure(program, "record", cuda, environ, RECORDS)
+            ours["nvidia-smi -L, CPU time"] = min(program_time(["nvidia-smi", "-L"], environ) for _ in range(STARTS))
     ours["one ledger record"] = record
     ours[f"one write(2) of {size:.0f} bytes"] = write
     return ours
@@ -113,10 +127,10 @@ def main() -> int:
             environ = {**os.environ, **dict(setting.split("=", 1) for setting in options.peer_env)}
             peers[name] = nvml_times(program, Path(library).resolve(), environ)
     print(f"8 devices, {options.processes} living processes; {platform.platform()}, {os.cpu_count()} CPUs\n")
-    for what, time in ours.items():
-        others = [f"{name} {in_words(of[what])} ({of[what] / time:.1f}x)" for name, of in peers.items() if what in of]
-        print(f"{what:28} {in_words(time):>10}   {'   '.join(others)}".rstrip())
-    write = next(time for what, time in ours.items() if what.startswith("one write"))
+    for what, taken in ours.items():
+        others = [f"{name} {in_words(of[what])} ({of[what] / taken:.1f}x)" for name, of in peers.items() if what in of]
+        print(f"{what:28} {in_words(taken):>10}   {'   '.join(others)}".rstrip())
+    write = next(taken for what, taken in ours.items() if what.startswith("one write"))
     print(f"\none ledger record takes {ours['one ledger record'] / write:.1f} times as long as the write alone")
     return 0
 
