@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from pytest_gpuvisibility.errors import UserError
+from pytest_gpuvisibility.profile import Supports
 from pytest_gpuvisibility.resolver import resolve
 from pytest_gpuvisibility.scenario import Fleet, ProcessRecord
 from pytest_gpuvisibility.statements import Statement
@@ -33,7 +34,8 @@ def outcome(fleet: Fleet) -> str:
         return f"ready after {fleet.seconds:.1f} s"
     if fleet.outcome == "exited":
         return f"exit code {fleet.exit_code} after {fleet.seconds:.1f} s"
-    return f"neither ready nor ended after {fleet.seconds:.0f} s"
+    waiting = ", as it declares" if fleet.outcome == "waiting" else ""
+    return f"neither ready nor ended after {fleet.seconds:.0f} s{waiting}"
 
 
 def last_words(fleet: Fleet) -> str:
@@ -52,7 +54,7 @@ def assert_ready(fleet: Fleet) -> None:
 
 
 def assert_refused(fleet: Fleet) -> None:
-    """The launcher ended by itself with a non-zero exit code and left no process."""
+    """The launcher ended by itself with a non-zero exit code and left no process, or waits as it declares."""
     if fleet.ready:
         raise violation(fleet, _refusal_headline(fleet), f"{_asked(fleet)}; {outcome(fleet)}{_on(fleet)}")
     if fleet.outcome == "timeout":
@@ -151,6 +153,14 @@ def assert_groups_disjoint(fleet: Fleet, gpus: Gpus, size: int) -> None:
         raise violation(fleet, "gives a group the wrong number of GPUs", f"{size} each; {_by_group(found, gpus)}")
 
 
+def shares_as_declared(fleet: Fleet, gpus: Gpus, supports: Supports) -> bool:
+    """Whether it is ready on fewer devices than it was asked to use, all of them permitted, and declares to share."""
+    if not (supports.sharing and fleet.ready and fleet.permitted):
+        return False
+    assert_within(fleet, gpus)
+    return True
+
+
 def assert_no_sharing(fleet: Fleet, gpus: Gpus) -> None:
     """Whatever was started: no two groups use the same device."""
     used = [uuid for devices in groups(fleet).values() for uuid in devices]
@@ -186,7 +196,7 @@ def assert_masks_only_narrow(fleet: Fleet, gpus: Gpus) -> None:
 
 
 def assert_no_hang(fleet: Fleet) -> None:
-    """It became ready or ended before the deadline."""
+    """It became ready or ended before the deadline, or waits as it declares."""
     if fleet.outcome == "timeout":
         raise violation(fleet, "hangs when it is asked for more than it has", outcome(fleet))
 

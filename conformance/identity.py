@@ -24,6 +24,7 @@ from .masks import Masks
 
 def named_by_uuid(launch: Launch, gpus: Gpus) -> tuple[Fleet, tuple[str, ...]]:
     """Two groups of one under a mask of two UUIDs, and these."""
+    launch.claims("uuid", "masks of UUIDs")
     given = uuids(gpus.last_half(at_least=2)[:2])
     return launch(visible=",".join(given), groups=2), given
 
@@ -46,6 +47,7 @@ def test_devices_can_be_named_by_the_beginning_of_a_uuid(launch: Launch, gpus: G
 
     NVML does not know it: whoever asks NVML for the token finds nothing. Ask CUDA.
     """
+    launch.claims("uuid", "masks of UUIDs")
     given = gpus.last_half()[0]
     fleet = launch(visible=gpus.inventory.unique_prefix(given), groups=1)
     assert_uses_exactly(fleet, gpus, [given.uuid])
@@ -88,6 +90,7 @@ def test_the_order_of_the_list_is_kept(launch: Launch, shipped: Shipped) -> None
 
     People put the biggest GPU first. Sorting the list gives the small one the big model.
     """
+    launch.claims("order", "the order of a mask")
     gpus = shipped("mixed4")
     given = (gpus.devices[2], gpus.devices[1])
     visible = mask(given, gpus, order="PCI_BUS_ID")

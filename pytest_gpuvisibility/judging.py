@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import functools
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -65,6 +65,12 @@ class Trial:
     def name(self) -> str:
         return f"{self.subject.name} {self.subject.version}"
 
+    @property
+    def wrongly_declared(self) -> list[str]:
+        """Rules that are declared unsupported and hold all the same."""
+        declared = {entry.rule for entry in self.subject.unsupported}
+        return sorted(id for id, result in self.results.items() if id in declared and result.verdict is Verdict.PASS)
+
     def note(self, item: pytest.Item, rests_on: Sequence[Keyed], facts: Sequence[str] = ()) -> None:
         """The result of ``item`` will hold what the lists hold when it ends."""
         item.stash[NOTES] = Notes(rests_on, facts)
@@ -112,6 +118,7 @@ def open_trial(config: pytest.Config, room: Path, rules: Sequence[Rule], version
             find_inventory=third_parties.inventory_finder(config),
             witness=functools.partial(third_parties.witness, config),
         )
+    _check_declared(subject, {rule.id for rule in rules})
     expected, expected_from = _expectations(config, subject, [rule.id for rule in rules])
     return Trial(
         subject=subject,
@@ -124,6 +131,20 @@ def open_trial(config: pytest.Config, room: Path, rules: Sequence[Rule], version
 
 def _option(config: pytest.Config, name: str) -> str:
     return str(config.getoption(name) or config.getini(name) or "")
+
+
+def _check_declared(subject: Subject, rules: Collection[str]) -> None:
+    """:raises UserError: the profile declares a rule unsupported that does not exist, or one twice."""
+    seen: set[str] = set()
+    for entry in subject.unsupported:
+        if entry.rule not in rules:
+            raise UserError(
+                f"{subject.source}: [[unsupported]] names {entry.rule!r}, and there is no such rule."
+                " `gpu-visibility rules` lists them; correct or remove the entry."
+            )
+        if entry.rule in seen:
+            raise UserError(f"{subject.source}: [[unsupported]] names {entry.rule} twice. Keep one entry.")
+        seen.add(entry.rule)
 
 
 def _expectations(
@@ -190,12 +211,12 @@ def judge(item: pytest.Function, rule: Rule) -> Generator[None, object, object]:
     """Run one rule and keep its result on the item; a broken SHOULD fails the run under --gpu-strict only."""
     trial = trial_of(item.config)
     declared = next((entry for entry in trial.subject.unsupported if entry.rule == rule.id), None)
-    if declared is not None:
-        _keep(item, rule, Verdict.UNSUPPORTED, declared.reason)
-        _skip_or_fail(trial, f"declared unsupported: {declared.reason}")
     try:
         returned = yield
     except Violation as violation:
+        if declared is not None:
+            _keep(item, rule, Verdict.UNSUPPORTED, declared.reason, violation.facts)
+            _skip_or_fail(trial, f"declared unsupported: {declared.reason}")
         level = violation.level or rule.level
         verdict = Verdict.FAIL if level is Level.MUST or trial.strict else Verdict.WARN
         _keep(item, rule, verdict, violation.headline, violation.facts)
@@ -209,6 +230,12 @@ def judge(item: pytest.Function, rule: Rule) -> Generator[None, object, object]:
         _keep(item, rule, Verdict.ERROR, f"{type(error).__name__}: {error}")
         raise
     _keep(item, rule, Verdict.PASS)
+    if declared is not None:
+        pytest.fail(
+            f"{rule.id} is declared unsupported ({declared.reason}), and it holds. Remove its entry from"
+            f" {trial.subject.source}.",
+            pytrace=False,
+        )
     return returned
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from .errors import UserError
 from .profile_reader import Reader
-from .profile_tables import REPORT_GROUPS, Option, Profile, Report, Request, Unsupported, amount, fill
+from .profile_tables import REPORT_GROUPS, Option, Profile, Report, Request, Supports, Unsupported, amount, fill
 from .resources import shipped_directory
 
 if sys.version_info >= (3, 11):
@@ -30,6 +30,7 @@ __all__ = [
     "Profile",
     "Report",
     "Request",
+    "Supports",
     "Unsupported",
     "amount",
     "fill",

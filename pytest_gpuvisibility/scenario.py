@@ -182,7 +182,8 @@ class ProcessRecord:
 class Fleet:
     """What became of one scenario.
 
-    ``outcome`` is ``ready`` (every worker answered a request), ``exited`` (the launcher ended first) or ``timeout``;
+    ``outcome`` is ``ready`` (every worker answered a request), ``exited`` (the launcher ended first), ``timeout``, or
+    ``waiting``: also neither ready nor ended, asked for more than is permitted, and the profile declares that it waits.
     ``seconds`` is how long that took. ``exit_code`` is the launcher's, negative for a signal, None while it runs:
     ``exit_code`` at that moment and ``final_exit_code`` after the ending. ``survivors`` describes the processes and
     ports that were still there when the ending's deadline had passed. ``statements``: what a ready server said of
@@ -522,12 +523,13 @@ class Performance:
         farewell = time.monotonic()
         survivors = _end(scenario, server)
         server.observe()
+        waits = server.profile.supports.waiting and scenario.asked > len(permitted)
         return Fleet(
             scenario=scenario,
             command=tuple(server.command),
             permitted=tuple(device.uuid for device in permitted),
             began=self.began,
-            outcome=self.outcome.kind,
+            outcome="waiting" if waits and self.outcome.kind == "timeout" else self.outcome.kind,
             seconds=self.outcome.seconds,
             exit_code=self.outcome.exit_code,
             processes=processes,

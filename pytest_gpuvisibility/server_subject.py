@@ -57,7 +57,7 @@ class ServerSubject:
         if self.hardware is not None:
             check_attribution(self.hardware)
         fleet = self.theatre.play(Scenario(inventory=self.inventory, groups=CONTROL_GROUPS))
-        if fleet.outcome == "timeout":
+        if fleet.outcome in ("timeout", "waiting"):
             raise UserError(self._never_ready(fleet))
         return f"{fleet.outcome} after {fleet.seconds:.1f} s"
 

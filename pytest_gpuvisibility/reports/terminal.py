@@ -51,6 +51,8 @@ class Judged(Protocol):
     def expected(self) -> Mapping[str, object]: ...
     @property
     def expected_from(self) -> str: ...
+    @property
+    def wrongly_declared(self) -> Sequence[str]: ...
 
 
 def summary(trial: Judged, seconds: float, exit_code: int) -> list[str]:
@@ -141,6 +143,11 @@ def _ending(trial: Judged, results: Sequence[RuleResult], exit_code: int) -> str
     new = [result.rule.id for result in violated if not result.known and result.verdict is Verdict.FAIL]
     fixed = [result.rule.id for result in results if result.known and result.verdict is Verdict.PASS]
     known = sum(result.known for result in violated)
+    if trial.wrongly_declared:
+        return (
+            f"Declared unsupported, and they hold: {', '.join(trial.wrongly_declared)}. Remove their entries from"
+            f" {trial.subject.source}: exit code {exit_code}."
+        )
     if fixed:
         return (
             f"No longer violated, although {trial.expected_from} lists them: {', '.join(fixed)}. Remove their lines:"
