@@ -20,6 +20,11 @@ ANSWER_LIMIT = 20.0
 """Seconds in which the supervisor must answer, also while it kills a large server."""
 
 
+OUTPUT_LIMIT = 64 << 20
+"""Bytes on the disk that each of a server's standard output and standard error may take, give or take what it writes
+in a tenth of a second; only the end is ever read."""
+
+
 class GuardError(RuntimeError):
     """The supervisor did not do its work: a failure of the harness, never of the server."""
 
@@ -74,7 +79,7 @@ class Guard:
 
         :raises GuardError: it could not be started.
         """
-        files = {"cwd": str(cwd), "stdout": str(stdout), "stderr": str(stderr)}
+        files = {"cwd": str(cwd), "stdout": str(stdout), "stderr": str(stderr), "output_limit": OUTPUT_LIMIT}
         self._send(command="launch", executable=executable, argv=list(argv), environ=dict(environ), **files)
         event = self._answer("launched", "failed")
         if event["event"] == "failed":

@@ -21,6 +21,7 @@ from . import third_parties
 from .driver_subject import DRIVER, open_driver
 from .errors import UserError
 from .expectations import Expectation
+from .harness_faults import HARNESS_ERRORS, in_words
 from .server_subject import open_server
 from .subject import Family, Subject
 from .verdicts import Level, NotApplicable, Rule, RuleResult, Verdict, Violation, rule_of
@@ -226,6 +227,9 @@ def judge(item: pytest.Function, rule: Rule) -> Generator[None, object, object]:
     except NotApplicable as reason:
         _keep(item, rule, Verdict.NOT_APPLICABLE, str(reason))
         _skip_or_fail(trial, f"not applicable: {reason}")
+    except HARNESS_ERRORS as error:
+        _keep(item, rule, Verdict.ERROR, in_words(error))
+        raise
     except Exception as error:
         _keep(item, rule, Verdict.ERROR, f"{type(error).__name__}: {error}")
         raise
@@ -265,8 +269,10 @@ def send(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRepo
         setattr(report, RESULT_ATTRIBUTE, item.stash[RESULT].as_dict())
     if call.when == "call" and RESULT in item.stash:
         setattr(report, RESULT_ATTRIBUTE, item.stash[RESULT].as_dict())
-        if call.excinfo is not None and isinstance(call.excinfo.value, Violation) and report.failed:
-            report.longrepr = f"{rule.id} ({rule.level.value}): {rule.summary}\n\n{call.excinfo.value}"
+        if call.excinfo is not None and report.failed and isinstance(call.excinfo.value, (Violation, *HARNESS_ERRORS)):
+            said = call.excinfo.value
+            words = str(said) if isinstance(said, Violation) else in_words(said)
+            report.longrepr = f"{rule.id} ({rule.level.value}): {rule.summary}\n\n{words}"
 
 
 def receive(trial: Trial, report: pytest.TestReport) -> None:

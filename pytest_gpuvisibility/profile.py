@@ -7,9 +7,11 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 from .errors import UserError
 from .profile_reader import Reader
 from .profile_tables import REPORT_GROUPS, Option, Profile, Report, Request, Supports, Unsupported, amount, fill
+from .registry import MARK, kill_marked
 from .resources import shipped_directory
 
 if sys.version_info >= (3, 11):
@@ -129,27 +132,35 @@ def run(
 ) -> tuple[str, str]:
     """Run a command of the profile's ``key`` for at most ``limit`` seconds: its description, and what it printed.
 
+    It ends when its first process does; what that leaves behind is killed.
+
     :raises UserError: it is not installed, fails, or takes longer.
     """
     environ = {name: value for name, value in (environ or os.environ).items() if not HARNESS_VARIABLES.fullmatch(name)}
     values = profile.values(groups=0, devices=0, port=0)
     command = [fill(word, values) for word in words]
     said = f"`{' '.join(command)}` ({key} of {profile.path})"
-    try:
-        done = subprocess.run(
-            [find_program(command[0], environ, profile), *command[1:]],
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=limit,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise UserError(f"{said} did not end within {limit:g} s. Run it by hand to see why.") from None
-    except OSError as error:
-        raise UserError(f"{said} cannot be run: {error.strerror}.") from None
-    output = done.stdout.decode(errors="replace").strip()
+    mark = f"{os.getpid()}-{secrets.token_hex(8)}"
+    # Not a pipe, which ends only with the last process that was started.
+    with tempfile.TemporaryFile() as file:
+        try:
+            done = subprocess.run(
+                [find_program(command[0], environ, profile), *command[1:]],
+                env={**environ, MARK: mark},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                timeout=limit,
+                check=False,
+            )
+            file.seek(0)
+            output = file.read().decode(errors="replace").strip()
+        except subprocess.TimeoutExpired:
+            raise UserError(f"{said} did not end within {limit:g} s. Run it by hand to see why.") from None
+        except OSError as error:
+            raise UserError(f"{said} cannot be run: {error.strerror}.") from None
+        finally:
+            kill_marked([mark])
     if done.returncode != 0:
         last = output.splitlines()[-1] if output else "nothing"
         raise UserError(

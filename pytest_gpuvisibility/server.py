@@ -451,6 +451,7 @@ class ServerProcess:
             while True:
                 self.observe()
                 if self.exit_code is not None:
+                    self._check_ports()
                     return self._outcome("exited")
                 signs = [sign for sign in signs if not sign()]
                 if not signs:
@@ -462,10 +463,29 @@ class ServerProcess:
                     return outcome
                 left = limit - time.monotonic()
                 if left <= 0:
+                    self._check_ports()
                     return self._outcome("timeout")
                 self._pump(min(POLL, left))
         finally:
             self._stop_knocking()
+
+    def _check_ports(self) -> None:
+        """A server that did not become ready is not to blame where somebody else has taken a port of its.
+
+        :raises GuardError: somebody has.
+        """
+        wanted = range(self.port, self.port + self.profile.port_count(self.groups, self.devices))
+        inodes = processes.listening(wanted)
+        if not inodes:
+            return
+        self.observe()
+        own = {inode for pid, facts in self.seen.items() if facts.alive for inode in processes.sockets(pid)}
+        foreign = sorted(port for port, listeners in inodes.items() if not listeners & own)
+        if foreign and set(processes.listening(foreign)) & set(foreign):  # not of a process that has just ended
+            raise GuardError(
+                f"port {foreign[0]}, which the server was given, was taken by another program while the server started."
+                " Run it again; a program that takes ports below the ephemeral range may do the same again."
+            )
 
     def _signs(self) -> list[Callable[[], bool]]:
         """What must all have been true once for the server to be ready."""

@@ -9,8 +9,9 @@ It reads commands from the control socket and writes events to it, one JSON obje
 
 - ``{"command": "guard", "directories": [...], "keep": [fd, ...]}``, first: what to remove if the harness
   dies, and which inherited descriptors (locks) to hold until then. Answered by ``{"event": "guarding"}``.
-- ``{"command": "launch", "executable", "argv", "environ", "cwd", "stdout", "stderr"}``: answered by
-  ``{"event": "launched", "pid", "start_time"}`` or ``{"event": "failed", "error"}``.
+- ``{"command": "launch", "executable", "argv", "environ", "cwd", "stdout", "stderr", "output_limit"}``: answered by
+  ``{"event": "launched", "pid", "start_time"}`` or ``{"event": "failed", "error"}``. Of a file of output that takes
+  more than ``output_limit`` bytes on the disk, the older half is given back, again and again.
 - ``{"command": "quit"}``: kill everything, then exit without removing anything; answered by
   ``{"event": "bye"}`` when all is gone.
 - ``{"event": "exit", "pid", "code", "time"}`` for every child that was reaped: its exit code, negative for a
@@ -32,6 +33,10 @@ PR_SET_CHILD_SUBREAPER = 36
 RECHECK = 0.05
 """Seconds after which the process table is looked through again while something is being killed."""
 REMOVAL_ATTEMPTS = 40
+LOOK_AT_OUTPUT = 0.1
+"""Seconds between two looks at how much a server has written."""
+FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE = 1, 2
+DISK_BLOCK = 512
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # `typing` would make up a third of the start-up time
     from typing import Any
@@ -85,6 +90,23 @@ def start_time(pid: int) -> int:
         return int(file.read().rpartition(b")")[2].split()[19])
 
 
+def give_back(path: str, length: int) -> None:
+    """Free the disk space of the first ``length`` bytes of a file that others append to; they will read as zeros.
+
+    A file system that cannot do that loses the whole file's content instead.
+    """
+    import ctypes
+
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        fallocate = ctypes.CDLL(None).fallocate
+        fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long)
+        if fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, length):
+            os.ftruncate(descriptor, 0)
+    finally:
+        os.close(descriptor)
+
+
 class Supervisor:
     """See the module. ``harness`` is the pid of the process to outlive."""
 
@@ -92,6 +114,8 @@ class Supervisor:
         self.control = control
         self.directories: list[str] = []
         self.keep: list[int] = []
+        self.output: list[str] = []
+        self.output_limit = 0
         self.unread = b""
         self.unsent = b""
         self.harness_pidfd = self._open_pidfd(harness)
@@ -121,7 +145,8 @@ class Supervisor:
             poll.register(self.harness_pidfd, select.POLLIN)
         while True:
             poll.register(self.control, select.POLLIN | (select.POLLOUT if self.unsent else 0))
-            ready = dict(poll.poll())
+            ready = dict(poll.poll(LOOK_AT_OUTPUT * 1000 if self.output else None))
+            self.trim_output()
             if self.wake in ready:
                 self._drain_wake()
                 self.reap()
@@ -189,6 +214,14 @@ class Supervisor:
                 return True
             self.send(event="exit", pid=pid, code=os.waitstatus_to_exitcode(status), time=time.time())
 
+    def trim_output(self) -> None:
+        """Give back the disk space of all but the end of what the server wrote; it goes on writing at the end."""
+        for path in self.output:
+            with contextlib.suppress(OSError):
+                found = os.stat(path)
+                if found.st_blocks * DISK_BLOCK > self.output_limit:
+                    give_back(path, found.st_size - self.output_limit // 2)
+
     def launch(self, message: dict[str, Any]) -> None:
         status_read, status_write = os.pipe()
         pid = os.fork()
@@ -200,6 +233,7 @@ class Supervisor:
         if error:
             self.send(event="failed", error=error.decode(errors="replace"))
         else:
+            self.output, self.output_limit = [message["stdout"], message["stderr"]], message["output_limit"]
             self.send(event="launched", pid=pid, start_time=start_time(pid))
 
     @staticmethod

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,14 @@ import pytest
 from . import judging
 from .conformance import catalogue
 from .errors import UserError
+from .harness_faults import HARNESS_ERRORS, in_words
 from .judging import TRIAL, Trial
 from .reports import files, rendering, terminal
 from .session_directory import SessionDirectory
+from .verdicts import Rule
+
+HEARTBEAT = 5.0
+"""Seconds between two signs of life while a server starts for the first time."""
 
 
 class TrialPlugin:
@@ -36,6 +43,15 @@ class TrialPlugin:
         judging.check_globs(config.getoption("gpu_rule"), rules)
         files.check_paths(config.getoption("gpu_report"))
         worker: dict[str, Any] | None = getattr(config, "workerinput", None)
+        try:
+            trial, room = cls._open(config, rules, worker)
+        except HARNESS_ERRORS as error:
+            raise UserError(in_words(error)) from error
+        config.stash[TRIAL] = trial
+        return cls(config, trial, room, worker is not None)
+
+    @staticmethod
+    def _open(config: pytest.Config, rules: Sequence[Rule], worker: dict[str, Any] | None) -> tuple[Trial, Path]:
         if worker is not None:
             room = Path(worker["gpu_room"])
             trial = judging.open_trial(config, room, rules, worker["gpu_version"])
@@ -44,8 +60,7 @@ class TrialPlugin:
             config.add_cleanup(directory.close)
             room = directory.path
             trial = judging.open_trial(config, room, rules)
-        config.stash[TRIAL] = trial
-        return cls(config, trial, room, worker is not None)
+        return trial, room
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -57,10 +72,30 @@ class TrialPlugin:
             return
         self._say(f"{self.trial.subject.first_step} ...")
         try:
-            outcome = self.trial.subject.control()
+            with self._heartbeat():
+                outcome = self.trial.subject.control()
         except UserError as error:
             raise pytest.UsageError(str(error)) from None
+        except HARNESS_ERRORS as error:
+            raise pytest.UsageError(in_words(error)) from error
         self._say(f"{outcome}; now the rules")
+
+    @contextlib.contextmanager
+    def _heartbeat(self) -> Iterator[None]:
+        """Say every few seconds that the first launch still goes on."""
+        began, ended = time.monotonic(), threading.Event()
+
+        def beat() -> None:
+            while not ended.wait(HEARTBEAT):
+                self._say(f"... not ready after {time.monotonic() - began:.0f} s")
+
+        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
 
     def _say(self, text: str) -> None:
         reporter = self.config.pluginmanager.get_plugin("terminalreporter")

@@ -21,6 +21,10 @@ QUESTION = "question"
 """The ledger's event for what a process asked NVML."""
 
 
+READ_BY_DRIVER = ("CUDA_", "NVIDIA_", "GPU_VISIBILITY_", "LD_")
+"""How the variables begin that decide which driver a program finds, and what that shows."""
+
+
 class Evidence(str, enum.Enum):
     """What an :class:`Account` rests on."""
 
@@ -87,6 +91,7 @@ class LedgerWitness:
         self._machine = machine
         self._read = 0
         self._touchers: set[tuple[int, int]] = set()
+        self._probed: dict[tuple[tuple[str, str], ...], tuple[str, ...]] = {}
 
     def accounts(self, suspects: Iterable[Suspect]) -> dict[int, Account]:
         records = self._records()
@@ -126,11 +131,18 @@ class LedgerWitness:
             return Account(Evidence.NONE)
         return Account(
             Evidence.PROBED,
-            shown=tuple(device.uuid for device in self._machine.probe(suspect.environ).devices),
+            shown=self._shown(suspect.environ),
             visible=suspect.environ.get("CUDA_VISIBLE_DEVICES"),
             device_order=suspect.environ.get("CUDA_DEVICE_ORDER"),
             peers=(),
         )
+
+    def _shown(self, environ: Mapping[str, str]) -> tuple[str, ...]:
+        """What the driver shows to a program under this environment; asked once for all that it cannot tell apart."""
+        key = tuple(sorted(item for item in environ.items() if item[0].startswith(READ_BY_DRIVER)))
+        if key not in self._probed:
+            self._probed[key] = tuple(device.uuid for device in self._machine.probe(environ).devices)
+        return self._probed[key]
 
 
 def _from_records(records: list[LedgerRecord]) -> Account:
