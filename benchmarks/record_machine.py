@@ -2,10 +2,11 @@
 
     python benchmarks/record_machine.py RECORD.json INVENTORY.toml
 
-RECORD.json gets the answer, or the error, of every reading function of NVML that nvidia-ml-py knows, for every GPU and
-MIG slice, and every device attribute of the CUDA driver. INVENTORY.toml is an inventory of the machine, for
-`gpu-visibility run --inventory INVENTORY.toml`. Nothing on the machine is changed: only functions that read are
-called, and no context is opened. UUIDs and serial numbers are replaced by made-up ones unless --identify is given.
+RECORD.json gets the answer, or the error, of every reading function of NVML that nvidia-ml-py knows, for every GPU, MIG
+slice, instance and pair of GPUs (nvml_readings.py), and every device attribute of the CUDA driver. INVENTORY.toml is an
+inventory of the machine, for `gpu-visibility run --inventory INVENTORY.toml`. Nothing on the machine is changed: only
+functions that read are called, and no context is opened. UUIDs, serial numbers and other numbers that no two machines
+share are replaced by made-up ones unless --identify is given.
 
 To see how far the simulated driver differs from the machine:
 
@@ -19,152 +20,22 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import inspect
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pynvml
+from nvml_readings import read_nvml
 
 from pytest_gpuvisibility import Inventory
 from pytest_gpuvisibility.inventory import Device
 
 Json = Any
 
-# What functions are asked besides the GPU: one tuple of further arguments for each call.
-ARGUMENTS: dict[str, list[tuple[object, ...]]] = {
-    "nvmlDeviceGetTemperature": [(0,)],
-    "nvmlDeviceGetTemperatureV": [(0,)],
-    "nvmlDeviceGetTemperatureThreshold": [(threshold,) for threshold in range(8)],
-    "nvmlDeviceGetClockInfo": [(clock,) for clock in range(4)],
-    "nvmlDeviceGetMaxClockInfo": [(clock,) for clock in range(4)],
-    "nvmlDeviceGetApplicationsClock": [(clock,) for clock in range(4)],
-    "nvmlDeviceGetDefaultApplicationsClock": [(clock,) for clock in range(4)],
-    "nvmlDeviceGetMaxCustomerBoostClock": [(clock,) for clock in range(4)],
-    "nvmlDeviceGetInforomVersion": [(part,) for part in range(4)],
-    "nvmlDeviceGetFanSpeed_v2": [(0,)],
-    "nvmlDeviceGetTotalEccErrors": [(kind, counter) for kind in range(2) for counter in range(2)],
-    "nvmlDeviceGetMemoryErrorCounter": [
-        (kind, counter, place) for kind in range(2) for counter in range(2) for place in range(8)
-    ],
-    "nvmlDeviceGetPcieThroughput": [(counter,) for counter in range(2)],
-    "nvmlDeviceGetRetiredPages": [(cause,) for cause in range(2)],
-    "nvmlDeviceGetViolationStatus": [(policy,) for policy in range(8)],
-    "nvmlDeviceGetAPIRestriction": [(api,) for api in range(2)],
-    "nvmlDeviceGetEncoderCapacity": [(kind,) for kind in range(3)],
-    "nvmlDeviceGetGpuInstanceProfileInfo": [(profile,) for profile in range(10)],
-    "nvmlDeviceGetMigDeviceHandleByIndex": [],  # slices have records of their own
-    "nvmlDeviceGetCpuAffinity": [(4,)],
-    "nvmlDeviceGetMemoryAffinity": [(4, 0)],
-    "nvmlDeviceGetNvLinkState": [(link,) for link in range(18)],
-    "nvmlDeviceGetProcessUtilization": [(0,)],
-}
-FIELDS = range(1, 310)  # NVML_FI_...
 ATTRIBUTES = range(1, 160)  # CU_DEVICE_ATTRIBUTE_...
-
-
-def plain(value: object) -> Json:
-    """A value of nvidia-ml-py as something that JSON has; handles, which mean nothing later, as "handle"."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    if isinstance(value, ctypes.Structure):
-        return {field[0]: plain(getattr(value, field[0])) for field in value._fields_}
-    if isinstance(value, ctypes.Union):
-        return bytes(value).hex()
-    if isinstance(value, (list, tuple, ctypes.Array)):
-        return [plain(part) for part in value]
-    return plain(value.value) if isinstance(value, ctypes._SimpleCData) else "handle"
-
-
-def attempt(function: Callable[..., object], *arguments: object) -> Json:
-    """What a function answers, or {"error": NVML's code}."""
-    try:
-        return plain(function(*arguments))
-    except pynvml.NVMLError as error:
-        return {"error": error.value}
-    except (TypeError, ValueError, UnicodeError, AttributeError) as error:  # nvidia-ml-py's own
-        return {"unreadable": type(error).__name__}
-
-
-def readers() -> Iterator[tuple[str, Callable[..., object], list[tuple[object, ...]]]]:
-    """Every function of nvidia-ml-py that reads from a device, with the arguments that it is called with."""
-    for name, function in sorted(vars(pynvml).items()):
-        if not name.startswith(("nvmlDeviceGet", "nvmlDeviceIs")) or not inspect.isfunction(function):
-            continue
-        if name.startswith(("nvmlDeviceGetHandleBy", "nvmlDeviceGetCount", "nvmlDeviceGetFieldValues")):
-            continue
-        required = [
-            parameter
-            for parameter in inspect.signature(function).parameters.values()
-            if parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
-        ]
-        if name in ARGUMENTS:
-            yield name, function, ARGUMENTS[name]
-        elif len(required) == 1:
-            yield name, function, [()]
-
-
-def read_unit(handle: object) -> Json:
-    """Every reading of a GPU or slice: "nvmlDeviceGetClockInfo(1)" -> 1593."""
-    record = {
-        f"{name}({', '.join(map(str, arguments))})": attempt(function, handle, *arguments)
-        for name, function, calls in readers()
-        for arguments in calls
-    }
-    for field in FIELDS:
-        record[f"field {field}"] = attempt(_field, handle, field)
-    return record
-
-
-def _field(handle: object, number: int) -> object:
-    (value,) = pynvml.nvmlDeviceGetFieldValues(handle, [number])
-    if value.nvmlReturn:
-        raise pynvml.NVMLError(value.nvmlReturn)
-    return [value.valueType, bytes(value.value).hex()]
-
-
-def slices(handle: object) -> Iterator[object]:
-    for index in range(attempt_number(pynvml.nvmlDeviceGetMaxMigDeviceCount, handle)):
-        try:
-            yield pynvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index)
-        except pynvml.NVMLError:
-            return
-
-
-def attempt_number(function: Callable[..., object], *arguments: object) -> int:
-    answer = attempt(function, *arguments)
-    return answer if isinstance(answer, int) else 0
-
-
-def read_nvml() -> Json:
-    pynvml.nvmlInit()
-    record: Json = {
-        "system": {
-            name: attempt(getattr(pynvml, name))
-            for name in (
-                "nvmlSystemGetDriverVersion",
-                "nvmlSystemGetNVMLVersion",
-                "nvmlSystemGetCudaDriverVersion_v2",
-                "nvmlDeviceGetCount",
-            )
-        },
-        "gpus": [],
-    }
-    for index in range(attempt_number(pynvml.nvmlDeviceGetCount)):
-        try:
-            handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-        except pynvml.NVMLError as error:
-            record["gpus"].append({"error": error.value})
-            continue
-        record["gpus"].append({"gpu": read_unit(handle), "slices": [read_unit(slice_) for slice_ in slices(handle)]})
-    pynvml.nvmlShutdown()
-    return record
 
 
 def read_cuda() -> Json:
@@ -271,6 +142,22 @@ def masks(inventory: Inventory, record: Json) -> dict[str, str]:
     return names
 
 
+IDENTIFYING = ("ibGuid", "rackGuid", "chassisSerialNumber", "clusterUuid", "nvmlDeviceGetPdi")
+"""Members of structures, and a function, that tell one machine from all others."""
+
+
+def anonymous(value: Json, identifying: bool = False) -> Json:
+    """A record in which zeros stand for what is IDENTIFYING; :func:`masks` has the texts."""
+    if isinstance(value, dict):
+        return {
+            key: anonymous(part, key != "error" and (identifying or key.startswith(IDENTIFYING)))
+            for key, part in value.items()
+        }
+    if isinstance(value, list):
+        return [anonymous(part, identifying) for part in value]
+    return type(value)() if identifying and value is not None else value
+
+
 # ---- comparing ----
 
 # What no two moments have in common.
@@ -301,6 +188,8 @@ def main() -> int:
         print("\n".join(found) or "no difference")
         return 1 if found else 0
     record, inventory = {**read_nvml(), "cuda": read_cuda()}, Inventory.from_nvml()
+    if not options.identify:
+        record = anonymous(record)
     texts = [
         json.dumps(record, indent=1, sort_keys=True) + "\n",
         "\n".join(toml(inventory, options.inventory.stem, record)) + "\n",

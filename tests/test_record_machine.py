@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from simulated_programs import run
+from simulated_programs import ask, run
 
 from pytest_gpuvisibility.inventory import Device, Inventory
+from pytest_gpuvisibility.simulator import exports
 from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.simulator.native import library_directory
 
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "record_machine.py"
 
@@ -60,6 +63,26 @@ def test_nothing_in_a_record_identifies_the_machine(tmp_path: Path) -> None:
     inventory = Inventory.load("mig")
     with Machine.create(inventory) as machine:
         text = "".join(path.read_text() for path in record(machine, tmp_path))
+    for name in re.findall(r'"nvmlDeviceGetPdi\(\)": (.*)', text):
+        assert name.rstrip(",") in ("0", "{")  # an error, of a slice
     for device in inventory.devices:
         assert device.uuid not in text
         assert not [slice_ for slice_ in device.mig if slice_.uuid in text]
+
+
+ASKED = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+import nvml_readings, pynvml
+nvml_readings.read_nvml()
+print(json.dumps([sorted(pynvml._nvmlGetFunctionPointer_cache), list(nvml_readings.NOT_RECORDED)]))
+"""
+
+
+def test_every_function_that_is_simulated_is_recorded_or_it_is_said_why_not() -> None:
+    """Else nobody with a GPU could tell whether its simulation is right."""
+    with Machine.create(Inventory.load("mig")) as machine:
+        asked, left_out = ask(machine, ASKED, str(SCRIPT.parent))
+    recorded = {re.sub(r"(_v\d+)+$", "", name) for name in asked}
+    simulated = set(exports.read(library_directory() / "libnvidia-ml.so.1").answered)
+    assert simulated - recorded == set(left_out)
