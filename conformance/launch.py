@@ -47,6 +47,11 @@ class Gpus:
         wanted = set(uuids)
         return " ".join(_number(unit) for unit in self.inventory.units if unit.uuid in wanted) or "none"
 
+    def title(self, label: str) -> str:
+        """A label for people: the number of the device that it names, else the label itself."""
+        unit = self.named(label)
+        return label if unit is None else _number(unit)
+
     def named(self, label: str) -> AnyDevice | None:
         """The device with this UUID or PCI bus id; None for anything else, such as a number."""
         bus_id = label.lower().lstrip("0")

@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_gpuvisibility.scenario import Fleet
-from pytest_gpuvisibility.verdicts import MUST, SHOULD, rule
+from pytest_gpuvisibility.acts import lose_workers, reload
+from pytest_gpuvisibility.losses import Loss
+from pytest_gpuvisibility.profile import Option
+from pytest_gpuvisibility.scenario import Fleet, ProcessRecord
+from pytest_gpuvisibility.verdicts import MUST, SHOULD, NotApplicable, rule
 
-from .expect import assert_admits_a_dead_worker, assert_all_gone, assert_fails_without_workers, assert_ready
+from .expect import (
+    NO_EVIDENCE,
+    assert_admits_a_dead_worker,
+    assert_all_gone,
+    assert_fails_without_workers,
+    assert_ready,
+    outcome,
+    violation,
+)
 from .launch import Gpus, Launch, mask
+
+TIMES = 5
+"""How often a worker is killed, and how often a model is given up and taken again."""
 
 
 def masked_pair(launch: Launch, gpus: Gpus, **what: Any) -> Fleet:
@@ -61,6 +75,90 @@ def test_ctrl_c_ends_the_whole_server(launch: Launch, gpus: Gpus) -> None:
     assert_all_gone(fleet)
 
 
+@rule("LIF-005", MUST, sources=["vllm-project/vllm#55510", "sgl-project/sglang#31645"], devices=2)
+def test_sigterm_while_loading_ends_the_whole_server(launch: Launch, gpus: Gpus) -> None:
+    """After SIGTERM to the launcher while its workers load, every process is gone within 30 s.
+
+    Loading takes minutes, and it is then that people change their minds. A handler that is installed once all is ready
+    comes too late: install it before the first worker is started.
+    """
+    fleet = masked_pair(launch, gpus, ending="SIGTERM", ends_in_setup=True)
+    if fleet.outcome == "exited":
+        raise violation(fleet, "does not start although its GPUs are there", outcome(fleet))
+    if fleet.outcome == "timeout":
+        raise NotApplicable("no process could be told to be a worker before the server was ready ([workers])")
+    assert_all_gone(fleet)
+
+
+@rule("LIF-006", MUST, sources=["dask/distributed#6749", "rapidsai/dask-cuda#955", "xorbitsai/inference#572"], devices=2)
+def test_a_worker_that_is_killed_is_replaced_or_missed(launch: Launch, gpus: Gpus) -> None:
+    """After a worker was killed, another takes its place on the same devices, or the server is not ready any more.
+
+    Out-of-memory killers choose workers. A server that goes on as if nothing had happened sends requests to nobody; one
+    that starts the worker again must give it the same environment as before.
+    """
+    fleet, losses = with_losses(launch, gpus)
+    first = losses[0]
+    if first.outcome == "ready":
+        fact = (
+            f"worker {first.group} killed; {first.seconds:.0f} s later nobody is in its place, and it says it is ready"
+        )
+        raise violation(fleet, "does not notice that a worker is gone", fact)
+    if first.outcome == "replaced":
+        before, after = devices_of(fleet, first.pid), devices_of(fleet, first.replacement)
+        if not after <= before:
+            raise violation(fleet, "starts a worker again on other GPUs", _came_back(gpus, before, [after]))
+
+
+@rule("LIF-007", SHOULD, sources=["pytorch/serve#950", "rapidsai/dask-cuda#955", "NVIDIA-NeMo/RL#3592"], devices=2)
+def test_a_worker_comes_back_to_the_same_device_every_time(launch: Launch, gpus: Gpus) -> None:
+    """However often a worker is killed and started again, its devices stay the same.
+
+    A counter that goes on counting moves it to its neighbour's GPU at the second or third start. Keep the devices with
+    the worker's place, not with a counter.
+    """
+    fleet, losses = with_losses(launch, gpus)
+    replaced = [loss for loss in losses if loss.outcome == "replaced"]
+    if not replaced:
+        raise NotApplicable(f"the server does not start a worker again; after it was killed: {losses[0].outcome}")
+    before = devices_of(fleet, losses[0].pid)
+    after = [devices_of(fleet, loss.replacement) for loss in replaced]
+    if any(devices != before for devices in after[1:]):
+        raise violation(fleet, "moves a worker when it starts it again", _came_back(gpus, before, after))
+
+
+@rule("LIF-008", MUST, sources=["xorbitsai/inference#572", "ray-project/ray#44821", "NVIDIA-NeMo/RL#3592"], devices=4)
+def test_a_refusal_leaves_nothing_in_the_way_of_the_next_start(launch: Launch, gpus: Gpus) -> None:
+    """After a start that was refused for asking too much, a start that asks for what there is succeeds.
+
+    It runs on the same machine, under the same mask, on the same ports and with the same files. Books, locks and
+    sockets of a failed start must go with it.
+    """
+    gpus.need(4)
+    fleet = launch(visible=mask(gpus.devices[2:4], gpus), groups=2, refused_first=2)
+    if fleet.refusal is None or fleet.refusal[0] != "exited":
+        raise NotApplicable(
+            "the server does not refuse what asks for too many devices (OVR-001), so nothing can follow"
+        )
+    assert_ready(fleet)
+
+
+@rule("LIF-009", SHOULD, sources=["xorbitsai/inference#572", "ray-project/ray#44821"], devices=2)
+def test_a_model_that_is_unloaded_makes_room(launch: Launch, gpus: Gpus) -> None:
+    """After a model was unloaded, it can be loaded again, five times over.
+
+    Slots that are counted when a model comes and not when it goes run out. Free them in the same place.
+    """
+    if launch.profile.server.unload is None:
+        name = launch.profile.product.name
+        raise NotApplicable(f"the profile does not say how {name} unloads a model ([server].unload and load)")
+    fleet = masked_pair(launch, gpus, acts=(reload(TIMES),))
+    assert_ready(fleet)
+    [deed] = fleet.deeds
+    if deed.error:
+        raise violation(fleet, "does not free what an unloaded model had", deed.error)
+
+
 @rule("LIF-010", MUST, sources=["Lightning-AI/LitServe#347", "vllm-project/vllm#57650"], devices=2)
 def test_a_server_without_workers_does_not_end_well(launch: Launch, gpus: Gpus) -> None:
     """When all workers have died, the launcher ends with a non-zero exit code.
@@ -70,3 +168,38 @@ def test_a_server_without_workers_does_not_end_well(launch: Launch, gpus: Gpus) 
     fleet = masked_pair(launch, gpus, ending="kill-workers")
     assert_ready(fleet)
     assert_fails_without_workers(fleet)
+
+
+def with_losses(launch: Launch, gpus: Gpus) -> tuple[Fleet, tuple[Loss, ...]]:
+    """A server whose last worker is killed, and each that takes its place; and what became of that.
+
+    :raises NotApplicable: no process can be told to be that worker.
+    """
+    again = "restarts" in launch.profile.server.options
+    options = (Option("restarts"),) if again else ()
+    fleet = masked_pair(launch, gpus, options=options, acts=(lose_workers(TIMES),))
+    assert_ready(fleet)
+    losses = fleet.deeds[0].losses
+    if not losses:
+        raise NotApplicable("no process could be told to be the last group's worker ([workers])")
+    return fleet, losses
+
+
+def devices_of(fleet: Fleet, pid: int | None) -> set[str]:
+    """What a worker touched, or is bound to.
+
+    :raises NotApplicable: nobody can say.
+    """
+    [worker] = [process for process in fleet.processes if process.pid == pid] or [None]
+    used = _used(worker, fleet.scenario.devices)
+    if used is None:
+        raise NotApplicable(NO_EVIDENCE)
+    return set(used)
+
+
+def _used(worker: ProcessRecord | None, size: int) -> tuple[str, ...] | None:
+    return None if worker is None else worker.uses(size)
+
+
+def _came_back(gpus: Gpus, before: set[str], after: list[set[str]]) -> str:
+    return f"it had {gpus.indices(before)}, and came back on {', '.join(map(gpus.indices, after))}"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from pytest_gpuvisibility.inventory import AnyDevice
+from pytest_gpuvisibility.profile import Option
 from pytest_gpuvisibility.scenario import Fleet
 from pytest_gpuvisibility.verdicts import MUST, SHOULD, NotApplicable, rule
 
 from .expect import assert_ready, assert_within, stated, violation
 from .launch import Gpus, Launch, Shipped, mask, sliced, unequal
-from .lifecycle import masked_pair
+from .lifecycle import devices_of, masked_pair, with_losses
 
 
 @rule(
@@ -44,6 +48,24 @@ def test_memory_of_a_mig_slice_is_the_slices(launch: Launch, gpus: Gpus, shipped
     machine, slices = sliced(gpus, shipped, at_least=1)
     fleet = launch(gpus=machine, visible=slices[0].uuid)
     assert_sized_by(fleet, slices[0], launch, machine)
+
+
+@rule("TEL-003", MUST, sources=["ollama/ollama#18197", "ollama/ollama#7429", "talmolab/sleap#1028"], devices=4, inventories=("mixed4",))
+def test_an_automatic_choice_stays_inside_the_mask(launch: Launch, gpus: Gpus, shipped: Shipped) -> None:
+    """Told to choose by itself, the server takes a device of the mask, also where a bigger one is outside it.
+
+    "The most free memory" is found by asking NVML, which shows every GPU. Ask about those that CUDA shows.
+    """
+    if "auto" not in launch.profile.server.options:
+        name = launch.profile.product.name
+        raise NotApplicable(f"the profile does not say how {name} chooses devices by itself ([server.options].auto)")
+    machine = unequal(gpus, shipped)
+    by_size = sorted(machine.devices, key=lambda device: device.memory)
+    given = sorted(by_size[:-1], key=lambda device: device.index)[-2:]
+    visible = mask(given, machine, order="PCI_BUS_ID")
+    fleet = launch(gpus=machine, visible=visible, device_order="PCI_BUS_ID", options=(Option("auto"),))
+    assert_within(fleet, machine)
+    assert_ready(fleet)
 
 
 @rule("TEL-004", MUST, sources=["NordicHPC/sonar#72", "Project-HAMi/HAMi-core#225"], devices=8, inventories=("sick8",))
@@ -119,6 +141,49 @@ def test_nvml_is_asked_about_the_devices_that_were_given(launch: Launch, gpus: G
                     "decides by a GPU that it was not given",
                     f"permitted {machine.indices(fleet.permitted)}, {fact}",
                 )
+
+
+@rule("TEL-007", SHOULD, sources=["xorbitsai/inference#1191", "pytorch/pytorch#94472"], devices=2)
+def test_the_device_that_is_reported_is_the_one_in_use(launch: Launch, gpus: Gpus) -> None:
+    """Which device the server says that a worker has is the one that the worker uses, also after it was started again.
+
+    People kill processes by that number. Ask the worker for the UUID of what it uses, instead of looking up what it
+    was meant to have.
+    """
+    launch.needs_report("workers")
+    fleet, losses = with_losses(launch, gpus)
+    pids = {str(worker.group): worker.pid for worker in fleet.workers if worker.group is not None}
+    pids |= {str(losses[0].group): losses[0].pid}
+    assert_reported(fleet, gpus, stated(fleet, "workers", launch).found, pids)
+    for loss in losses:
+        if loss.replacement is not None:
+            assert_reported(fleet, gpus, loss.said, {str(loss.group): loss.replacement})
+
+
+def assert_reported(fleet: Fleet, gpus: Gpus, said: Sequence[dict[str, str]], pids: dict[str, int]) -> None:
+    """What was said last of each of these groups is what its worker uses."""
+    last = {found["group"]: found["device"] for found in said if "group" in found}
+    for group, pid in pids.items():
+        labels = re.split(r"[,\s]+", last.get(group, "").strip())
+        used = devices_of(fleet, pid)
+        if not any(labels) or not _means(labels, used, fleet, gpus):
+            reported = " ".join(map(gpus.title, labels)) or "nothing"
+            raise violation(
+                fleet,
+                "reports another GPU than it uses",
+                f"worker {group} uses {gpus.indices(used)}, reported: {reported}",
+            )
+
+
+def _means(labels: Sequence[str], used: set[str], fleet: Fleet, gpus: Gpus) -> bool:
+    """Whether the labels name these devices, by UUID or PCI bus id, or by a number counted in any way."""
+    named = [gpus.named(label) for label in labels]
+    if None not in named:
+        return {device.uuid for device in named if device is not None} == used
+    numbers = set(labels)
+    physical = {str(gpus.inventory.by_uuid(uuid).index) for uuid in used}
+    relative = {str(position) for position, uuid in enumerate(fleet.permitted) if uuid in used}
+    return numbers in (physical, relative)
 
 
 KINDS = {"memory": "the memory", "topology": "the neighbours", "affinity": "the processors"}

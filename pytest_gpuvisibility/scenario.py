@@ -206,6 +206,8 @@ class Fleet:
     survivors: tuple[str, ...]
     reports_ready: bool
     """After a worker died in set-up: the front door is open, or every worker that is left answers."""
+    revived: bool = False
+    """After all workers were killed: every group had one again."""
     says_ready: bool = False
     """Once every worker had answered: its health url said so, or its front door was open."""
     statements: dict[str, Statement] = field(default_factory=dict)
@@ -270,9 +272,7 @@ class Fleet:
                 "statements": {name: Statement.from_dict(found) for name, found in data["statements"].items()},
                 "refusal": None if data["refusal"] is None else (data["refusal"][0], data["refusal"][1]),
                 "remarks": tuple(data["remarks"]),
-                "deeds": tuple(
-                    Deed(Act.from_dict(deed["act"]), deed["began"], deed["error"]) for deed in data["deeds"]
-                ),
+                "deeds": tuple(map(Deed.from_dict, data["deeds"])),
                 "beside": tuple(map(cls.from_dict, data["beside"])),
             }
         )
@@ -538,6 +538,7 @@ class Performance:
             farewell_seconds=time.monotonic() - farewell,
             survivors=survivors,
             reports_ready=self.reports_ready,
+            revived=scenario.ending == "kill-workers" and _has_workers_beside(server, set()),
             says_ready=self.says_ready,
             statements=self.statements,
             refusal=self.refusal,
@@ -570,16 +571,23 @@ def _end(scenario: Scenario, server: ServerProcess) -> tuple[str, ...]:
     """Do to the server what the scenario says; describe what is left when its deadline has passed."""
     profile = server.profile.server
     if scenario.ending == "kill-workers":
-        for facts in server.observe():
-            if facts.role == "worker":
-                server.kill(facts.pid, signal.SIGKILL)
-        server.wait_exit(profile.stop_deadline)
+        victims = {facts.pid for facts in server.observe() if facts.role == "worker"}
+        for pid in victims:
+            server.kill(pid, signal.SIGKILL)
+        server.wait_for(lambda: _has_workers_beside(server, victims), profile.stop_deadline)
         return ()
     if scenario.ending == "stop":
         server.signal_launcher(signal.Signals[profile.stop])
         return _describe(server.wait_all_gone(FAREWELL_DEADLINE))
     server.signal_launcher(signal.Signals[scenario.ending])
     return _describe(server.wait_all_gone(profile.stop_deadline))
+
+
+def _has_workers_beside(server: ServerProcess, dead: set[int]) -> bool:
+    """Whether every group has a living worker that is none of these."""
+    server.observe()
+    workers = [server.worker(group) for group in range(server.groups)]
+    return all(worker is not None and worker.alive and worker.pid not in dead for worker in workers)
 
 
 def _describe(survivors: Iterable[ProcessFacts]) -> tuple[str, ...]:

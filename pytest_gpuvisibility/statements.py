@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -69,7 +70,7 @@ def _read(report: Report, server: ServerProcess) -> Statement:
     for text, known, error in _sources(report, server):
         if error:
             return Statement(tuple(found), error)
-        found += [{**known, **_given(match.groupdict())} for match in report.pattern.finditer(text)]
+        found += [{**known, **_given(match)} for match in report.pattern.finditer(text)]
     return Statement(tuple(_with_group(one, server) for one in found))
 
 
@@ -96,5 +97,5 @@ def _sources(report: Report, server: ServerProcess) -> Iterator[tuple[str, dict[
         yield reply.text, {} if group is None else {"group": str(group)}, reply.error
 
 
-def _given(groups: dict[str, str | None]) -> dict[str, str]:
-    return {name: value for name, value in groups.items() if value is not None}
+def _given(match: re.Match[str]) -> dict[str, str]:
+    return {name: value for name, value in match.groupdict().items() if value is not None}
