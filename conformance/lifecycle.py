@@ -7,7 +7,7 @@ from typing import Any
 from pytest_gpuvisibility.acts import lose_workers, reload
 from pytest_gpuvisibility.losses import Loss
 from pytest_gpuvisibility.profile import Option
-from pytest_gpuvisibility.scenario import Fleet, ProcessRecord
+from pytest_gpuvisibility.scenario import Fleet
 from pytest_gpuvisibility.verdicts import MUST, SHOULD, NotApplicable, rule
 
 from .expect import (
@@ -190,15 +190,11 @@ def devices_of(fleet: Fleet, pid: int | None) -> set[str]:
 
     :raises NotApplicable: nobody can say.
     """
-    [worker] = [process for process in fleet.processes if process.pid == pid] or [None]
-    used = _used(worker, fleet.scenario.devices)
+    worker = next((process for process in fleet.processes if process.pid == pid), None)
+    used = worker.uses(fleet.scenario.devices) if worker is not None else None
     if used is None:
         raise NotApplicable(NO_EVIDENCE)
     return set(used)
-
-
-def _used(worker: ProcessRecord | None, size: int) -> tuple[str, ...] | None:
-    return None if worker is None else worker.uses(size)
 
 
 def _came_back(gpus: Gpus, before: set[str], after: list[set[str]]) -> str:

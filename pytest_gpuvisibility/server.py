@@ -535,6 +535,7 @@ class ServerProcess:
             "ready": "ready, as the profile tells",
             "exited": f"the launcher has ended by itself: {_exit_words(outcome.exit_code)}",
             "timeout": "neither ready nor ended; waited no longer",
+            "loading": "every worker has been started, and loads",
         }
         self._tell(kind, words[kind])
         return outcome
