@@ -50,7 +50,13 @@ def test_memory_of_a_mig_slice_is_the_slices(launch: Launch, gpus: Gpus, shipped
     assert_sized_by(fleet, slices[0], launch, machine)
 
 
-@rule("TEL-003", MUST, sources=["ollama/ollama#18197", "ollama/ollama#7429", "talmolab/sleap#1028"], devices=4, inventories=("mixed4",))
+@rule(
+    "TEL-003",
+    MUST,
+    sources=["ollama/ollama#18197", "ollama/ollama#7429", "talmolab/sleap#1028"],
+    devices=4,
+    inventories=("mixed4",),
+)
 def test_an_automatic_choice_stays_inside_the_mask(launch: Launch, gpus: Gpus, shipped: Shipped) -> None:
     """Told to choose by itself, the server takes a device of the mask, also where a bigger one is outside it.
 
