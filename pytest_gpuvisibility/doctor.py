@@ -20,20 +20,27 @@ from .simulator.native import library_directory
 
 WIDTH = 120
 LABEL = 22
-LIBRARIES = ("libcuda.so.1", "libnvidia-ml.so.1")
+LIBRARIES = {
+    "libcuda.so.1": "CUDA_ERROR_NOT_SUPPORTED",
+    "libcudart.so.13": "cudaErrorNotSupported",
+    "libcudart.so.12": "cudaErrorNotSupported",
+    "libnvidia-ml.so.1": "NVML_ERROR_NOT_SUPPORTED",
+}
+"""With what their functions answer that are not simulated."""
 SHADOWED = (*LIBRARIES, "nvidia-smi")
 
 REFUSALS = (
     (
         "kernels",
-        "There is nothing to run them on. A launch is an error, or does nothing and is written to the ledger"
-        " (`gpu-visibility run --launch noop`); what is then read back is not what the kernel would have computed.",
+        "There is nothing to run them on. A launch is an error, or does nothing and is counted (`gpu-visibility run"
+        " --launch noop`, pytest's --gpu-launch=noop); what is then read back is not what the kernel would have"
+        " computed.",
     ),
     (
-        "the CUDA runtime",
-        "libcudart, and what contains it statically: nvcc's default, cupy, cuda.bindings.runtime, CUDA builds"
-        " of torch. It asks cuGetExportTable for tables of functions that only NVIDIA knows; that is refused and"
-        " recorded, and the program is told CUDA error 801.",
+        "static CUDA runtimes",
+        "What contains libcudart instead of loading it: nvcc's default (-cudart static), cupy, cuda.bindings.runtime."
+        " It asks cuGetExportTable for tables of functions that only NVIDIA knows; that is refused and"
+        " recorded, and the program is told CUDA error 801. Programs that load libcudart.so.12 or .13 get ours.",
     ),
     (
         "cuBLAS, cuDNN, cuPTI",
@@ -45,8 +52,8 @@ REFUSALS = (
 OUT_OF_REACH = (
     (
         "cleared environments",
-        f"A program finds the machine by LD_LIBRARY_PATH and {MACHINE_VARIABLE}: one started by `env -i`, sudo or a"
-        " scheduler that clears them finds the real driver or none, and so does one that is setuid.",
+        f"A program finds the machine by LD_LIBRARY_PATH, LD_AUDIT and {MACHINE_VARIABLE}: one started by `env -i`,"
+        " sudo or a scheduler that clears them finds the real driver or none, and so does one that is setuid.",
     ),
     (
         "its own copy",
@@ -174,7 +181,7 @@ def _families(names: tuple[str, ...]) -> str:
 
 def _refused() -> Iterator[str]:
     yield "Refused, with an error, never with success and nothing done; what CUDA refused is in the ledger:"
-    for name, error in zip(LIBRARIES, ("CUDA_ERROR_NOT_SUPPORTED", "NVML_ERROR_NOT_SUPPORTED"), strict=True):
+    for name, error in LIBRARIES.items():
         found = exports.read(library_directory() / name)
         text = f"{error} from every other function: {_families(found.refused)}"
         yield from _items([(name, text)], indent="  ")

@@ -15,7 +15,8 @@ from pytest_gpuvisibility.errors import UserError
 _REFUSED_BY_HAND = frozenset({"cuGetExportTable"})
 
 _VARIANT = re.compile(r"(_v\d+|_ptsz|_ptds)+$")
-_FAMILY = re.compile(r"(?:cu|nvml)[A-Z][a-z]*")
+_FAMILY = re.compile(r"(?:__cuda|cuda|cu|nvml)(?:[A-Z]{2,}(?=[A-Z])|[A-Z][a-z]*)")
+_OURS = "gv_"  # what the libraries do for each other
 
 _HEADER = struct.Struct("<16x2HI3QI6H")
 _SECTION = struct.Struct("<2I4Q2I2Q")
@@ -37,7 +38,7 @@ class Exports:
 
 
 def read(library: Path) -> Exports:
-    """The functions of libcuda.so.1 or libnvidia-ml.so.1 as built.
+    """The functions of one of the simulated libraries as built.
 
     Those that only refuse are weak symbols there, which a function of the same name would have replaced. One of which
     any version is answered counts as answered.
@@ -50,6 +51,8 @@ def read(library: Path) -> Exports:
     answered: set[str] = set()
     refused: set[str] = set()
     for name, weak in _functions(content):
+        if name.startswith(_OURS):
+            continue
         (refused if weak or name in _REFUSED_BY_HAND else answered).add(_VARIANT.sub("", name))
     return Exports(tuple(sorted(answered)), tuple(sorted(refused - answered)))
 
