@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from cuda_runtimes import Release, releases
 
-from pytest_gpuvisibility.simulator import native
+from pytest_gpuvisibility.simulator import native, preloading
 from pytest_gpuvisibility.simulator.machine import Machine
 
 # Loads each library named on the command line, asks those of ours how many devices there are, and says which files of
@@ -167,6 +167,27 @@ def test_other_libraries_are_left_alone(room: Path, machine: Machine) -> None:
         assert loaded(room, machine, f"./{name}") == ["-1", REDIRECT]
     shutil.copy(room / "libcudart-a54286a0.so.12", room / "libcudart.so.11.0")
     assert loaded(room, machine, "./libcudart.so.11.0") == ["0", "libcudart.so.11.0", REDIRECT]
+
+
+@pytest.mark.parametrize("release", [13, 12])
+def test_where_the_linker_is_too_old_the_runtimes_are_preloaded(
+    room: Path, machine: Machine, release: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "confstr", lambda name: "glibc 2.31")
+    environ = machine.environ({"LD_PRELOAD": "/nowhere/mine.so /nowhere/too.so"})
+    assert "LD_AUDIT" not in environ
+    here = native.library_directory()
+    assert environ["LD_PRELOAD"] == f"{here}/libcudart.so.13:{here}/libcudart.so.12:/nowhere/mine.so /nowhere/too.so"
+    assert machine.environ(environ) == environ
+    found = loaded(room, machine, f"./client-{release}.so", f"./bundled-{release}.so")
+    assert found[:2] == ["4", "4"]
+    assert {"libcudart.so.12", "libcudart.so.13"} <= set(found[2:])
+
+
+@pytest.mark.parametrize(("version", "audits"), [("glibc 2.34", False), ("glibc 2.35", True), ("glibc 3.0", True)])
+def test_the_linkers_release_decides(version: str, audits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "confstr", lambda name: version)
+    assert preloading.linker_audits_well() == audits
 
 
 def test_a_sanitized_program_runs(room: Path, machine: Machine) -> None:

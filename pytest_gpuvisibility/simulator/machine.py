@@ -23,18 +23,19 @@ from pytest_gpuvisibility.inventory import Device, Inventory, MigDevice
 from pytest_gpuvisibility.simulator import state
 from pytest_gpuvisibility.simulator.ledger import Ledger
 from pytest_gpuvisibility.simulator.native import (
+    RUNTIMES,
     absent_nvml_directory,
     cublas_library,
     library_directory,
     probe_program,
-    redirect_library,
 )
+from pytest_gpuvisibility.simulator.preloading import lead_to_runtimes, prepend, without
 
 MACHINE_VARIABLE = "GPU_VISIBILITY_MACHINE"
 PROBE_VARIABLE = "GPU_VISIBILITY_PROBE"
 
 # In the order in which they are loaded: the runtimes need libcuda.so.1.
-_DRIVER_LIBRARIES = ("libnvidia-ml.so.1", "libcuda.so.1", "libcudart.so.13", "libcudart.so.12")
+_DRIVER_LIBRARIES = ("libnvidia-ml.so.1", "libcuda.so.1", *RUNTIMES)
 
 
 class DriverAlreadyLoaded(UserError):
@@ -135,27 +136,25 @@ class Machine:
     def environ(self, base: Mapping[str, str], *, nvidia_smi: bool = True) -> dict[str, str]:
         """`base` with what a program needs to find this machine's driver and CUDA runtime instead of any other.
 
-        LD_LIBRARY_PATH leads to the driver. Programs have a runtime of their own in their DT_RPATH, which goes before
-        that; LD_AUDIT names a library that turns whoever asks for a runtime to ours (native/redirect.c), and a process
-        that asks for none loads none. Where launches are skipped, LD_PRELOAD has every program load a library that
-        skips cuBLAS's products too (native/cublas.c).
+        LD_LIBRARY_PATH leads to the driver, LD_AUDIT to the runtimes (preloading.py). Where launches are skipped,
+        LD_PRELOAD has every program load a library that skips cuBLAS's products too (native/cublas.c).
 
         nvidia_smi: whether it finds `nvidia-smi` too. If not, it finds none: a directory of its PATH that has
         one is replaced by a directory of links to everything else in it.
         """
         environ = dict(base)
         environ[MACHINE_VARIABLE] = str(self.directory)
-        libraries = _prepend(library_directory(), environ.get("LD_LIBRARY_PATH", ""))
+        libraries = prepend(library_directory(), environ.get("LD_LIBRARY_PATH", ""))
         if "nvml-missing" in self.inventory.faults:
-            libraries = _prepend(absent_nvml_directory(), libraries)
+            libraries = prepend(absent_nvml_directory(), libraries)
         environ["LD_LIBRARY_PATH"] = libraries
-        environ["LD_AUDIT"] = _prepend(redirect_library(), environ.get("LD_AUDIT", ""))
+        lead_to_runtimes(environ)
         if self.launch == "noop":
-            environ["LD_PRELOAD"] = _prepend(cublas_library(), environ.get("LD_PRELOAD", ""))
+            environ["LD_PRELOAD"] = prepend(cublas_library(), environ.get("LD_PRELOAD", ""))
         path = environ.get("PATH", os.defpath)
         if outer := base.get(MACHINE_VARIABLE):
-            path = _without(Path(outer) / "bin", path)
-        environ["PATH"] = _prepend(self.directory / "bin", path) if nvidia_smi else self._path_without_nvidia_smi(path)
+            path = without(Path(outer) / "bin", path)
+        environ["PATH"] = prepend(self.directory / "bin", path) if nvidia_smi else self._path_without_nvidia_smi(path)
         return environ
 
     def attach(self) -> None:
@@ -278,15 +277,6 @@ def _new_directory(directory: Path | None) -> Path:
     directory = directory.absolute()
     directory.mkdir(parents=True, exist_ok=True)
     return directory
-
-
-def _prepend(entry: Path, path: str) -> str:
-    rest = _without(entry, path)
-    return f"{entry}{os.pathsep}{rest}" if rest else str(entry)
-
-
-def _without(entry: Path, path: str) -> str:
-    return os.pathsep.join(other for other in path.split(os.pathsep) if other != str(entry))
 
 
 def _write_nvidia_smi(directory: Path) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 from pytest_gpuvisibility.errors import UserError
 
 DISTRIBUTION = "pytest-gpuvisibility"
+RUNTIMES = ("libcudart.so.13", "libcudart.so.12")
 LIBRARIES = (
     "libnvidia-ml.so.1",
     "libcuda.so.1",
-    "libcudart.so.12",
-    "libcudart.so.13",
+    *RUNTIMES,
     "libgpuvisibility.so",
     "libgpuvisibility-cublas.so",
     "libgpuvisibility-redirect.so",

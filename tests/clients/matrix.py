@@ -144,6 +144,16 @@ CLIENTS = (
         note="`nvisel --inherit` and `CudaDevice` take at most one MIG slice, as drivers before R570 do",
     ),
     Client("cuda-bindings", visible(UUID, BUS, NAME, MEMORY), "visible", "cuda-bindings", note="the module `driver`"),
+    *(
+        Client(
+            f"libcudart.so.{release}",
+            visible(UUID, BUS, NAME, MEMORY),
+            "visible",
+            distribution,
+            note="the CUDA runtime; asked for by the full path of NVIDIA's file, answered by ours",
+        )
+        for release, distribution in ((13, "nvidia-cuda-runtime"), (12, "nvidia-cuda-runtime-cu12"))
+    ),
     Client("C program", both(UUID, BUS, NAME, MEMORY), "both", source="in_c.c", tool=CC, note="dlopen of both"),
     Client(
         "Rust program", both(UUID, BUS, NAME, MEMORY), "both", source="in_rust.rs", tool="rustc", note="dlopen of both"
@@ -211,19 +221,6 @@ REFUSED = (
         "cuda.bindings.runtime",
         "cuda-bindings",
         "from cuda.bindings import runtime; print(runtime.cudaGetDeviceCount()[0].name)",
-    ),
-    Refused(
-        "libcudart.so",
-        "nvidia-cuda-runtime",
-        """
-import ctypes, importlib.metadata
-files = importlib.metadata.files("nvidia-cuda-runtime")
-library = ctypes.CDLL(str(next(file for file in files if file.name.startswith("libcudart.so")).locate()))
-library.cudaGetErrorName.restype = ctypes.c_char_p
-print(library.cudaGetErrorName(library.cudaGetDeviceCount(ctypes.byref(ctypes.c_int()))).decode())
-""",
-        contains="the CUDA runtime: to link it dynamically changes nothing, as no simulated one stands in for it yet",
-        heavy=True,
     ),
     Refused(
         "cupy",

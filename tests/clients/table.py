@@ -68,6 +68,17 @@ GPUs by index in PCI order, slices as GPU:instance. CUDA's own order is fastest 
 |---|{rules}|
 """
 
+TORCH = """
+## A CUDA build of PyTorch
+
+PyTorch 2.14.1 for CUDA 13, unmodified, as `tox run -e torch-cuda` tests it (`tests/test_torch_cuda.py`): devices, their
+UUIDs, names, memory and properties are what the resolver says; tensors and modules go to a device, between devices and
+back bit for bit; streams, events, pinned memory; `torch.OutOfMemoryError` with the machine's numbers; workers of
+`torch.multiprocessing` and torchrun are in the ledger, each on its device; what one process holds, gpustat sees in
+another. Kernels do not run: anything that computes on the device is an error, or has no effect ([which, and
+how](cuda-runtime.md#kernel-launches)).
+"""
+
 IMPOSSIBLE = """
 ## What cannot work, and why
 
@@ -78,15 +89,16 @@ Each of these takes a way into the driver that is private to NVIDIA, or needs a 
 """
 
 REST = """\
-| programs of nvcc | not run | | `-cudart static`, its default, and `-cudart shared` both lead to the runtime |
-| CUDA builds of torch | not run | | stand on libcudart.so |
+| programs of nvcc | not run | | `-cudart static` is its default; with `-cudart shared` they work |
 | cuBLAS, cuDNN, cuPTI; kernels of JAX | not run | | each has its own private way into the driver |
 | NVIDIA's nvidia-smi | not run | | takes process lists from a private table of NVML; ours comes first on the PATH |
-| any kernel | | `CUDA_ERROR_NOT_SUPPORTED` | nothing runs it; with `--launch noop` it does nothing, and is recorded |
+| any kernel | | `CUDA_ERROR_NOT_SUPPORTED`; by a runtime `cudaErrorNoKernelImageForDevice` | nothing runs it; \
+with `--launch noop` it does nothing, and is counted |
 
-The CUDA runtime asks `cuGetExportTable` for tables of functions that only NVIDIA knows, before it does anything
-else. It gets an error, never a success without an effect; the ledger has a record of it, and `gpu-visibility run`
-says at the end: "{said}".
+NVIDIA's CUDA runtime asks `cuGetExportTable` for tables of functions that only NVIDIA knows, before it does
+anything else. A program that loads it [gets ours instead](cuda-runtime.md); one that contains it cannot. The question
+gets an error, never a success without an effect; the ledger has a record of it, and `gpu-visibility run` says at the
+end: "{said}".
 `gpu-visibility doctor` says what holds for all programs.
 """
 
@@ -126,6 +138,7 @@ def _page(versions: dict[str, str]) -> Iterator[str]:
             inventories=" | ".join(INVENTORIES), rules="|".join(["---"] * len(INVENTORIES))
         ).rstrip()
         yield from (_row(f"{mask.id}", *(_shown(mask, Inventory.load(name)) for name in INVENTORIES)) for mask in MASKS)
+        yield TORCH.rstrip()
         yield IMPOSSIBLE.rstrip()
         for refused in REFUSED:
             ended = run_refused(refused, room)
