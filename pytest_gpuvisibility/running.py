@@ -113,7 +113,9 @@ def touch_table(records: Sequence[LedgerRecord], inventory: Inventory) -> list[s
 def _keep(ledger: Path, audit: Path) -> None:
     draft = audit.with_name(f".{audit.name}.{os.getpid()}.draft")
     try:
-        shutil.copyfile(ledger, draft)
+        draft.touch()
+        if ledger.exists():  # no program wrote one that never came to the driver
+            shutil.copyfile(ledger, draft)
         os.replace(draft, audit)
     finally:
         draft.unlink(missing_ok=True)

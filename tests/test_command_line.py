@@ -76,6 +76,13 @@ def test_run_says_who_touched_what(tmp_path: Path) -> None:
     assert all(expected <= set(record) for record in records)
 
 
+def test_the_audit_of_a_program_that_uses_no_gpu_is_empty(tmp_path: Path) -> None:
+    audit = tmp_path / "ledger.jsonl"
+    run = cli("run", "--audit", str(audit), "--", "true")
+    assert (run.returncode, run.stderr) == (0, "gpu-visibility: no process initialised CUDA on a100x8\n")
+    assert audit.read_text() == ""
+
+
 def test_run_refuses_an_audit_that_cannot_be_written() -> None:
     run = cli("run", "--audit", "/nonexistent/ledger.jsonl", "--", "true")
     assert run.returncode == 2
