@@ -263,9 +263,13 @@ def _inventories(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([asdict(inventory) for inventory in inventories], indent=2, default=sorted))
     elif arguments.name:
+        if inventories[0].faults:
+            print(f"The driver has the faults {', '.join(sorted(inventories[0].faults))}.")
         for device in inventories[0].devices:
+            faults = f"  {', '.join(sorted(device.faults))}" if device.faults else ""
             print(
                 f"GPU {device.index}  {device.uuid}  {device.pci_bus_id}  {device.memory >> 20:>6} MiB  {device.name}"
+                f"{faults}"
             )
     else:
         for inventory in inventories:

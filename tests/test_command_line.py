@@ -97,6 +97,14 @@ def test_listings_come_as_text_and_as_json(listing: str) -> None:
     assert all(name in listed for name in names)
 
 
+def test_an_inventory_is_shown_with_its_faults(tmp_path: Path) -> None:
+    lines = cli("inventories", "sick8").stdout.splitlines()
+    assert [line.endswith("  nvml-unknown") for line in lines] == [True] + [False] * 7
+    file = tmp_path / "unloaded.toml"
+    file.write_text('name = "unloaded"\nfaults = ["driver-not-loaded"]\n')
+    assert cli("inventories", str(file)).stdout == "The driver has the faults driver-not-loaded.\n"
+
+
 @pytest.mark.parametrize("words", [["run", "--bogus"], ["resolve", "0", "1"], ["nosuch"], []])
 def test_a_mistake_ends_in_exit_code_2(words: list[str]) -> None:
     run = cli(*words)
