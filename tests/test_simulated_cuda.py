@@ -624,4 +624,5 @@ def test_the_libraries_export_nothing_but_the_interface() -> None:
         text=True,
         check=True,
     )
-    assert {line.split()[-1][:2] for line in run.stdout.splitlines()} == {"cu"}
+    others = {name for line in run.stdout.splitlines() if not (name := line.split()[-1]).startswith("cu")}
+    assert others == {"gv_driver_refuse"}  # for the simulated CUDA runtime beside it

@@ -15,21 +15,24 @@ static CUresult copy(void *target, const void *source, size_t size)
 CUresult cuMemcpyHtoD_v2(CUdeviceptr target, const void *source, size_t size)
 {
     REQUIRE_CONTEXT(context);
-    return size ? copy(gv_device_range(target, size, GV_WRITES), gv_any_range(source, size, GV_READS), size) : CUDA_SUCCESS;
+    return !size ? CUDA_SUCCESS
+                 : copy(gv_device_range(target, size, GV_WRITES), gv_any_range(source, size, GV_READS), size);
 }
 PER_THREAD(cuMemcpyHtoD_v2, _ptds);
 
 CUresult cuMemcpyDtoH_v2(void *target, CUdeviceptr source, size_t size)
 {
     REQUIRE_CONTEXT(context);
-    return size ? copy(gv_any_range(target, size, GV_WRITES), gv_device_range(source, size, GV_READS), size) : CUDA_SUCCESS;
+    return !size ? CUDA_SUCCESS
+                 : copy(gv_any_range(target, size, GV_WRITES), gv_device_range(source, size, GV_READS), size);
 }
 PER_THREAD(cuMemcpyDtoH_v2, _ptds);
 
 CUresult cuMemcpyDtoD_v2(CUdeviceptr target, CUdeviceptr source, size_t size)
 {
     REQUIRE_CONTEXT(context);
-    return size ? copy(gv_device_range(target, size, GV_WRITES), gv_device_range(source, size, GV_READS), size) : CUDA_SUCCESS;
+    return !size ? CUDA_SUCCESS
+                 : copy(gv_device_range(target, size, GV_WRITES), gv_device_range(source, size, GV_READS), size);
 }
 PER_THREAD(cuMemcpyDtoD_v2, _ptds);
 
@@ -47,45 +50,10 @@ CUresult cuMemcpyPeer(CUdeviceptr target, CUcontext target_context, CUdeviceptr 
 {
     REQUIRE_READY();
     REQUIRE(gv_is_context(target_context) && gv_is_context(source_context), CUDA_ERROR_INVALID_CONTEXT);
-    return size ? copy(gv_device_range(target, size, GV_WRITES), gv_device_range(source, size, GV_READS), size) : CUDA_SUCCESS;
+    return !size ? CUDA_SUCCESS
+                 : copy(gv_device_range(target, size, GV_WRITES), gv_device_range(source, size, GV_READS), size);
 }
 PER_THREAD(cuMemcpyPeer, _ptds);
-
-CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr target, const void *source, size_t size, CUstream stream)
-{
-    REQUIRE(gv_is_stream(stream), CUDA_ERROR_INVALID_HANDLE);
-    return cuMemcpyHtoD_v2(target, source, size);
-}
-PER_THREAD(cuMemcpyHtoDAsync_v2, _ptsz);
-
-CUresult cuMemcpyDtoHAsync_v2(void *target, CUdeviceptr source, size_t size, CUstream stream)
-{
-    REQUIRE(gv_is_stream(stream), CUDA_ERROR_INVALID_HANDLE);
-    return cuMemcpyDtoH_v2(target, source, size);
-}
-PER_THREAD(cuMemcpyDtoHAsync_v2, _ptsz);
-
-CUresult cuMemcpyDtoDAsync_v2(CUdeviceptr target, CUdeviceptr source, size_t size, CUstream stream)
-{
-    REQUIRE(gv_is_stream(stream), CUDA_ERROR_INVALID_HANDLE);
-    return cuMemcpyDtoD_v2(target, source, size);
-}
-PER_THREAD(cuMemcpyDtoDAsync_v2, _ptsz);
-
-CUresult cuMemcpyAsync(CUdeviceptr target, CUdeviceptr source, size_t size, CUstream stream)
-{
-    REQUIRE(gv_is_stream(stream), CUDA_ERROR_INVALID_HANDLE);
-    return cuMemcpy(target, source, size);
-}
-PER_THREAD(cuMemcpyAsync, _ptsz);
-
-CUresult cuMemcpyPeerAsync(CUdeviceptr target, CUcontext target_context, CUdeviceptr source, CUcontext source_context,
-                           size_t size, CUstream stream)
-{
-    REQUIRE(gv_is_stream(stream), CUDA_ERROR_INVALID_HANDLE);
-    return cuMemcpyPeer(target, target_context, source, source_context, size);
-}
-PER_THREAD(cuMemcpyPeerAsync, _ptsz);
 
 /* ---- boxes ---- */
 
@@ -167,25 +135,11 @@ CUresult cuMemcpy2DUnaligned_v2(const CUDA_MEMCPY2D *box)
 }
 PER_THREAD(cuMemcpy2DUnaligned_v2, _ptds);
 
-CUresult cuMemcpy2DAsync_v2(const CUDA_MEMCPY2D *box, CUstream stream)
-{
-    REQUIRE(gv_is_stream(stream), CUDA_ERROR_INVALID_HANDLE);
-    return copy_2d(__func__, box);
-}
-PER_THREAD(cuMemcpy2DAsync_v2, _ptsz);
-
 CUresult cuMemcpy3D_v2(const CUDA_MEMCPY3D *box)
 {
     return copy_3d(__func__, box);
 }
 PER_THREAD(cuMemcpy3D_v2, _ptds);
-
-CUresult cuMemcpy3DAsync_v2(const CUDA_MEMCPY3D *box, CUstream stream)
-{
-    REQUIRE(gv_is_stream(stream), CUDA_ERROR_INVALID_HANDLE);
-    return copy_3d(__func__, box);
-}
-PER_THREAD(cuMemcpy3DAsync_v2, _ptsz);
 
 /* Between contexts: the addresses alone say which memory is meant. */
 static CUresult copy_3d_peer(const char *function, const CUDA_MEMCPY3D_PEER *box)
@@ -205,13 +159,6 @@ CUresult cuMemcpy3DPeer(const CUDA_MEMCPY3D_PEER *box)
     return copy_3d_peer(__func__, box);
 }
 PER_THREAD(cuMemcpy3DPeer, _ptds);
-
-CUresult cuMemcpy3DPeerAsync(const CUDA_MEMCPY3D_PEER *box, CUstream stream)
-{
-    REQUIRE(gv_is_stream(stream), CUDA_ERROR_INVALID_HANDLE);
-    return copy_3d_peer(__func__, box);
-}
-PER_THREAD(cuMemcpy3DPeerAsync, _ptsz);
 
 /* ---- setting ---- */
 
@@ -276,47 +223,33 @@ CUresult cuMemsetD2D32_v2(CUdeviceptr target, size_t pitch, unsigned int value, 
 }
 PER_THREAD(cuMemsetD2D32_v2, _ptds);
 
-CUresult cuMemsetD8Async(CUdeviceptr target, unsigned char value, size_t count, CUstream stream)
-{
-    REQUIRE(gv_is_stream(stream), CUDA_ERROR_INVALID_HANDLE);
-    return set(target, 0, value, 1, count, 1);
-}
-PER_THREAD(cuMemsetD8Async, _ptsz);
+/* ---- the same on a stream, which only has to be one ---- */
 
-CUresult cuMemsetD16Async(CUdeviceptr target, unsigned short value, size_t count, CUstream stream)
-{
-    REQUIRE(gv_is_stream(stream), CUDA_ERROR_INVALID_HANDLE);
-    return set(target, 0, value, 2, count, 1);
-}
-PER_THREAD(cuMemsetD16Async, _ptsz);
+#define ON_STREAM(function, call, ...)                            \
+    CUresult function(__VA_ARGS__, CUstream stream)               \
+    {                                                             \
+        REQUIRE(gv_is_stream(stream), CUDA_ERROR_INVALID_HANDLE); \
+        return call;                                              \
+    }                                                             \
+    PER_THREAD(function, _ptsz)
 
-CUresult cuMemsetD32Async(CUdeviceptr target, unsigned int value, size_t count, CUstream stream)
-{
-    REQUIRE(gv_is_stream(stream), CUDA_ERROR_INVALID_HANDLE);
-    return set(target, 0, value, 4, count, 1);
-}
-PER_THREAD(cuMemsetD32Async, _ptsz);
-
-CUresult cuMemsetD2D8Async(CUdeviceptr target, size_t pitch, unsigned char value, size_t width, size_t height,
-                           CUstream stream)
-{
-    REQUIRE(gv_is_stream(stream), CUDA_ERROR_INVALID_HANDLE);
-    return set(target, pitch, value, 1, width, height);
-}
-PER_THREAD(cuMemsetD2D8Async, _ptsz);
-
-CUresult cuMemsetD2D16Async(CUdeviceptr target, size_t pitch, unsigned short value, size_t width, size_t height,
-                            CUstream stream)
-{
-    REQUIRE(gv_is_stream(stream), CUDA_ERROR_INVALID_HANDLE);
-    return set(target, pitch, value, 2, width, height);
-}
-PER_THREAD(cuMemsetD2D16Async, _ptsz);
-
-CUresult cuMemsetD2D32Async(CUdeviceptr target, size_t pitch, unsigned int value, size_t width, size_t height,
-                            CUstream stream)
-{
-    REQUIRE(gv_is_stream(stream), CUDA_ERROR_INVALID_HANDLE);
-    return set(target, pitch, value, 4, width, height);
-}
-PER_THREAD(cuMemsetD2D32Async, _ptsz);
+ON_STREAM(cuMemcpyHtoDAsync_v2, cuMemcpyHtoD_v2(target, source, size),
+          CUdeviceptr target, const void *source, size_t size);
+ON_STREAM(cuMemcpyDtoHAsync_v2, cuMemcpyDtoH_v2(target, source, size), void *target, CUdeviceptr source, size_t size);
+ON_STREAM(cuMemcpyDtoDAsync_v2, cuMemcpyDtoD_v2(target, source, size),
+          CUdeviceptr target, CUdeviceptr source, size_t size);
+ON_STREAM(cuMemcpyAsync, cuMemcpy(target, source, size), CUdeviceptr target, CUdeviceptr source, size_t size);
+ON_STREAM(cuMemcpyPeerAsync, cuMemcpyPeer(target, target_context, source, source_context, size),
+          CUdeviceptr target, CUcontext target_context, CUdeviceptr source, CUcontext source_context, size_t size);
+ON_STREAM(cuMemcpy2DAsync_v2, copy_2d(__func__, box), const CUDA_MEMCPY2D *box);
+ON_STREAM(cuMemcpy3DAsync_v2, copy_3d(__func__, box), const CUDA_MEMCPY3D *box);
+ON_STREAM(cuMemcpy3DPeerAsync, copy_3d_peer(__func__, box), const CUDA_MEMCPY3D_PEER *box);
+ON_STREAM(cuMemsetD8Async, set(target, 0, value, 1, count, 1), CUdeviceptr target, unsigned char value, size_t count);
+ON_STREAM(cuMemsetD16Async, set(target, 0, value, 2, count, 1), CUdeviceptr target, unsigned short value, size_t count);
+ON_STREAM(cuMemsetD32Async, set(target, 0, value, 4, count, 1), CUdeviceptr target, unsigned int value, size_t count);
+ON_STREAM(cuMemsetD2D8Async, set(target, pitch, value, 1, width, height),
+          CUdeviceptr target, size_t pitch, unsigned char value, size_t width, size_t height);
+ON_STREAM(cuMemsetD2D16Async, set(target, pitch, value, 2, width, height),
+          CUdeviceptr target, size_t pitch, unsigned short value, size_t width, size_t height);
+ON_STREAM(cuMemsetD2D32Async, set(target, pitch, value, 4, width, height),
+          CUdeviceptr target, size_t pitch, unsigned int value, size_t width, size_t height);
