@@ -5,11 +5,11 @@ from __future__ import annotations
 import errno
 import tempfile
 
+from .errors import UserError
 from .guard import GuardError
 from .simulator.machine import ProbeFailed
-from .simulator.state import MachineError
 
-HARNESS_ERRORS = (OSError, GuardError, MachineError, ProbeFailed)
+HARNESS_ERRORS = (OSError, UserError, GuardError, ProbeFailed)
 """What says all of it in its text: a traceback would only hide it. Nothing is known of the server then."""
 
 _ADVICE = {
@@ -29,6 +29,8 @@ _ADVICE = {
 
 def in_words(error: BaseException) -> str:
     """One paragraph: what failed, where, and what helps."""
+    if isinstance(error, UserError):
+        return str(error)
     if not isinstance(error, OSError):
         return f"The harness failed, so nothing is known of the server: {error}"
     where = error.filename if error.filename is not None else f"somewhere below {tempfile.gettempdir()}"

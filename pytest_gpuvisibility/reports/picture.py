@@ -174,5 +174,6 @@ def _row(process: Mapping[str, Any], marks: Mapping[str, Mark], columns: Sequenc
 def _cell(mark: Mark | None) -> Element:
     if mark is None:
         return node("td", "")
-    outside = " out of bounds" if mark.style in ("out", "wide") else ""
-    return node("td", node("b", mark.sign, aria_hidden="true"), node("small", mark.word + outside), class_=mark.style)
+    outside = node("small", "out of bounds") if mark.style in ("out", "wide") else None
+    sign = node("b", mark.sign, aria_hidden="true")
+    return node("td", sign, " ", node("small", mark.word), " ", outside, class_=mark.style)
