@@ -1,0 +1,104 @@
+"""What a scenario can arrange around a server: variables, a driver's faults, device nodes, an earlier start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_gpuvisibility import device_nodes
+from pytest_gpuvisibility import profile as profiles
+from pytest_gpuvisibility.scenario import Fleet, Scenario, Theatre
+
+# Says what it finds, and ends; a second start finds what the first one left in its home, and goes on for ever.
+SERVER = r"""
+import ctypes, glob, os, pathlib, sys, time
+
+print("container:", os.environ.get("NVIDIA_VISIBLE_DEVICES"))
+print("nodes:", *sorted(glob.glob("/dev/nvidia*")))
+print("cuda:", ctypes.CDLL("libcuda.so.1").cuInit(0))
+try:
+    print("nvml:", ctypes.CDLL("libnvidia-ml.so.1").nvmlInit_v2())
+except OSError as error:
+    print("nvml:", error)
+left, port = pathlib.Path.home() / "left", sys.argv[1]
+if not left.exists():
+    left.write_text(port)
+    sys.exit(3)
+print("left:", left.read_text() == port, flush=True)
+time.sleep(3600)
+"""
+PROFILE = """
+[product]
+name = "toy"
+version_command = ["{python}", "--version"]
+[server]
+command = ["{python}", "-I", "{here}/server.py", "{port}"]
+ready = {kind = "log", expect = "left:"}
+ready_deadline = 30.0
+stop = "SIGTERM"
+"""
+
+
+def play(directory: Path, scenario: Scenario) -> Fleet:
+    (directory / "server.py").write_text(SERVER)
+    (directory / "toy.toml").write_text(PROFILE)
+    room = directory / "room"
+    room.mkdir()
+    stage = Theatre(profiles.load(directory / "toy.toml"), room)
+    fleet = stage.play(scenario)
+    assert stage.play(scenario) == fleet  # as every other rule reads it
+    assert not (room / scenario.key / "home").exists()
+    return fleet
+
+
+def said(fleet: Fleet) -> dict[str, str]:
+    return {name: value for name, _, value in (line.partition(": ") for line in fleet.stdout.splitlines())}
+
+
+def test_the_callers_own_container_does_not_reach_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NVIDIA_VISIBLE_DEVICES", "all")
+    fleet = play(tmp_path, Scenario(inventory="a100x1"))
+    assert (fleet.exit_code, said(fleet)["container"]) == (3, "None")
+
+
+def test_a_scenario_may_set_variables(tmp_path: Path) -> None:
+    scenario = Scenario(inventory="container", visible="0", environ=(("NVIDIA_VISIBLE_DEVICES", "1,3"),))
+    assert said(play(tmp_path, scenario))["container"] == "1,3"
+    assert scenario.describe() == "CUDA_VISIBLE_DEVICES=0, NVIDIA_VISIBLE_DEVICES=1,3, 1 group of 1"
+
+
+@pytest.mark.parametrize(
+    ("fault", "nvml"), [("nvml-missing", "not on this simulated machine"), ("nvml-no-permission", "4")]
+)
+def test_a_drivers_fault_leaves_cuda_alone(tmp_path: Path, fault: str, nvml: str) -> None:
+    scenario = Scenario(inventory="a100x2", faults=(fault,))
+    found = said(play(tmp_path, scenario))
+    assert found["cuda"] == "0"
+    assert nvml in found["nvml"]
+    assert scenario.describe().endswith(fault)
+
+
+def test_dev_has_the_nodes_of_the_inventory(tmp_path: Path) -> None:
+    fleet = play(tmp_path, Scenario(inventory="container", device_nodes=True))
+    if device_nodes.why_not():
+        assert device_nodes.why_not() in fleet.remarks[0]
+    else:
+        assert said(fleet)["nodes"] == "/dev/nvidia1 /dev/nvidia3 /dev/nvidiactl"
+        assert fleet.remarks == ()
+
+
+def test_without_the_right_to_arrange_dev_the_server_runs_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device_nodes, "why_not", lambda: "not allowed")
+    fleet = play(tmp_path, Scenario(inventory="container", device_nodes=True))
+    assert (fleet.exit_code, fleet.remarks) == (3, ("without device nodes of its own in /dev: not allowed",))
+
+
+def test_an_earlier_start_has_the_same_ports_and_files(tmp_path: Path) -> None:
+    scenario = Scenario(inventory="a100x4", groups=2, refused_first=2)
+    fleet = play(tmp_path, scenario)
+    assert fleet.refusal == ("exited", 3)
+    assert (fleet.outcome, said(fleet)["left"]) == ("ready", "True")
+    assert scenario.describe().endswith("after a launch of 2 groups of 2")
