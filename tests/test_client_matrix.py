@@ -7,6 +7,9 @@ id, name and memory. The heavy clients need the dependency group ``clients``: ``
 from __future__ import annotations
 
 import importlib.metadata
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +23,7 @@ from clients.matrix import (
     Mask,
     Refused,
     answer,
+    clean,
     compilers_missing,
     run,
     run_refused,
@@ -72,6 +76,29 @@ def test_arrays_are_copied_to_the_devices_shown(client: Client, machine: Machine
     second = machine.inventory.devices[1].mig[1].uuid
     assert run(client, machine, second, room).returncode == 0
     assert {record.touched for record in machine.ledger.records() if record.event == "alloc"} == {second}
+
+
+INDEX = """
+import faiss, numpy
+options = faiss.GpuIndexFlatConfig()
+options.device = 1
+index = faiss.GpuIndexFlatL2(faiss.StandardGpuResources(), 16, options)
+index.add(numpy.zeros((10, 16), dtype="float32"))
+print(index.ntotal)
+"""
+
+
+@pytest.mark.heavy_client
+def test_faiss_puts_vectors_on_its_device_where_launches_are_skipped(room: Path) -> None:
+    with Machine.create(Inventory.load("a100x4"), launch="noop") as machine:
+        environ = machine.environ(clean(os.environ)) | {"CUDA_VISIBLE_DEVICES": "3,1"}
+        ended = subprocess.run(
+            [sys.executable, "-c", INDEX], env=environ, cwd=room, capture_output=True, text=True, check=False
+        )
+        assert (ended.returncode, ended.stdout) == (0, "10\n"), ended.stderr
+        allocated = {record.uuid for record in machine.ledger.records() if record.event == "alloc"}
+        assert allocated == {machine.inventory.devices[1].uuid}
+        assert machine.launches()[0] > 0
 
 
 @pytest.mark.parametrize("client", parameters())

@@ -549,3 +549,60 @@ def test_error_codes_have_names(machine: Machine, release: Release) -> None:
         ["cudaErrorLaunchFailure", "unspecified launch failure"],
         ["unrecognized error code", "unrecognized error code"],
     ]
+
+
+def test_no_argument_crashes_it(machine: Machine, release: Release) -> None:
+    """Every function that is answered, with nothing and with a pointer to zeros, before and after initialisation."""
+    found = exports.read(library_directory() / release.soname)
+    # What they are given they call; and one returns a structure, where ctypes has no room for it.
+    spared = {"cudaLaunchHostFunc", "cudaStreamAddCallback", "cudaCreateChannelDesc"}
+    answers = release.ask(
+        machine,
+        f"""
+        zeros = ctypes.create_string_buffer(1 << 16)
+        middle = void(ctypes.addressof(zeros) + 4096)
+        for initialised in False, True:
+            if initialised:
+                call("cudaSetDevice", 0)
+            for function in {sorted(set(found.answered) - spared)!r}:
+                if hasattr(cuda, function):
+                    print(function, file=sys.stderr, flush=True)
+                    cuda[function](*[void()] * 10)
+                    if not function.startswith("__"):  # those are called by what nvcc compiles, with handles of ours
+                        cuda[function](*[middle] * 10)
+        show("alive")
+        """,
+    )
+    assert answers == ["alive"]
+
+
+# ---- a program of nvcc's ----
+
+TOLD = """\
+malloc cudaSuccess
+set cudaSuccess
+variable cudaErrorNotSupported
+size cudaSuccess 16
+launch {launched}
+twice {launched}
+then cudaSuccess
+empty cudaErrorInvalidConfiguration
+attributes cudaSuccess 1024
+occupancy cudaSuccess 8
+synchronize cudaSuccess
+back cudaSuccess 7
+"""
+
+
+@pytest.mark.parametrize("launch", ["error", "noop"])
+def test_a_program_of_nvccs(make_machine: Callable[..., Machine], tmp_path: Path, launch: str) -> None:
+    if not shutil.which("nvcc"):
+        pytest.skip("needs nvcc, to compile kernels")
+    program = tmp_path / "kernels"
+    subprocess.run(["nvcc", "-cudart", "shared", "-o", program, HERE / "kernels.cu"], check=True, capture_output=True)
+    machine = make_machine(launch=launch)
+    ended = subprocess.run([program], env=machine.environ(os.environ), capture_output=True, text=True, check=False)
+    launched = "cudaSuccess" if launch == "noop" else "cudaErrorNoKernelImageForDevice"
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == TOLD.format(launched=launched)
+    assert machine.launches() == ((1, 0) if launch == "noop" else (0, 1))

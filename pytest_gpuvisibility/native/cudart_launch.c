@@ -38,6 +38,7 @@ unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared, struc
 cudaError_t __cudaPopCallConfiguration(dim3 *grid, dim3 *block, size_t *shared, void *stream)
 {
     REQUIRE(depth > 0, cudaErrorMissingConfiguration);
+    REQUIRE_VALUE(grid && block && shared && stream);
     depth--;
     *grid = configuration[depth].grid;
     *block = configuration[depth].block;

@@ -132,6 +132,10 @@ def torch(inventory: Inventory, mask: str | None) -> Answer:
     return {"all": len(inventory.devices), "visible": counted}
 
 
+def faiss(inventory: Inventory, mask: str | None) -> Answer:
+    return {"count": len(resolve(mask, inventory).devices)}
+
+
 CLIENTS = (
     Client("nvidia-smi", every_gpu(UUID, BUS, NAME, MEMORY), "every GPU", source="with_nvidia_smi.py"),
     Client("nvidia-ml-py", every_gpu(UUID, BUS, NAME, MEMORY), "every GPU", "nvidia-ml-py"),
@@ -190,6 +194,14 @@ CLIENTS = (
         "dask-cuda",
         heavy=True,
         note="what it finds before its workers start; it starts one even under an empty mask",
+    ),
+    Client(
+        "faiss",
+        faiss,
+        "visible",
+        "faiss-gpu-cu12",
+        heavy=True,
+        note="a build for CUDA 12; where launches are skipped, it makes indices and puts vectors on their device",
     ),
     Client(
         "torch",
