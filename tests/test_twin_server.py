@@ -21,6 +21,7 @@ from typing import Any
 
 import psutil
 import pytest
+from pytest_gpuvisibility.conformance.masks import Masks
 
 from pytest_gpuvisibility.inventory import Inventory
 from pytest_gpuvisibility.resources import shipped_directory
@@ -65,12 +66,13 @@ class Fleet:
         environ: dict[str, str],
         nvidia_smi: bool = True,
         port: int | None = None,
+        options: tuple[str, ...] = (),
     ) -> None:
         self.machine, self.groups = machine, int(layout.split("x")[0])
         self.port = port or free_ports(self.groups + 1)
         base = {name: value for name, value in os.environ.items() if not name.startswith("CUDA_")} | environ
         self.process = subprocess.Popen(
-            [*COMMAND, "--layout", layout, "--port", str(self.port), "--fault", fault],
+            [*COMMAND, "--layout", layout, "--port", str(self.port), "--fault", fault, *options],
             env=machine.environ(base, nvidia_smi=nvidia_smi),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -337,6 +339,12 @@ def test_a_taken_port_ends_all(launch: Launching) -> None:
         ("vis-006", "3x1", "0,2,-1,1", [[0], [2], [1]]),
         ("vis-007", "2x1", "0,99,1", [[0], [1]]),
         ("vis-008", "1x1", "99", [[0]]),
+        ("vis-009", "2x1", "2,2", [[2], [2]]),
+        ("vis-010", "2x1", " 2, 3", [[0], [1]]),
+        ("vis-010", "2x1", "2,3,", [[0], [1]]),
+        ("vis-011", "1x1", "all", [[0]]),
+        ("idn-003", "1x1", Masks(EQUAL).shared_prefix, [[6]]),
+        ("idn-004", "2x1", f"0,{UUIDS[5]}", [[0], [5]]),
         ("asn-001", "2x2", "4,5,6,7", [[4, 5], [5, 6]]),
         ("asn-004", "4x1", "4,5,6,7", [[4], [4], [4], [4]]),
         ("ovr-001", "2x2", "2,3", [[2, 3], []]),
@@ -348,6 +356,136 @@ def test_faults_that_use_the_wrong_devices(
     launch: Launching, fault: str, layout: str, visible: str | None, expected: list[list[int]]
 ) -> None:
     assert launch(layout, visible, fault).wait_until_ready().groups_touched() == expected
+
+
+SPLIT = "--dp 2 --pp 2 --tp 1"
+
+
+@pytest.mark.parametrize(
+    ("options", "layout", "visible", "expected"),
+    [
+        ("--device 1", "1x1", "4,5", [[5]]),
+        ("--share 2", "2x1", "4", [[4], [4]]),
+        ("--share 2", "4x1", "4,5", [[4], [5], [4], [5]]),
+        ("--cpu", "2x1", "", [[], []]),
+        ("--cpu", "1x1", "4,5", [[]]),
+        (SPLIT, "2x2", "4,5,6,7", [[4, 5], [6, 7]]),
+        ("--engines", "2x2", "4,5,6,7", [[4, 5], [6, 7]]),
+    ],
+)
+def test_the_correct_server_does_as_its_flags_say(
+    launch: Launching, options: str, layout: str, visible: str, expected: list[list[int]]
+) -> None:
+    fleet = launch(layout, visible, options=tuple(options.split())).wait_until_ready()
+    assert fleet.groups_touched() == expected
+
+
+@pytest.mark.parametrize(
+    ("fault", "options", "layout", "visible", "expected"),
+    [
+        ("idn-008", "--device 1", "1x1", "1,2", [[1]]),
+        ("idn-008", "--device 1", "1x1", "4,5", [[5]]),
+        ("asn-005", SPLIT, "2x2", "4,5,6,7", [[4, 5], [5, 6]]),
+        ("asn-005", "--dp 2 --pp 1 --tp 2", "2x2", "4,5,6,7", [[4, 5], [6, 7]]),
+        ("asn-008", "--engines", "2x2", "4,5,6,7", [[4, 5], [4, 5]]),
+        ("asn-009", "--device 2", "1x1", "4,5", [[2]]),
+    ],
+)
+def test_faults_that_follow_flags_wrongly(
+    launch: Launching, fault: str, options: str, layout: str, visible: str, expected: list[list[int]]
+) -> None:
+    fleet = launch(layout, visible, fault, options=tuple(options.split())).wait_until_ready()
+    assert fleet.groups_touched() == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("--device one", "--device 'one' is not a number from 0 on"),
+        ("--share 0", "--share '0' is not a number from 1 on"),
+        ("--dp 2 --pp 2 --tp 2", "--dp, --pp and --tp do not make 2 groups of 2"),
+    ],
+)
+def test_a_flag_that_makes_no_sense_is_a_usage_error(arguments: str, words: str) -> None:
+    run = usage("--layout", "2x2", "--port", "19100", *arguments.split())
+    assert run.returncode == 2
+    assert words in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("fault", "options", "visible", "words"),
+    [
+        ("none", "--device 2", "4,5", r"--device 2 is none of the visible devices: there are only 2, .*: .*=4,5$"),
+        ("none", "--device 0", "", r'there is none: CUDA_VISIBLE_DEVICES=""$'),
+        ("ovr-009", "--share 2", "4", r"layout 2x1 asks for 2 device\(s\), but CUDA shows only 1"),
+    ],
+)
+def test_flags_that_cannot_be_followed_are_refused(
+    launch: Launching, fault: str, options: str, visible: str, words: str
+) -> None:
+    layout = "2x1" if "share" in options else "1x1"
+    code, errors = launch(layout, visible, fault, options=tuple(options.split())).wait_until_gone()
+    assert code == 1
+    assert re.search(words, errors.splitlines()[-1])
+
+
+def test_sharing_is_told(launch: Launching) -> None:
+    fleet = launch("2x1", "4", options=("--share", "2")).wait_until_ready()
+    fleet.process.terminate()
+    assert "note: 2 groups share each of 1 device(s)" in fleet.wait_until_gone()[1]
+
+
+def test_a_second_model_is_loaded_where_the_first_is(launch: Launching) -> None:
+    for fault, expected in (("none", [[4], [5]]), ("asn-010", [[4, 5], [5]])):
+        fleet = launch("2x1", "4,5", fault).wait_until_ready()
+        assert fleet.ask(0, path="/load") == (200, {"worker": 0, "models": 2})
+        assert fleet.groups_touched() == expected
+
+
+def test_the_fault_that_leaks_at_a_later_request(launch: Launching) -> None:
+    fleet = launch("2x1", "4,5", "asn-002").wait_until_ready()
+    for expected in ([[4], [5]], [[4], [5]], [[4], [5, 4]], [[4], [5, 4]]):
+        assert [fleet.ask(worker)[0] for worker in (0, 1)] == [200, 200]
+        assert fleet.groups_touched() == expected
+
+
+def test_the_fault_that_opens_a_device_in_the_launcher(launch: Launching) -> None:
+    fleet = launch("2x1", "4,5", "asn-003").wait_until_ready()
+    assert (fleet.touched(fleet.process.pid), fleet.groups_touched()) == ([4], [[4], [5]])
+
+
+@pytest.mark.parametrize(("fault", "event", "indices"), [("asn-007", "remask", [4, 5]), ("asn-012", "peer", [4, 5])])
+def test_faults_that_only_the_driver_sees(launch: Launching, fault: str, event: str, indices: list[int]) -> None:
+    fleet = launch("2x1", "4,5", fault).wait_until_ready()
+    assert fleet.groups_touched() == [[4], [5]]
+    assert sorted(UUIDS.index(r.uuid or "") for r in fleet.machine.ledger.records() if r.event == event) == indices
+
+
+def test_the_fault_that_opens_each_device_twice(launch: Launching) -> None:
+    fleet = launch("2x1", "4,5", "asn-011").wait_until_ready()
+    openings = [record.uuid for record in fleet.machine.ledger.records() if record.event == "context"]
+    assert sorted(UUIDS.index(uuid or "") for uuid in openings) == [4, 4, 5, 5]
+    exclusive = launch("2x1", "0,1", "asn-011", inventory=Inventory.load("exclusive4"))
+    assert "the memory in use could not be measured" in exclusive.wait_until_gone()[1]
+
+
+def test_the_fault_that_packs_onto_gpus_in_use(launch: Launching) -> None:
+    first = launch("1x1", "4", "asn-006").wait_until_ready()
+    second = launch("1x1", "6", "asn-006", beside=first).wait_until_ready()
+    assert (first.groups_touched(), second.groups_touched()) == ([[4]], [[4]])
+
+
+def test_the_fault_that_falls_back_to_the_cpu(launch: Launching) -> None:
+    bare = Inventory.load("none")
+    assert launch("1x1", None, "ovr-005", inventory=bare).wait_until_ready().ask(0)[0] == 200
+    assert launch("1x1", None, inventory=bare).wait_until_gone()[0] == 1
+    assert launch("1x1", "", "ovr-005").wait_until_gone()[0] == 1
+
+
+def test_the_fault_that_opens_before_it_counts(launch: Launching) -> None:
+    fleet = launch("2x2", "2,3", "ovr-007")
+    assert fleet.wait_until_gone()[0] == 1
+    assert fleet.touched(fleet.process.pid) == [2]
 
 
 @pytest.mark.parametrize(
