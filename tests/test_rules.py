@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import inspect
 import json
 import subprocess
@@ -12,14 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pytest_gpuvisibility.conformance import RULE_MODULES, catalogue
+from pytest_gpuvisibility.conformance import catalogue
 from pytest_gpuvisibility.conformance.launch import Gpus, Launch
-from twin_runs import TWINS
+from twin_runs import TWINS, rule_functions
 
 from pytest_gpuvisibility import profile as profiles
 from pytest_gpuvisibility.inventory import Inventory
 from pytest_gpuvisibility.scenario import Scenario
-from pytest_gpuvisibility.verdicts import NotApplicable, Rule, rule_of
+from pytest_gpuvisibility.verdicts import NotApplicable, Rule
 
 
 class Launched(Exception):
@@ -36,15 +35,6 @@ class NoTheatre:
         raise Launched
 
 
-def functions() -> list[tuple[Rule, Callable[..., None]]]:
-    found = []
-    for name in RULE_MODULES["server"]:
-        for value in vars(importlib.import_module(f"pytest_gpuvisibility.conformance.{name}")).values():
-            if (rule := rule_of(value)) is not None:
-                found.append((rule, value))
-    return found
-
-
 def ask(function: Callable[..., None], devices: int, inventories: set[str]) -> None:
     """Let a rule choose on a machine with so many devices; ``inventories`` gets the shipped ones that it asks for."""
     whole = Inventory.load("a100x8")
@@ -58,7 +48,7 @@ def ask(function: Callable[..., None], devices: int, inventories: set[str]) -> N
     function(**{name: known[name] for name in inspect.signature(function).parameters})
 
 
-@pytest.mark.parametrize(("rule", "function"), functions(), ids=lambda value: getattr(value, "id", ""))
+@pytest.mark.parametrize(("rule", "function"), rule_functions(), ids=lambda value: getattr(value, "id", ""))
 def test_a_rule_needs_what_it_says(rule: Rule, function: Callable[..., None]) -> None:
     inventories: set[str] = set()
     with pytest.raises(Launched):

@@ -6,27 +6,32 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 from pytest_gpuvisibility.conformance import catalogue
-from twin_runs import TWINS, check, profile_of, verdicts
+from twin_runs import check, described_twins, judge, profile_of, verdicts
 
 from pytest_gpuvisibility.reports.json_report import SCHEMA
-from pytest_gpuvisibility.verdicts import Rule
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from pytest_gpuvisibility.verdicts import Rule, Violation
 
 
 @pytest.mark.parametrize("rule", catalogue("server"), ids=lambda rule: rule.id)
 def test_the_twin_fails_its_rule(rule: Rule, tmp_path: Path) -> None:
-    found = verdicts(profile_of(rule.id.lower(), tmp_path), f"--gpu-rule={rule.id}", "-n0")
-    expected = "fail" if rule.level.value == "MUST" else "warn"
-    assert found[rule.id]["verdict"] == expected, found[rule.id]
-    assert found[rule.id]["headline"]
+    with pytest.raises(Violation) as caught:
+        judge(rule, profile_of(rule.id.lower(), tmp_path))
+    assert caught.value.headline
+    assert caught.value.facts
+
+
+@pytest.mark.twins
+@pytest.mark.parametrize("twin", described_twins(), ids=lambda twin: twin["rule"])
+def test_a_twin_fails_its_rule_and_no_other(twin: dict[str, Any], tmp_path: Path) -> None:
+    found = verdicts(profile_of(twin["fault"], tmp_path), "--gpu-expect=none", "-n4")
+    violated = {id for id, rule in found.items() if rule["verdict"] in ("fail", "warn")}
+    assert violated == {twin["rule"], *twin.get("also_fails", {})}
+    assert not {id for id, rule in found.items() if rule["verdict"] in ("error", "unsupported")}
 
 
 def test_the_correct_server_passes_every_rule(tmp_path: Path) -> None:
@@ -51,9 +56,7 @@ def test_the_correct_servers_report_is_evidence_of_touching(tmp_path: Path) -> N
 
 
 def test_every_twin_is_described() -> None:
-    described = tomllib.loads((TWINS / "twins.toml").read_text())
-    text = json.dumps(described)
-    assert [rule.id for rule in catalogue("server") if rule.id not in text] == []
+    assert {twin["rule"] for twin in described_twins()} == {rule.id for rule in catalogue("server")}
 
 
 def test_the_plain_pytest_command_is_the_same_run(tmp_path: Path) -> None:
