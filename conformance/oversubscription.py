@@ -92,15 +92,16 @@ def test_oversubscription_does_not_hang(launch: Launch, gpus: Gpus) -> None:
     "OVR-005",
     MUST,
     sources=["ollama/ollama#14031", "jax-ml/jax#10021", "magicyuan876/mineru-tianshu#22"],
-    inventories=("none",),
+    inventories=("none", "mig-bare"),
 )
 def test_the_cpu_is_no_silent_substitute(launch: Launch, gpus: Gpus, shipped: Shipped) -> None:
     """Where no GPU is visible, the server does not become ready on the CPU, unless it was asked to.
 
-    It answers, a hundred times slower, and nobody is told. Where the CPU is wanted, one says so; then it works.
+    It answers, a hundred times slower, and nobody is told. Where the CPU is wanted, one says so; then it works. A GPU
+    in MIG mode that nobody has cut is listed by nvidia-smi, and CUDA shows nothing.
     """
-    bare = shipped("none")
-    fleets = [launch(visible="", groups=2), launch(gpus=bare, groups=1)]
+    machines = [shipped(name) for name in ("none", "mig-bare")]
+    fleets = [launch(visible="", groups=2), *(launch(gpus=machine, groups=1) for machine in machines)]
     assert_each(fleets, _assert_not_on_the_cpu)
     if "cpu" in launch.profile.server.options:
         asked = launch(visible="", groups=1, options=(Option.of("cpu"),))
