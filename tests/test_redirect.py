@@ -169,6 +169,37 @@ def test_other_libraries_are_left_alone(room: Path, machine: Machine) -> None:
     assert loaded(room, machine, "./libcudart.so.11.0") == ["0", "libcudart.so.11.0", REDIRECT]
 
 
+def test_programs_that_tests_start_are_led_there(room: Path, pytester: pytest.Pytester) -> None:
+    program = [str(room / "program"), str(room / "client-13.so"), str(room / "bundled-12.so")]
+    pytester.makepyfile(
+        f"""
+        import os, subprocess
+
+        def test_by_the_sessions_environment(gpu_visibility):
+            for environ in (gpu_visibility.environ, os.environ):
+                assert subprocess.check_output({program!r}, env=environ, text=True).startswith("2 2 ")
+
+        def test_by_a_machine_of_its_own(gpu_machine):
+            assert gpu_machine.run({program!r}, visible="1").stdout.startswith("1 1 ")
+            assert subprocess.check_output({program!r}, env=gpu_machine.environ(), text=True).startswith("2 2 ")
+        """
+    )
+    for workers in ([], ["-n", "1"]):
+        pytester.runpytest_subprocess("--gpu-inventory=a100x2", *workers).assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize("release", [13, 12])
+def test_a_process_that_has_another_runtime_cannot_go_onto_a_machine(
+    room: Path, pytester: pytest.Pytester, release: int
+) -> None:
+    real = releases(room)[release].library
+    pytester.makepyfile(early=f"import ctypes; ctypes.CDLL({str(real)!r})")
+    pytester.makepyfile("def test(): pass")
+    result = pytester.runpytest_subprocess("-p", "early", "--gpu-inventory=a100x2")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"*This process has already loaded {real}, so it cannot go onto a simulated machine*"])
+
+
 @pytest.mark.parametrize("release", [13, 12])
 def test_where_the_linker_is_too_old_the_runtimes_are_preloaded(
     room: Path, machine: Machine, release: int, monkeypatch: pytest.MonkeyPatch
