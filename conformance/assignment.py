@@ -34,7 +34,7 @@ SPLITS = ((2, 2, 1), (2, 1, 2), (4, 1, 1))
 def two_groups(launch: Launch, gpus: Gpus) -> tuple[Fleet, int]:
     """Two groups on the last half of the devices, and how many each has; asked once more after the start, then idle."""
     given = gpus.last_half(at_least=2)
-    size = len(given) // 2
+    size = len(given) // 2 if launch.profile.sizes_groups else 1
     return launch(visible=mask(given[: 2 * size], gpus), groups=2, devices=size, acts=(IDLE,)), size
 
 

@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 CONNECT_LIMIT = 1.0
 """Seconds to connect to a port of this machine."""
@@ -40,8 +40,8 @@ class Call:
     """A request with everything filled in. ``expect`` is searched for in the answer; ``deadline`` is in
     seconds.
 
-    ``kind``: ``websocket`` (``url``, ``send``), ``http`` (``url``, ``method``, ``body``), ``tcp`` (``url``, which
-    must accept a connection) or ``command`` (``command``, run under ``environ``, to exit with 0).
+    ``kind``: ``websocket`` (``url``, ``send``), ``http`` (``url``, ``method``, ``body``, ``headers``), ``tcp``
+    (``url``, which must accept a connection) or ``command`` (``command``, run under ``environ``, to exit with 0).
     """
 
     kind: str
@@ -53,6 +53,7 @@ class Call:
     body: str = ""
     command: tuple[str, ...] = ()
     environ: Mapping[str, str] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self) -> Reply:
         """Make the request once."""
@@ -98,7 +99,11 @@ class Call:
             guard.daemon = True
             guard.start()
             try:
-                server.request(self.method, parts._replace(scheme="", netloc="").geturl() or "/", self.body or None)
+                path = parts._replace(scheme="", netloc="").geturl() or "/"
+                headers = dict(self.headers)
+                if self.body and "content-type" not in map(str.lower, headers):
+                    headers["Content-Type"] = "application/json"
+                server.request(self.method, path, self.body or None, headers)
                 answer = server.getresponse()
                 text = answer.read().decode(errors="replace")
             except (OSError, http.client.HTTPException):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from dataclasses import dataclass, field
 from .supervisor import descendants
 
 _LISTEN = "0A"
+_WHOLE_ENVIRONMENT = re.compile(rb"[^=\0]+=[^\0]*\0(?:[^\0]+\0)*", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +98,15 @@ def argv(pid: int) -> tuple[str, ...]:
 
 
 def environ(pid: int) -> dict[str, str]:
-    """The environment at the last exec, not what the process made of it; empty where it cannot be read."""
-    pairs = (entry.partition(b"=") for entry in _read(f"/proc/{pid}/environ").split(b"\0"))
+    """The environment at the last exec, not what the process made of it; empty where it cannot be read.
+
+    A process that gives itself a title (setproctitle) writes it over its arguments and its environment: what is left of
+    that, or half overwritten at this moment, is no environment.
+    """
+    data = _read(f"/proc/{pid}/environ")
+    if not _WHOLE_ENVIRONMENT.fullmatch(data):
+        return {}
+    pairs = (entry.partition(b"=") for entry in data.split(b"\0"))
     return {os.fsdecode(name): os.fsdecode(value) for name, equals, value in pairs if equals}
 
 

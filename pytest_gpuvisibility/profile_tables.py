@@ -55,6 +55,7 @@ class Request:
     """What a worker must answer to be ready. Texts may hold placeholders, also ``{worker_port}`` and
     ``{group}``.
 
+    ``headers``: of HTTP; with a body, ``Content-Type`` is ``application/json`` where they say nothing else.
     ``deadline``: seconds for one attempt.
     """
 
@@ -64,6 +65,7 @@ class Request:
     send: str = ""
     method: str = "GET"
     body: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
     command: tuple[str, ...] = ()
     deadline: float = 5.0
 
@@ -374,6 +376,7 @@ class Profile:
             send=fill(request.send, filled),
             method=request.method,
             body=fill(request.body, filled),
+            headers={name: fill(value, filled) for name, value in request.headers.items()},
             command=tuple(fill(word, filled) for word in request.command),
             environ=environ,
         )

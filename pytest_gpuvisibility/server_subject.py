@@ -59,6 +59,12 @@ class ServerSubject:
         fleet = self.theatre.play(Scenario(inventory=self.inventory, groups=CONTROL_GROUPS))
         if fleet.outcome in ("timeout", "waiting"):
             raise UserError(self._never_ready(fleet))
+        refused = next((answer for answer in fleet.requests.values() if answer != "answered"), "")
+        if refused:
+            raise UserError(
+                f"{self.name} {self.version} was ready, and did not answer what [server].request of the profile"
+                f" {self.source} asks: {refused}. Correct the request, or choose another sign in [server].ready."
+            )
         return f"{fleet.outcome} after {fleet.seconds:.1f} s"
 
     def machine(self, name: str) -> Inventory:

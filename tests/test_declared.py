@@ -89,3 +89,12 @@ def test_a_rule_that_cannot_be_declared_unsupported(tmp_path: Path, rules: tuple
     run = check(profile, "-n0")
     assert run.returncode == 4, run.stdout
     assert problem in run.stdout + run.stderr
+
+
+def test_a_request_that_a_ready_server_does_not_answer_is_a_mistake_of_the_profile(tmp_path: Path) -> None:
+    changes = {'kind = "request"': 'kind = "tcp"', "expect = '\"ordinals\"'": "expect = 'ordinals.*are'"}
+    run = check(profile_of("none", tmp_path, **changes), "-n0", "--gpu-rule=VIS-003")
+    assert run.returncode == 4, run.stdout
+    said = run.stdout + run.stderr
+    assert "was ready, and did not answer what [server].request of the profile" in said
+    assert "ordinals.*are" in said

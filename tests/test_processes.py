@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from pytest_gpuvisibility import processes
 
 TALK = "import sys; print('up', flush=True); sys.stdin.read()"
@@ -102,3 +104,14 @@ def test_listening_sockets_are_found_and_attributed() -> None:
         found = processes.listening([port, idle.getsockname()[1]])
         assert list(found) == [port]
         assert found[port] <= processes.sockets(os.getpid())
+
+
+@pytest.mark.parametrize("left", [b"\0\0\0B=2\0", b"A=1\0B=2\0\0\0\0", b"le of a process\0B=2\0", b"\0" * 40])
+def test_what_a_title_leaves_of_an_environment_is_none(left: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_read", lambda path: left)
+    assert processes.environ(1) == {}
+
+
+def test_an_environment_may_hold_odd_names_and_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "_read", lambda path: b"A=1=2\n\0BASH_FUNC_x%%=() { :; }\0EMPTY=\0nonsense\0")
+    assert processes.environ(1) == {"A": "1=2\n", "BASH_FUNC_x%%": "() { :; }", "EMPTY": ""}

@@ -225,3 +225,20 @@ def test_a_sanitized_program_runs(room: Path, machine: Machine) -> None:
     """With LD_PRELOAD, AddressSanitizer refuses to come second."""
     options = {"ASAN_OPTIONS": "detect_leaks=0"}
     assert "4" in loaded(room, machine, "./client-13.so", program="sanitized", **options)
+
+
+def test_a_preloaded_library_finds_room_for_its_thread_local_variables(room: Path, machine: Machine) -> None:
+    """An auditor leaves little of it: jemalloc, which Ray preloads into its processes, needs 3 KB."""
+    (room / "local.c").write_text("__thread char local[3000]; char *f(void) { return local; }")
+    options = ["-shared", "-fPIC", "-ftls-model=initial-exec", "-o", "local.so", "local.c"]
+    subprocess.run(["cc", *options], cwd=room, check=True)
+    environ = machine.environ(os.environ) | {"LD_PRELOAD": str(room / "local.so")}
+    done = subprocess.run(["/bin/true"], env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_users_own_tunables_stay(machine: Machine) -> None:
+    tunables = machine.environ({"GLIBC_TUNABLES": "glibc.malloc.check=3"})["GLIBC_TUNABLES"]
+    assert tunables == "glibc.malloc.check=3:glibc.rtld.optional_static_tls=4096"
+    own = "glibc.rtld.optional_static_tls=9000"
+    assert machine.environ({"GLIBC_TUNABLES": own})["GLIBC_TUNABLES"] == own

@@ -46,7 +46,7 @@ while True:
         connection.sendall(head + accept + b"\r\n\r\n" + b"\x81\x05hello")
         connection.recv(65536)
     else:
-        connection.sendall(b"HTTP/1.0 200 OK\r\n\r\nhello")
+        connection.sendall(b"HTTP/1.0 200 OK\r\n\r\nhello " + request.partition(b"\r\n\r\n")[0])
     connection.close()
 """
 
@@ -152,3 +152,19 @@ def test_workers_are_told_by_their_ports(toy: Callable[..., ServerProcess]) -> N
 def test_whatever_says_that_a_server_is_ready(toy: Callable[..., ServerProcess], ready: str) -> None:
     server = toy("worker = {port = true}", ready)
     assert server.startup_seconds is not None
+
+
+@pytest.mark.parametrize(
+    ("headers", "expect"),
+    [("", "Content-Type: application/json"), ("headers = {content-type = 'text/{group}'},", "content-type: text/1")],
+)
+def test_a_request_has_its_headers_and_json_by_default(
+    toy: Callable[..., ServerProcess], headers: str, expect: str
+) -> None:
+    request = (
+        f"""request = {{kind = "http", {headers} url = "http://127.0.0.1:{{worker_port}}/", body = "1", EXPECT}}"""
+    )
+    server = toy("worker = {port = true}", f"{LOG}\n{request}".replace("EXPECT", f'expect = "{expect}"'))
+    reply = server.request(1)
+    assert reply.ok, reply.error
+    assert reply.text.lower().count("content-type") == 1

@@ -13,6 +13,10 @@ AUDITS_WELL = (2, 35)
 """The release of glibc from which on an auditor costs nothing but its questions. Before, each call of a function that
 is bound lazily took ten times as long, and on aarch64 lost registers: bug 15533 of glibc, and
 https://sourceware.org/pipermail/libc-alpha/2021-June/127636.html."""
+TUNABLES = "GLIBC_TUNABLES"
+ROOM_FOR_TLS = ("glibc.rtld.optional_static_tls", 4096)
+"""Where there is an auditor, libraries that are preloaded find no more room for thread-local variables than those that
+are opened later, 512 bytes: jemalloc, which Ray preloads, does not load."""
 
 
 def lead_to_runtimes(environ: MutableMapping[str, str]) -> None:
@@ -23,9 +27,16 @@ def lead_to_runtimes(environ: MutableMapping[str, str]) -> None:
     """
     if linker_audits_well():
         environ["LD_AUDIT"] = prepend(redirect_library(), environ.get("LD_AUDIT", ""))
+        environ[TUNABLES] = _with_room(environ.get(TUNABLES, ""))
         return
     for name in reversed(RUNTIMES):
         environ["LD_PRELOAD"] = prepend(library_directory() / name, environ.get("LD_PRELOAD", ""))
+
+
+def _with_room(tunables: str) -> str:
+    """The list with room for thread-local variables, where it does not speak of that itself."""
+    name, size = ROOM_FOR_TLS
+    return tunables if name in tunables else ":".join(filter(None, (tunables, f"{name}={size}")))
 
 
 def linker_audits_well() -> bool:
