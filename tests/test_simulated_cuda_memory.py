@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from cuda_programs import CONTEXT_OVERHEAD, Start, next_shown, uuids
+from simulated_programs import holding
 
+from pytest_gpuvisibility import Inventory
 from pytest_gpuvisibility.simulator.machine import Machine
 
 pytest.importorskip("cuda.bindings", reason="NVIDIA's CUDA bindings (dependency group `test`) are not installed")
@@ -503,3 +506,21 @@ def test_slices_are_devices_of_their_own(make_machine: Callable[..., Machine], r
     (context, alloc) = (r for r in machine.ledger.records() if r.event != "init")
     assert (context.uuid, alloc.uuid) == (slices[1].uuid, slices[1].uuid)
     assert uuids(machine, 1) != [context.uuid]
+
+
+def test_compute_instances_of_one_gpu_instance_share_its_memory(run: Callable[..., Any]) -> None:
+    mig = Inventory.load("mig")
+    whole, cut = mig.devices
+    one = replace(cut.mig[0], uuid="MIG-0c9e4c3e-a4a5-5ea8-8a01-16b74d4fa4a3", compute_instance=1)
+    other_instance = cut.mig[1]
+    inventory = replace(mig, devices=(whole, replace(cut, mig=(cut.mig[0], one, other_instance))))
+    held = one.memory // 2 >> 20
+    ask = client("show([free(), code(D.cuMemAlloc, free() + MIB)])")
+    with Machine.create(inventory) as machine:
+        with holding(machine, 0, held, CUDA_VISIBLE_DEVICES=cut.mig[0].uuid):
+            shared = run(machine, ask, CUDA_VISIBLE_DEVICES=one.uuid)
+            apart = run(machine, ask, CUDA_VISIBLE_DEVICES=other_instance.uuid)
+        alone = run(machine, ask, CUDA_VISIBLE_DEVICES=one.uuid)
+    assert shared == [one.memory - held * MIB - 2 * CONTEXT_OVERHEAD, OUT_OF_MEMORY]
+    assert apart == [other_instance.memory - CONTEXT_OVERHEAD, OUT_OF_MEMORY]
+    assert alone == [one.memory - CONTEXT_OVERHEAD, OUT_OF_MEMORY]

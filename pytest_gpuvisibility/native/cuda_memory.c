@@ -243,7 +243,7 @@ CUresult cuMemGetInfo_v2(size_t *free_bytes, size_t *total)
 {
     REQUIRE_CONTEXT(context);
     REQUIRE_VALUE(free_bytes && total);
-    uint64_t memory = gv_driver.state->unit[context->unit].memory, used = gv_unit_used(gv_driver.state, context->unit);
+    uint64_t memory = gv_driver.state->unit[context->unit].memory, used = gv_memory_used(gv_driver.state, context->unit);
     *free_bytes = used < memory ? memory - used : 0;
     *total = memory;
     return CUDA_SUCCESS;

@@ -37,16 +37,14 @@ static uint64_t unit_used(const struct gv_state *state, int unit)
     return total->used;
 }
 
-/* A GPU's memory is used on the whole of it and on its slices; the slices of one GPU instance share its memory. */
+/* A GPU's memory is used on the whole of it and on its slices. */
 static uint64_t used_bytes(const struct gv_target *target)
 {
     uint64_t used = gv_nvml_is_slice(target) ? 0 : unit_used(target->state, target->unit_index);
-    for (int unit = target->state->device_count; unit < target->state->unit_count; unit++) {
-        const struct gv_unit *other = &target->state->unit[unit];
-        bool shared = !gv_nvml_is_slice(target) || other->gpu_instance == target->unit->gpu_instance;
-        if (other->device == target->device_index && shared)
+    for (int unit = target->state->device_count; unit < target->state->unit_count; unit++)
+        if (gv_nvml_is_slice(target) ? gv_shares_memory(target->state, target->unit_index, unit)
+                                     : target->state->unit[unit].device == target->device_index)
             used += unit_used(target->state, unit);
-    }
     return used;
 }
 

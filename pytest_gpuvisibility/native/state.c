@@ -312,6 +312,28 @@ uint64_t gv_unit_used(const struct gv_state *state, int unit)
     return used;
 }
 
+bool gv_shares_memory(const struct gv_state *state, int unit, int other)
+{
+    const struct gv_unit *one = &state->unit[unit], *two = &state->unit[other];
+    return unit == other ||
+           (one->gpu_instance >= 0 && one->gpu_instance == two->gpu_instance && one->device == two->device);
+}
+
+static uint64_t used_of_memory(const struct gv_state *state, int unit,
+                               uint64_t (*used_of)(const struct gv_state *, int))
+{
+    uint64_t used = 0;
+    for (int other = 0; other < state->unit_count; other++)
+        if (gv_shares_memory(state, unit, other))
+            used += used_of(state, other);
+    return used;
+}
+
+uint64_t gv_memory_used(const struct gv_state *state, int unit)
+{
+    return used_of_memory(state, unit, gv_unit_used);
+}
+
 uint64_t gv_device_used(const struct gv_state *state, int device)
 {
     uint64_t used = 0;
@@ -564,7 +586,8 @@ static bool fits(uint64_t memory, uint64_t used, uint64_t bytes)
 static bool has_room(const struct gv_state *state, int unit, uint64_t bytes)
 {
     uint64_t memory = state->unit[unit].memory;
-    return fits(memory, most_used(state, unit), bytes) || fits(memory, gv_unit_used(state, unit), bytes);
+    return fits(memory, used_of_memory(state, unit, most_used), bytes) ||
+           fits(memory, gv_memory_used(state, unit), bytes);
 }
 
 int gv_take_memory(struct gv_state *state, int unit, uint64_t bytes)

@@ -140,6 +140,9 @@ bool gv_process_alive(const struct gv_process *process);
  * go over the slots 0 .. process_limit-1 that are gv_process_alive. */
 uint64_t gv_usage_bytes(const struct gv_usage *usage);
 uint64_t gv_unit_used(const struct gv_state *state, int unit);
+/* ... of the memory that a unit has: the compute instances of one GPU instance share it. */
+uint64_t gv_memory_used(const struct gv_state *state, int unit);
+bool gv_shares_memory(const struct gv_state *state, int unit, int other);
 /* ... of a GPU and all the slices cut from it. */
 uint64_t gv_device_used(const struct gv_state *state, int device);
 
@@ -147,7 +150,7 @@ uint64_t gv_device_used(const struct gv_state *state, int device);
  * no room on the disk for another. */
 struct gv_process *gv_own_process(struct gv_state *state);
 
-/* Take and give back memory of a unit. gv_take_memory: 0, or -ENOMEM where it would exceed the unit's memory. */
+/* Take and give back memory of a unit. gv_take_memory: 0, or -ENOMEM where there is not so much left of the unit's memory. */
 int gv_take_memory(struct gv_state *state, int unit, uint64_t bytes);
 void gv_give_memory(struct gv_state *state, int unit, uint64_t bytes);
 
