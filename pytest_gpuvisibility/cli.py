@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.metadata
 import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,8 @@ Command = Callable[[argparse.Namespace], int]
 USAGE_ERROR = 2
 XDIST_WORKERS = 3
 """pytest-xdist workers for each core: most of a scenario is waiting for a server to start or to end."""
+MEMORY_FOR_A_WORKER = 1 << 30
+"""Bytes of free memory for each of them and for the server that it starts."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -171,12 +175,11 @@ def _check(arguments: argparse.Namespace) -> int:
 
     options = arguments.pytest_options
     given = any(option.startswith(("-n", "--numprocesses")) for option in options)
-    parallel = [] if given else [f"-n{_workers(arguments.server)}"]
+    parallel = [] if given else [f"-n{_workers(arguments.server, options)}"]
     suite = ["--pyargs", "pytest_gpuvisibility.conformance", f"--gpu-server={arguments.server}"]
     settings = ["-c", str(shipped_directory("conformance") / "pytest.ini"), "--rootdir=.", "-p", "no:cacheprovider"]
-    # This command has imported the package before pytest could rewrite its asserts; the rules use none.
-    quiet = "-Wignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning"
-    return int(pytest.main([*suite, *settings, quiet, *parallel, *options]))
+    # The rules have no assert statements: rewriting ours and other plugins' would be a third of the suite's own time.
+    return int(pytest.main([*suite, *settings, "--assert=plain", *parallel, *options]))
 
 
 def _write_profile(name: str, unknown: Sequence[str]) -> int:
@@ -188,11 +191,35 @@ def _write_profile(name: str, unknown: Sequence[str]) -> int:
     return 0
 
 
-def _workers(server: str) -> int:
-    """pytest-xdist workers: a server makes one wait, a driver answers at once."""
+def _workers(server: str, options: Sequence[str]) -> int:
+    """pytest-xdist workers: a server makes one wait, a driver answers at once; no more than there are rules to run, or
+    than find room in memory.
+    """
+    from .conformance import catalogue
     from .driver_subject import DRIVER
+    from .judging import matches
 
-    return 0 if server == DRIVER else XDIST_WORKERS * len(os.sched_getaffinity(0))
+    if server == DRIVER:
+        return 0
+    globs = _values_of("--gpu-rule", options)
+    rules = sum(matches(rule.id, globs) for rule in catalogue("server")) if globs else len(catalogue("server"))
+    workers = min(XDIST_WORKERS * len(os.sched_getaffinity(0)), rules, _free_memory() // MEMORY_FOR_A_WORKER)
+    return workers if workers > 1 else 0
+
+
+def _values_of(option: str, options: Sequence[str]) -> list[str]:
+    """What follows ``option``, after an equals sign or as the next word."""
+    found = [word.partition("=")[2] for word in options if word.startswith(f"{option}=")]
+    return found + [value for word, value in pairwise(options) if word == option]
+
+
+def _free_memory() -> int:
+    """Bytes that programs can still take; as good as unlimited where nobody says."""
+    with contextlib.suppress(OSError), open("/proc/meminfo", encoding="ascii") as file:
+        for line in file:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) << 10
+    return sys.maxsize
 
 
 def _rules(arguments: argparse.Namespace) -> int:

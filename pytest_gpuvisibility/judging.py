@@ -164,7 +164,7 @@ def select(items: list[pytest.Item], globs: Sequence[str]) -> tuple[list[pytest.
     """Items to run and to deselect: rules that no glob matches go."""
     if not globs:
         return items, []
-    keep = [item for item in items if (rule := rule_of_item(item)) is None or _matches(rule.id, globs)]
+    keep = [item for item in items if (rule := rule_of_item(item)) is None or matches(rule.id, globs)]
     return keep, [item for item in items if item not in keep]
 
 
@@ -172,14 +172,15 @@ def check_globs(globs: Sequence[str], rules: Iterable[Rule]) -> None:
     """:raises UserError: a glob of --gpu-rule matches no rule."""
     ids = [rule.id for rule in rules]
     for glob in globs:
-        if not any(_matches(id, [glob]) for id in ids):
+        if not any(matches(id, [glob]) for id in ids):
             raise UserError(
                 f"--gpu-rule={glob} matches no rule. Rules are named like {ids[0]}; globs like '{ids[0][:3]}-*' work."
                 f" All of them: {', '.join(ids)}."
             )
 
 
-def _matches(id: str, globs: Sequence[str]) -> bool:
+def matches(id: str, globs: Sequence[str]) -> bool:
+    """Whether a rule is one of those that --gpu-rule names."""
     return any(fnmatch.fnmatchcase(id, glob.upper()) for glob in globs)
 
 
