@@ -83,6 +83,18 @@ def is_alive(pid: int, start_time: int) -> bool:
     return found is not None and found.start_time == start_time and found.alive
 
 
+def run_delay(pid: int) -> float:
+    """Seconds that the process's most delayed thread was ready to run and had no CPU, since it started; 0 where the
+    kernel does not say, and for no process.
+    """
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return 0.0
+    told = (_read(f"/proc/{pid}/task/{thread}/schedstat").split() for thread in threads)
+    return max((int(words[1]) / 1e9 for words in told if len(words) > 1), default=0.0)
+
+
 def group(pid: int) -> int | None:
     """Its process group; None: there is no such process."""
     try:

@@ -17,6 +17,7 @@ from pathlib import Path
 from . import client, processes
 from .client import Call, Knocker, Reply
 from .guard import Guard, GuardError
+from .patience import Patience
 from .processes import ProcessFacts
 from .profile import HARNESS_VARIABLES, Option, Profile, Request, amount, fill, find_program
 from .registry import MARK, Ports, Run, kill_marked
@@ -445,7 +446,7 @@ class ServerProcess:
 
         A server without groups is ready when its front door is open.
         """
-        limit = time.monotonic() + (self.profile.server.ready_deadline if deadline is None else deadline)
+        patience = self._patience(self.profile.server.ready_deadline if deadline is None else deadline)
         signs = self._signs()
         try:
             while True:
@@ -461,13 +462,19 @@ class ServerProcess:
                     outcome = self._outcome("ready")
                     self.startup_seconds = outcome.seconds
                     return outcome
-                left = limit - time.monotonic()
+                left = patience.left()
                 if left <= 0:
                     self._check_ports()
                     return self._outcome("timeout")
                 self._pump(min(POLL, left))
         finally:
             self._stop_knocking()
+
+    def _patience(self, seconds: float) -> Patience:
+        return Patience(seconds, self._delays)
+
+    def _delays(self) -> dict[int, float]:
+        return {pid: processes.run_delay(pid) for pid, facts in self.seen.items() if facts.alive}
 
     def _check_ports(self) -> None:
         """A server that did not become ready is not to blame where somebody else has taken a port of its.
@@ -572,11 +579,11 @@ class ServerProcess:
         """The worker of a group as soon as it appears; None when the launcher ends first, or after
         ``deadline`` seconds.
         """
-        limit = time.monotonic() + (self.profile.server.ready_deadline if deadline is None else deadline)
+        patience = self._patience(self.profile.server.ready_deadline if deadline is None else deadline)
         while True:
             self.observe()
             worker = self.worker(group)
-            left = limit - time.monotonic()
+            left = patience.left()
             if worker is not None or self.exit_code is not None or left <= 0:
                 return worker
             self._pump(min(FAST_POLL, left))
@@ -590,9 +597,9 @@ class ServerProcess:
 
     def wait_for_end(self, pid: int, deadline: float) -> bool:
         """Wait until a process of ``seen`` is gone; False when it still lives after ``deadline`` seconds."""
-        limit = time.monotonic() + deadline
+        patience = self._patience(deadline)
         while processes.is_alive(pid, self.seen[pid].start_time):
-            left = limit - time.monotonic()
+            left = patience.left()
             if left <= 0:
                 return False
             self._pump(min(POLL, left))
@@ -605,9 +612,9 @@ class ServerProcess:
 
         By default the profile's ``stop_deadline``.
         """
-        limit = time.monotonic() + (self.profile.server.stop_deadline if deadline is None else deadline)
+        patience = self._patience(self.profile.server.stop_deadline if deadline is None else deadline)
         self._pump(0)
-        while self.exit_code is None and (left := limit - time.monotonic()) > 0:
+        while self.exit_code is None and (left := patience.left()) > 0:
             self._pump(left)
         return self.exit_code
 
@@ -617,9 +624,9 @@ class ServerProcess:
 
         By default the profile's ``stop_deadline``.
         """
-        limit = time.monotonic() + (self.profile.server.stop_deadline if deadline is None else deadline)
+        patience = self._patience(self.profile.server.stop_deadline if deadline is None else deadline)
         while self.observe() or self._look(processes.everyone_below):
-            left = limit - time.monotonic()
+            left = patience.left()
             if left <= 0:
                 survivors = self._with_ports(self._look(processes.everyone_below))
                 self._tell("end", f"{len(survivors)} processes are left; waited no longer")
@@ -674,9 +681,9 @@ class ServerProcess:
 
     def wait_for(self, condition: Callable[[], bool], deadline: float) -> bool:
         """Whether ``condition`` comes true within ``deadline`` seconds and before the launcher has ended."""
-        limit = time.monotonic() + deadline
+        patience = self._patience(deadline)
         while not condition():
-            left = limit - time.monotonic()
+            left = patience.left()
             if left <= 0 or self.exit_code is not None:
                 return False
             self._pump(min(PORT_POLL, left))
