@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from cuda_programs import CONTEXT_OVERHEAD, uuids
-from cuda_runtimes import HERE, Release
+from cuda_runtimes import HERE, Release, releases
 
 from pytest_gpuvisibility import Inventory, resolve
 from pytest_gpuvisibility.inventory import Device
@@ -84,6 +84,23 @@ def described(device: Any, inventory: Inventory, release: Release) -> dict[str, 
         "runtime": driver if release.major == 13 else 12090,
         "driver": driver,
     }
+
+
+def test_a_program_compiled_before_cuda_12_has_a_shorter_structure(
+    machine: Machine, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """cudaGetDeviceProperties of libcudart.so.12 fills that of CUDA 11; what CUDA 12 compiles calls ..._v2."""
+    of_12 = releases(tmp_path_factory.mktemp("headers"))[12]
+    assert of_12.ask(
+        machine,
+        """
+        untouched, size_of_old = bytes([0xa5]) * 4096, 728
+        old, new = (ctypes.create_string_buffer(untouched, 4096) for _ in range(2))
+        call("cudaGetDeviceProperties", old, 1)
+        call("cudaGetDeviceProperties_v2", new, 1)
+        show([old.raw[:size_of_old] == new.raw[:size_of_old], old.raw[size_of_old:] == untouched[size_of_old:]])
+        """,
+    ) == [[True, True]]
 
 
 # ---- memory ----

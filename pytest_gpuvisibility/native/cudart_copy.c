@@ -1,26 +1,22 @@
 /* Copying and setting memory. */
 #include "cudart_internal.h"
 
-static CUdeviceptr address(const void *pointer)
-{
-    return (CUdeviceptr)(uintptr_t)pointer;
-}
-
 /* ---- linear copies ---- */
 
-cudaError_t cudaMemcpyAsync(void *target, const void *source, size_t size, enum cudaMemcpyKind kind, cudaStream_t stream)
+cudaError_t cudaMemcpyAsync(void *target, const void *source, size_t size, enum cudaMemcpyKind kind,
+                            cudaStream_t stream)
 {
     TRY(gv_enter());
     switch (kind) {
     case cudaMemcpyHostToDevice:
-        return gv_leave(cuMemcpyHtoDAsync_v2(address(target), source, size, stream));
+        return gv_leave(cuMemcpyHtoDAsync_v2(gv_address(target), source, size, stream));
     case cudaMemcpyDeviceToHost:
-        return gv_leave(cuMemcpyDtoHAsync_v2(target, address(source), size, stream));
+        return gv_leave(cuMemcpyDtoHAsync_v2(target, gv_address(source), size, stream));
     case cudaMemcpyDeviceToDevice:
-        return gv_leave(cuMemcpyDtoDAsync_v2(address(target), address(source), size, stream));
+        return gv_leave(cuMemcpyDtoDAsync_v2(gv_address(target), gv_address(source), size, stream));
     case cudaMemcpyHostToHost:
     case cudaMemcpyDefault:
-        return gv_leave(cuMemcpyAsync(address(target), address(source), size, stream));
+        return gv_leave(cuMemcpyAsync(gv_address(target), gv_address(source), size, stream));
     default:
         return gv_fail(cudaErrorInvalidMemcpyDirection);
     }
@@ -40,7 +36,7 @@ cudaError_t cudaMemcpyPeerAsync(void *target, int target_device, const void *sou
     TRY(gv_enter());
     TRY(gv_primary(target_device, &to));
     TRY(gv_primary(source_device, &from));
-    return gv_leave(cuMemcpyPeerAsync(address(target), to, address(source), from, size, stream));
+    return gv_leave(cuMemcpyPeerAsync(gv_address(target), to, gv_address(source), from, size, stream));
 }
 
 cudaError_t cudaMemcpyPeer(void *target, int target_device, const void *source, int source_device, size_t size)
@@ -72,10 +68,10 @@ cudaError_t cudaMemcpy2DAsync(void *target, size_t target_pitch, const void *sou
 {
     CUDA_MEMCPY2D box = {
         .srcHost = source,
-        .srcDevice = address(source),
+        .srcDevice = gv_address(source),
         .srcPitch = source_pitch,
         .dstHost = target,
-        .dstDevice = address(target),
+        .dstDevice = gv_address(target),
         .dstPitch = target_pitch,
         .WidthInBytes = width,
         .Height = height,
@@ -100,14 +96,14 @@ cudaError_t cudaMemcpy3DAsync(const struct cudaMemcpy3DParms *copy, cudaStream_t
     REQUIRE_VALUE(copy && !copy->srcArray && !copy->dstArray);
     CUDA_MEMCPY3D box = {
         .srcHost = copy->srcPtr.ptr,
-        .srcDevice = address(copy->srcPtr.ptr),
+        .srcDevice = gv_address(copy->srcPtr.ptr),
         .srcPitch = copy->srcPtr.pitch,
         .srcHeight = copy->srcPtr.ysize,
         .srcXInBytes = copy->srcPos.x,
         .srcY = copy->srcPos.y,
         .srcZ = copy->srcPos.z,
         .dstHost = copy->dstPtr.ptr,
-        .dstDevice = address(copy->dstPtr.ptr),
+        .dstDevice = gv_address(copy->dstPtr.ptr),
         .dstPitch = copy->dstPtr.pitch,
         .dstHeight = copy->dstPtr.ysize,
         .dstXInBytes = copy->dstPos.x,
@@ -134,7 +130,7 @@ PER_THREAD(cudaMemcpy3D, _ptds);
 cudaError_t cudaMemsetAsync(void *target, int value, size_t size, cudaStream_t stream)
 {
     TRY(gv_enter());
-    return gv_leave(cuMemsetD8Async(address(target), (unsigned char)value, size, stream));
+    return gv_leave(cuMemsetD8Async(gv_address(target), (unsigned char)value, size, stream));
 }
 PER_THREAD(cudaMemsetAsync, _ptsz);
 
@@ -147,7 +143,7 @@ PER_THREAD(cudaMemset, _ptds);
 cudaError_t cudaMemset2DAsync(void *target, size_t pitch, int value, size_t width, size_t height, cudaStream_t stream)
 {
     TRY(gv_enter());
-    return gv_leave(cuMemsetD2D8Async(address(target), pitch, (unsigned char)value, width, height, stream));
+    return gv_leave(cuMemsetD2D8Async(gv_address(target), pitch, (unsigned char)value, width, height, stream));
 }
 PER_THREAD(cudaMemset2DAsync, _ptsz);
 
@@ -161,7 +157,7 @@ cudaError_t cudaMemset3DAsync(struct cudaPitchedPtr target, int value, struct cu
 {
     TRY(gv_enter());
     for (size_t z = 0; z < extent.depth; z++) {
-        CUdeviceptr slice = address(target.ptr) + z * target.ysize * target.pitch;
+        CUdeviceptr slice = gv_address(target.ptr) + z * target.ysize * target.pitch;
         TRY(cuMemsetD2D8Async(slice, target.pitch, (unsigned char)value, extent.width, extent.height, stream));
     }
     return cudaSuccess;

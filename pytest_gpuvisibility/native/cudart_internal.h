@@ -20,6 +20,11 @@
 /* A function's variants for the per-thread default stream: the driver finishes everything before it returns. */
 #define PER_THREAD(function, suffix) extern __typeof__(function) function##suffix __attribute__((alias(#function)))
 
+static inline CUdeviceptr gv_address(const void *pointer)
+{
+    return (CUdeviceptr)(uintptr_t)pointer;
+}
+
 /* The runtime's answer, and the thread's last error where it is one. The runtime gives the driver's errors its own
  * names, and keeps their numbers. */
 cudaError_t gv_leave(CUresult result);

@@ -9,7 +9,7 @@ _Static_assert(sizeof(cudaIpcEventHandle_t) == sizeof(CUipcEventHandle), "an eve
 cudaError_t cudaIpcGetMemHandle(cudaIpcMemHandle_t *handle, void *pointer)
 {
     TRY(gv_enter());
-    return gv_leave(cuIpcGetMemHandle((CUipcMemHandle *)handle, (CUdeviceptr)(uintptr_t)pointer));
+    return gv_leave(cuIpcGetMemHandle((CUipcMemHandle *)handle, gv_address(pointer)));
 }
 
 cudaError_t cudaIpcOpenMemHandle(void **pointer, cudaIpcMemHandle_t handle, unsigned int flags)
@@ -23,7 +23,7 @@ cudaError_t cudaIpcOpenMemHandle(void **pointer, cudaIpcMemHandle_t handle, unsi
 cudaError_t cudaIpcCloseMemHandle(void *pointer)
 {
     TRY(gv_enter());
-    return gv_leave(cuIpcCloseMemHandle((CUdeviceptr)(uintptr_t)pointer));
+    return gv_leave(cuIpcCloseMemHandle(gv_address(pointer)));
 }
 
 cudaError_t cudaIpcGetEventHandle(cudaIpcEventHandle_t *handle, cudaEvent_t event)

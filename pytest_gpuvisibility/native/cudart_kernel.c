@@ -92,7 +92,8 @@ cudaError_t cudaFuncSetAttribute(const void *function, enum cudaFuncAttribute at
     return gv_leave(cuKernelSetAttribute((CUfunction_attribute)attribute, value, kernel, gv_current_device()));
 }
 
-cudaError_t cudaKernelSetAttributeForDevice(cudaKernel_t kernel, enum cudaFuncAttribute attribute, int value, int device)
+cudaError_t cudaKernelSetAttributeForDevice(cudaKernel_t kernel, enum cudaFuncAttribute attribute, int value,
+                                            int device)
 {
     TRY(gv_initialise());
     return gv_leave(cuKernelSetAttribute((CUfunction_attribute)attribute, value, kernel, device));

@@ -1,11 +1,6 @@
 /* Allocating memory, and what a pointer is. An allocation of no bytes succeeds, and is NULL. */
 #include "cudart_internal.h"
 
-static CUdeviceptr address(const void *pointer)
-{
-    return (CUdeviceptr)(uintptr_t)pointer;
-}
-
 cudaError_t cudaMalloc(void **pointer, size_t size)
 {
     REQUIRE_VALUE(pointer);
@@ -27,7 +22,9 @@ cudaError_t cudaMallocPitch(void **pointer, size_t *pitch, size_t width, size_t 
     TRY(gv_enter());
     *pointer = NULL;
     *pitch = 0;
-    return width && height ? gv_leave(cuMemAllocPitch_v2((CUdeviceptr *)pointer, pitch, width, height, 4)) : cudaSuccess;
+    if (!width || !height)
+        return cudaSuccess;
+    return gv_leave(cuMemAllocPitch_v2((CUdeviceptr *)pointer, pitch, width, height, 4));
 }
 
 cudaError_t cudaMalloc3D(struct cudaPitchedPtr *pitched, struct cudaExtent extent)
@@ -44,7 +41,7 @@ cudaError_t cudaMalloc3D(struct cudaPitchedPtr *pitched, struct cudaExtent exten
 cudaError_t cudaFree(void *pointer)
 {
     TRY(gv_enter());
-    return gv_leave(cuMemFree_v2(address(pointer)));
+    return gv_leave(cuMemFree_v2(gv_address(pointer)));
 }
 
 cudaError_t cudaMemGetInfo(size_t *free, size_t *total)
@@ -109,7 +106,7 @@ cudaError_t cudaPointerGetAttributes(struct cudaPointerAttributes *attributes, c
     void *answers[] = {&type, &managed, &device};
     REQUIRE_VALUE(attributes);
     TRY(gv_initialise());
-    TRY(cuPointerGetAttributes(sizeof asked / sizeof *asked, asked, answers, address(pointer)));
+    TRY(cuPointerGetAttributes(sizeof asked / sizeof *asked, asked, answers, gv_address(pointer)));
     bool is_host = type == CU_MEMORYTYPE_HOST, is_known = type != 0;
     *attributes = (struct cudaPointerAttributes){
         .type = managed    ? cudaMemoryTypeManaged
@@ -130,13 +127,13 @@ cudaError_t cudaPointerGetAttributes(struct cudaPointerAttributes *attributes, c
 cudaError_t cudaMemAdvise(const void *pointer, size_t size, enum cudaMemoryAdvise advice, int device)
 {
     TRY(gv_enter());
-    return gv_leave(cuMemAdvise(address(pointer), size, (CUmem_advise)advice, device));
+    return gv_leave(cuMemAdvise(gv_address(pointer), size, (CUmem_advise)advice, device));
 }
 
 cudaError_t cudaMemPrefetchAsync(const void *pointer, size_t size, int device, cudaStream_t stream)
 {
     TRY(gv_enter());
-    return gv_leave(cuMemPrefetchAsync(address(pointer), size, device, stream));
+    return gv_leave(cuMemPrefetchAsync(gv_address(pointer), size, device, stream));
 }
 PER_THREAD(cudaMemPrefetchAsync, _ptsz);
 
@@ -155,14 +152,14 @@ cudaError_t cudaMemAdvise(const void *pointer, size_t size, enum cudaMemoryAdvis
                           struct cudaMemLocation location)
 {
     TRY(gv_enter());
-    return gv_leave(cuMemAdvise_v2(address(pointer), size, (CUmem_advise)advice, location_of(location)));
+    return gv_leave(cuMemAdvise_v2(gv_address(pointer), size, (CUmem_advise)advice, location_of(location)));
 }
 
 cudaError_t cudaMemPrefetchAsync(const void *pointer, size_t size, struct cudaMemLocation location, unsigned int flags,
                                  cudaStream_t stream)
 {
     TRY(gv_enter());
-    return gv_leave(cuMemPrefetchAsync_v2(address(pointer), size, location_of(location), flags, stream));
+    return gv_leave(cuMemPrefetchAsync_v2(gv_address(pointer), size, location_of(location), flags, stream));
 }
 #if CUDART_VERSION >= 13000
 PER_THREAD(cudaMemPrefetchAsync, _ptsz);

@@ -1,4 +1,5 @@
-/* Memory in the order of a stream, and the pools that it comes from. The structures are the driver's under other names. */
+/* Memory in the order of a stream, and the pools that it comes from. The structures are the driver's under other
+ * names. */
 #include "cudart_internal.h"
 
 _Static_assert(sizeof(struct cudaMemPoolProps) == sizeof(CUmemPoolProps), "pool properties are the driver's");
@@ -26,7 +27,7 @@ PER_THREAD(cudaMallocFromPoolAsync, _ptsz);
 cudaError_t cudaFreeAsync(void *pointer, cudaStream_t stream)
 {
     TRY(gv_enter());
-    return pointer ? gv_leave(cuMemFreeAsync((CUdeviceptr)(uintptr_t)pointer, stream)) : cudaSuccess;
+    return pointer ? gv_leave(cuMemFreeAsync(gv_address(pointer), stream)) : cudaSuccess;
 }
 PER_THREAD(cudaFreeAsync, _ptsz);
 

@@ -9,7 +9,8 @@ cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, in
     return gv_leave(cuDeviceGetAttribute(value, (CUdevice_attribute)attribute, device));
 }
 
-/* Fields that are an attribute of the device each; a field that is not here is 0, as what the simulation does not have. */
+/* Fields that are an attribute of the device each; a field that is not here is 0, as is what the simulation does not
+ * have. */
 static CUresult fill(struct cudaDeviceProp *properties, CUdevice device)
 {
     int ignored;

@@ -81,12 +81,13 @@ PER_THREAD(cudaStreamGetDevice, _ptsz);
 cudaError_t cudaStreamAttachMemAsync(cudaStream_t stream, void *pointer, size_t length, unsigned int flags)
 {
     TRY(gv_enter());
-    return gv_leave(cuStreamAttachMemAsync(stream, (CUdeviceptr)(uintptr_t)pointer, length, flags));
+    return gv_leave(cuStreamAttachMemAsync(stream, gv_address(pointer), length, flags));
 }
 PER_THREAD(cudaStreamAttachMemAsync, _ptsz);
 
 /* The two kinds of callback differ in the name of the enumeration alone. */
-cudaError_t cudaStreamAddCallback(cudaStream_t stream, cudaStreamCallback_t callback, void *argument, unsigned int flags)
+cudaError_t cudaStreamAddCallback(cudaStream_t stream, cudaStreamCallback_t callback, void *argument,
+                                  unsigned int flags)
 {
     TRY(gv_enter());
     return gv_leave(cuStreamAddCallback(stream, (CUstreamCallback)(void (*)(void))callback, argument, flags));
