@@ -33,6 +33,8 @@ RESERVED_VARIABLES = (
     "CUDA_DEVICE_ORDER",
     "NVIDIA_VISIBLE_DEVICES",
     "LD_LIBRARY_PATH",
+    "LD_AUDIT",
+    "LD_PRELOAD",
     "PATH",
 )
 """What a scenario sets; a profile that set them too would change what is being tested."""

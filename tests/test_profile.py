@@ -175,6 +175,7 @@ def test_lmql_on_gpus_is_asked_what_ends_by_itself() -> None:
             '[server]\nenv = {CUDA_VISIBLE_DEVICES = "0"}',
             r"CUDA_VISIBLE_DEVICES, which belongs to the scen",
         ),
+        ("[server]", '[server]\nenv = {LD_PRELOAD = "x.so"}', r"env sets LD_PRELOAD, which belongs to the scenarios"),
         ("[server]", "[server]\nenv = {A = 1}", r"env = {'A': 1} is not a table of strings"),
         ('{model = "tiny"}', '{port = "1"}', r"values sets port, which every launch sets itself"),
         ('{model = "tiny"}', '{scratch = "/tmp"}', r"values sets scratch, which every launch sets itself"),
