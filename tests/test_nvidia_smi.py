@@ -170,7 +170,7 @@ def test_a_process_of_a_slice_is_listed_as_on_the_real_machine() -> None:
 @needs_captures
 @pytest.mark.parametrize("name", [name for name in NAMES if "2080" not in name])  # the load of which was graphics
 def test_processes_are_reported_as_on_the_real_machine(name: str) -> None:
-    """By -q and --query-compute-apps: the same lines, but for pids, names and how much memory."""
+    """By the table, -q and --query-compute-apps: the same lines, but for pids, names and how much memory."""
     capture = Capture.load(name)
     inventory = capture.inventory()
     real_csv = capture["load :: query-compute-apps"].splitlines()
@@ -182,9 +182,14 @@ def test_processes_are_reported_as_on_the_real_machine(name: str) -> None:
     with Machine.create(inventory) as machine, ExitStack() as stack:
         for _ in real_csv[1:]:
             stack.enter_context(holding(machine, 0, 64, CUDA_VISIBLE_DEVICES=uuid))
+        table = smi(machine).splitlines()
         block = process_lines(smi(machine, "-q"))
         apps = f"--query-compute-apps={','.join(head.split()[0] for head in real_csv[0].split(', '))}"
         listed = smi(machine, apps, "--format=csv").splitlines()
+    whose = r" +\d+      C   .*"
+    assert [re.sub(whose, "", shape(line)) for line in table[1:]] == [
+        re.sub(whose, "", shape(line)) for line in capture.table("load")[1:]
+    ]
     name_or_number = r"(Name +: )\S.*|(Process ID +: )\d+|(: )\d+(?= MiB)"
     assert [re.sub(name_or_number, r"\1\2\3?", line) for line in block] == [
         re.sub(name_or_number, r"\1\2\3?", line) for line in real_block
