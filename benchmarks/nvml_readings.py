@@ -52,7 +52,7 @@ ARGUMENTS: dict[str, list[tuple[object, ...]]] = {
     "nvmlDeviceGetGpuInstanceProfileInfoV": [(profile,) for profile in range(10)],
     "nvmlDeviceGetGpuInstanceProfileInfoByIdV": [(profile,) for profile in range(22)],
     "nvmlDeviceGetGpuInstanceRemainingCapacity": [(profile,) for profile in range(22)],
-    "nvmlDeviceGetRunningProcessDetailList": [(pynvml.nvmlProcessDetailList_v1, mode) for mode in range(3)],
+    "nvmlDeviceGetRunningProcessDetailList": [(0x1000018, mode) for mode in range(3)],  # nvmlProcessDetailList_v1
     "nvmlDeviceGetSamples": [(kind, 0) for kind in range(7)],
     "nvmlDeviceGetSupportedGraphicsClocks": [],  # for each memory clock: see read_unit
     "nvmlDeviceGetTopologyNearestGpus": [],  # what two GPUs are to each other is recorded for each pair
@@ -274,7 +274,11 @@ def read_nvml() -> Json:
     """Everything: {"system": ..., "errors": ..., "gpus": [{"gpu", "slices", "instances", "lookups"}], "pairs": ...}."""
     pynvml.nvmlInit()
     record: Json = {
-        "system": {name: attempt(getattr(pynvml, name), *arguments) for name, arguments in SYSTEM.items()},
+        "system": {
+            name: attempt(getattr(pynvml, name), *arguments)
+            for name, arguments in SYSTEM.items()
+            if hasattr(pynvml, name)  # an older nvidia-ml-py
+        },
         "errors": {str(code): plain(pynvml.nvmlErrorString(code)) for code in (*range(32), 999)},
         "gpus": [],
     }
