@@ -231,6 +231,26 @@ def test_skipped_kernels_are_counted(make_machine: Callable[..., Machine]) -> No
     assert {record.uuid for record in launched} == set(uuids(machine, 1))
 
 
+def test_products_are_skipped_on_the_devices_of_their_operands(make_machine: Callable[..., Machine]) -> None:
+    machine = make_machine(launch="noop")
+    script = """
+    first, second = torch.nn.Linear(8, 16).to("cuda:1"), torch.nn.Linear(16, 4).to("cuda:0")
+    result = second(first(torch.empty(3, 8, device="cuda:1")).to("cuda:0"))
+    batches = torch.bmm(torch.empty(2, 3, 4, device="cuda:1"), torch.empty(2, 4, 5, device="cuda:1"))
+    half = torch.empty(4, 4, device="cuda:0", dtype=torch.float16)
+    show([list(result.cpu().shape), list(batches.cpu().shape), list((half @ half).cpu().shape)])
+    vector = torch.empty(4, device="cuda:0")
+    show(error(lambda: torch.dot(vector, vector)))
+    """
+    shapes, refusal = shown(machine, script, CUDA_VISIBLE_DEVICES="3,1")
+    assert shapes == [[3, 4], [2, 3, 5], [4, 4]]
+    assert "CUBLAS_STATUS_NOT_SUPPORTED" in refusal[1]
+    records = machine.ledger.records()
+    products = {(r.uuid, r.event) for r in records if r.function and r.function.startswith("cublas") and r.uuid}
+    assert products == {(uuid, "launch") for uuid in uuids(machine, 1, 3)}
+    assert "cublasGetPointerMode_v2" in {r.function for r in records if r.event == "refused"}
+
+
 def test_what_is_not_simulated_is_refused_by_name(machine: Machine) -> None:
     script = "show(error(lambda: torch.cuda.graph(torch.cuda.CUDAGraph()).__enter__()))"
     ((kind, text),) = shown(machine, script)
