@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from . import device_nodes
 from .errors import UserError
 from .inventory import Inventory
 from .selection import MASK, real_gpus_answer
@@ -65,7 +66,8 @@ OUT_OF_REACH = (
     ),
     (
         "device files",
-        "There is no /dev/nvidia0: a program that looks for it, as JAX does, sees no GPU.",
+        "There is no /dev/nvidia0: a program that looks for it, as JAX does, sees no GPU. Only rules about containers"
+        " arrange it, where the line above says so.",
     ),
 )
 
@@ -103,6 +105,13 @@ def _platform() -> Iterator[tuple[str, str]]:
     yield "Platform", f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
     yield "Real GPUs", _real()
     yield MASK, repr(os.environ[MASK]) if MASK in os.environ else "unset"
+    why_not = device_nodes.why_not()
+    yield (
+        "Device nodes",
+        f"rules about containers go without a /dev of their own: {why_not}"
+        if why_not
+        else "rules about containers give a server a /dev of its own, with an inventory's nodes",
+    )
     if outer := os.environ.get(MACHINE_VARIABLE):
         yield "Already simulated", f"this process is on the machine in {outer}; what is called real here is that one"
 
