@@ -9,7 +9,8 @@ from typing import Any
 from pytest_gpuvisibility.inventory import AnyDevice, Device, Inventory, MigDevice
 from pytest_gpuvisibility.profile import Profile
 from pytest_gpuvisibility.resolver import resolve
-from pytest_gpuvisibility.scenario import Fleet, Scenario, Theatre
+from pytest_gpuvisibility.scenario import Fleet, Scenario
+from pytest_gpuvisibility.theatre import Theatre
 from pytest_gpuvisibility.verdicts import NotApplicable
 
 

@@ -14,9 +14,10 @@ from .errors import UserError
 from .hardware import REAL, check_attribution, check_caller
 from .inventory import Inventory
 from .profile import Profile, Unsupported
-from .scenario import Fleet, Scenario, Theatre
+from .scenario import Fleet, Scenario
 from .selection import DEFAULT_INVENTORY
 from .simulator.machine import Machine
+from .theatre import Theatre
 from .witness import LedgerWitness, Witness
 
 CONTROL_GROUPS = 2

@@ -10,8 +10,9 @@ from twin_runs import profile_of
 from pytest_gpuvisibility import profile as profiles
 from pytest_gpuvisibility.acts import Act, lose_workers, reload
 from pytest_gpuvisibility.profile import Option
-from pytest_gpuvisibility.scenario import Fleet, Scenario, Theatre
+from pytest_gpuvisibility.scenario import Fleet, Scenario
 from pytest_gpuvisibility.statements import Statement
+from pytest_gpuvisibility.theatre import Theatre
 
 RESTARTS = (Option("restarts"),)
 

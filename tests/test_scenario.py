@@ -13,7 +13,8 @@ from pytest_gpuvisibility.acts import IDLE, SECOND_MODEL, beside
 from pytest_gpuvisibility.errors import UserError
 from pytest_gpuvisibility.inventory import Inventory
 from pytest_gpuvisibility.profile import Option
-from pytest_gpuvisibility.scenario import Fleet, Scenario, Theatre
+from pytest_gpuvisibility.scenario import Fleet, Scenario
+from pytest_gpuvisibility.theatre import Theatre
 
 # A server of one process, which says what cuLaunchKernel answers it.
 SERVER = r"""

@@ -17,7 +17,7 @@ from pytest_gpuvisibility.conformance.launch import Gpus, Launch
 from pytest_gpuvisibility import profile as profiles
 from pytest_gpuvisibility.inventory import Inventory
 from pytest_gpuvisibility.resources import shipped_directory
-from pytest_gpuvisibility.scenario import Theatre
+from pytest_gpuvisibility.theatre import Theatre
 from pytest_gpuvisibility.verdicts import Rule, rule_of
 
 if sys.version_info >= (3, 11):

@@ -1,0 +1,138 @@
+"""Where scenarios are played: each once a session, on a machine made for it or on the machine's own GPUs.
+
+The first test that asks launches, the others read its record, in whichever pytest-xdist worker they run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from . import profile as profiles
+from .acts import Scene
+from .hardware import NvmlWitness, RealMachine
+from .inventory import Inventory
+from .performance import Accounts, Performance, Stage
+from .profile import Profile
+from .scenario import Fleet, Scenario
+from .simulator.machine import Machine
+from .witness import LedgerWitness, Witness
+
+
+class Theatre:
+    """Plays scenarios, each once, for one server and one session.
+
+    ``room`` is a directory that all pytest-xdist workers of the session share.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        room: Path,
+        witness: Callable[[Machine], Witness] = LedgerWitness,
+        find: Callable[[str], Inventory] = Inventory.load,
+        hardware: Inventory | None = None,
+    ) -> None:
+        """``hardware``: this machine's own GPUs, for scenarios on the inventory ``real``."""
+        self.scratch = room / "scratch"
+        self.profile = profile.with_scratch(self.scratch)
+        self.room = room
+        self.witness = witness
+        self.find = find
+        self.hardware = hardware
+
+    def prepare(self) -> None:
+        """Run the profile's ``prepare`` if no process of the session has, before the first launch.
+
+        :raises UserError: it fails; the next launch tries again.
+        """
+        command, done = self.profile.server.prepare, self.room / "prepared"
+        with _alone(done.with_suffix(".lock")):
+            if command and not done.exists():
+                self.scratch.mkdir(exist_ok=True)
+                profiles.run(self.profile, command, "[server].prepare", profiles.PREPARE_LIMIT)
+                done.touch()
+
+    def play(self, scenario: Scenario) -> Fleet:
+        """The fleet of ``scenario``, launched now or earlier in the session, here or in another process."""
+        self.prepare()
+        record = self.room / f"{scenario.key}.json"
+        with _alone(record.with_suffix(".lock")):
+            if not record.exists():
+                _write_whole(record, self._play(scenario))
+            return Fleet.from_dict(json.loads(record.read_text()))
+
+    def _play(self, scenario: Scenario) -> Fleet:
+        directory = self.room / scenario.key
+        if self.hardware is None:
+            return play(scenario, self.profile, directory, self.witness, self.find)
+        with _alone(self.room / "hardware.lock"):  # all launches share the memory of the same devices
+            return play(scenario, self.profile, directory, hardware=self.hardware)
+
+    def fleets(self) -> dict[str, Fleet]:
+        """All fleets so far, by their scenario's key."""
+        return {path.stem: Fleet.from_dict(json.loads(path.read_text())) for path in sorted(self.room.glob("*.json"))}
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """While no other process of the session does the same."""
+    with open(path, "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _write_whole(path: Path, fleet: Fleet) -> None:
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(fleet.as_dict()))
+    os.replace(draft, path)
+
+
+def play(
+    scenario: Scenario,
+    profile: Profile,
+    directory: Path,
+    witness: Callable[[Machine], Witness] = LedgerWitness,
+    find: Callable[[str], Inventory] = Inventory.load,
+    hardware: Inventory | None = None,
+) -> Fleet:
+    """Launch the server, watch it, end it, and leave nothing behind.
+
+    ``hardware``: this machine's own GPUs, to launch it on these instead of a simulated machine.
+    """
+    directory.mkdir()
+    with contextlib.ExitStack() as stack:
+        machine: Machine | RealMachine
+        seer: Witness
+        if hardware is not None:
+            machine, seer = RealMachine(hardware), stack.enter_context(NvmlWitness(hardware))
+        else:
+            machine = stack.enter_context(_simulated(scenario, profile, directory / "machine", find))
+            seer = witness(machine)
+        first = Performance(Stage.reserve(scenario, profile, machine, directory, seer, stack), stack)
+        first.begin()
+        others: list[Performance] = []
+
+        def start_beside(visible: str) -> str:
+            second = dataclasses.replace(scenario, visible=visible, acts=(), ending="stop")
+            stage = Stage.reserve(second, profile, machine, directory / "beside", seer, stack)
+            others.append(Performance(stage, stack))
+            others[-1].begin()
+            kind = others[-1].outcome.kind
+            return "" if kind == "ready" else f"the second server: {kind}"
+
+        first.act(Scene(first.server, start_beside))
+        accounts = Accounts(seer, [one.server for one in (first, *others)])
+        beside = tuple(other.end(accounts) for other in others)
+        return dataclasses.replace(first.end(accounts), beside=beside, skipped_launches=machine.launches()[0])
+
+
+def _simulated(scenario: Scenario, profile: Profile, directory: Path, find: Callable[[str], Inventory]) -> Machine:
+    inventory = find(scenario.inventory)
+    inventory = dataclasses.replace(inventory, faults=inventory.faults | set(scenario.faults))
+    return Machine.create(inventory, directory, launch=profile.server.launch, questions=True)
