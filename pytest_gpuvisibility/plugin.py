@@ -55,8 +55,9 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("gpu-visibility", "GPU visibility")
-    settings.add_options(parser, group)
+    settings.add_options(parser, group, settings.RUNNING)
     lease_plugin.add_options(parser, group)
+    settings.add_options(parser, group, settings.JUDGING)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -86,12 +87,17 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
+    settings.check_judging(config)
     settings.take_over_ini(config)
     if settings.one(config, "gpu_server"):
         from .trial_plugin import TrialPlugin
 
         with usage_errors():
             config.pluginmanager.register(TrialPlugin.open(config), "gpu-visibility-trial")
+    elif settings.runs_the_suite(config):
+        from .judging import trial_of
+
+        trial_of(config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

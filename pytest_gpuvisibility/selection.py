@@ -110,7 +110,7 @@ def select(
         return _inherit(masks)
     before = {name: os.environ.get(name) for name in (MASK, OUTER)}
     chosen = inventory.value if inventory else ("real" if real_gpus_answer() else DEFAULT_INVENTORY)
-    devices = Inventory.from_nvml() if chosen == "real" else find(chosen)
+    devices = _found(chosen, inventory, find)
     outer_mask = os.environ.get(MASK)
     outer = resolve(outer_mask, devices, device_order=os.environ.get(ORDER))
     kind = "real" if chosen == "real" else "simulated"
@@ -124,6 +124,13 @@ def select(
         os.environ[MASK] = values[0]
     seen = resolve(os.environ.get(MASK), devices, device_order=os.environ.get(ORDER))
     return Selection(devices, machine, next(iter(masks), None), seen, outer, before, room, tuple(masks))
+
+
+def _found(chosen: str, setting: Setting | None, find: Callable[[str], Inventory]) -> Inventory:
+    try:
+        return Inventory.from_nvml() if chosen == "real" else find(chosen)
+    except UserError as error:
+        raise UserError(f"{setting}: {error}" if setting else str(error)) from None
 
 
 def _inherit(masks: Sequence[Setting]) -> Selection:

@@ -2,50 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import enum
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-ONE_VALUE = {
-    "gpu_inventory": ("NAME|FILE|real", "Machine to run on (default: real where it has GPUs, else simulated a100x8)"),
-    "gpu_launch": (
-        "error|noop",
-        "What a kernel launch does on simulated machines: fail, or nothing, successfully (default: error)",
-    ),
-    "gpu_server": ("NAME|FILE", "Server that the conformance suite judges"),
-    "gpu_expect": ("FILE|none", "Known violations, strict (default: those shipped for the server's version)"),
-}
-SEVERAL_VALUES = {
-    "gpu_visibility": (
+
+class Kind(enum.Enum):
+    """How often an option may be given, and what with."""
+
+    ONE = "one value"
+    SEVERAL = "any number of values"
+    SWITCH = "no value"
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option; its ini key is its ``name``. ``repeated``: what it means to give it more than once."""
+
+    name: str
+    help: str
+    metavar: str = ""
+    kind: Kind = Kind.ONE
+    repeated: str = "repeatable"
+
+
+RUNNING = (
+    Option(
+        "gpu_visibility",
+        "Run under this mask, within the caller's own: ordinals, UUIDs, all, none",
         "DEVICES",
-        "Run under this mask, within the caller's own: ordinals, UUIDs, all, none (repeatable: once under each)",
+        Kind.SEVERAL,
+        "repeatable: once under each",
     ),
-    "gpu_rule": ("GLOB", "Only the conformance rules that match (repeatable)"),
-    "gpu_report": (
+    Option(
+        "gpu_inventory",
+        "Machine to run on (default: real where it has GPUs, else simulated a100x8)",
+        "NAME|FILE|real",
+    ),
+    Option(
+        "gpu_launch",
+        "What a kernel launch does on simulated machines: fail, or nothing, successfully (default: error)",
+        "error|noop",
+    ),
+)
+JUDGING = (
+    Option("gpu_server", "Server that the conformance suite judges, and gpu_server launches", "NAME|FILE"),
+    Option("gpu_rule", "Only the conformance rules that match", "GLOB", Kind.SEVERAL),
+    Option("gpu_expect", "Known violations, strict (default: those shipped for the server's version)", "FILE|none"),
+    Option("gpu_strict", "A conformance rule that says SHOULD fails the run too", kind=Kind.SWITCH),
+    Option("gpu_certify", "No conformance rule may be left out, declared or not", kind=Kind.SWITCH),
+    Option(
+        "gpu_report",
+        "Write the conformance report to this .json or .html file, or a badge to this .svg",
         "PATH",
-        "Write the conformance report to this .json or .html file, or a badge to this .svg (repeatable)",
+        Kind.SEVERAL,
     ),
-}
-SWITCHES = {
-    "gpu_strict": "A conformance rule that says SHOULD fails the run too",
-    "gpu_certify": "No conformance rule may be left out, declared or not",
-}
+)
 FILES = ("gpu_inventory", "gpu_server", "gpu_expect")
 """Settings that may be paths: in an ini file they are relative to it."""
 
 
-def add_options(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
-    """Register every option but those of ``lease_plugin``, and its ini key of the same name with underscores."""
-    for name, (metavar, help) in SEVERAL_VALUES.items():
-        group.addoption(_flag(name), metavar=metavar, dest=name, action="append", default=[], help=help)
-        parser.addini(name, f"{help}; as {_flag(name)}, one a line", type="linelist", default=[])
-    for name, (metavar, help) in ONE_VALUE.items():
-        group.addoption(_flag(name), metavar=metavar, dest=name, default=None, help=help)
-        parser.addini(name, f"{help}; as {_flag(name)}", default="")
-    for name, help in SWITCHES.items():
-        group.addoption(_flag(name), dest=name, action="store_true", default=False, help=help)
-        parser.addini(name, f"{help}; as {_flag(name)}", type="bool", default=False)
+def add_options(parser: pytest.Parser, group: pytest.OptionGroup, options: Iterable[Option]) -> None:
+    """Register options, and their ini keys of the same names with underscores."""
+    for option in options:
+        flag, dest, help = _flag(option.name), option.name, option.help
+        if option.kind is Kind.SEVERAL:
+            shown = f"{help} ({option.repeated})"
+            group.addoption(flag, metavar=option.metavar, dest=dest, action="append", default=[], help=shown)
+            parser.addini(dest, f"{help}; one a line, as {flag}", type="linelist", default=[])
+        elif option.kind is Kind.ONE:
+            group.addoption(flag, metavar=option.metavar, dest=dest, default=None, help=help)
+            parser.addini(dest, f"{help}; as {flag}", default="")
+        else:
+            group.addoption(flag, dest=dest, action="store_true", default=False, help=help)
+            parser.addini(dest, f"{help}; as {flag}", type="bool", default=False)
 
 
 def _flag(name: str) -> str:
@@ -93,11 +127,44 @@ def launch(config: pytest.Config) -> str:
 
 
 def take_over_ini(config: pytest.Config) -> None:
-    """Where an option of the conformance suite was not given, let it have its ini key's value."""
-    for name in (*ONE_VALUE, *SEVERAL_VALUES, *SWITCHES):
+    """Where an option was not given, let it have its ini key's value.
+
+    :raises pytest.UsageError: a switch is neither true nor false there.
+    """
+    for option in (*RUNNING, *JUDGING):
+        name = option.name
         if name != "gpu_visibility" and not getattr(config.option, name, None):
-            value = config.getini(name)
+            value = _switch(config, name) if option.kind is Kind.SWITCH else config.getini(name)
             setattr(config.option, name, _from_ini(config, name, value) if name in FILES else value)
+
+
+def _switch(config: pytest.Config, name: str) -> bool:
+    try:
+        return bool(config.getini(name))
+    except (ValueError, TypeError, pytest.UsageError) as error:
+        raise pytest.UsageError(
+            f"{_ini_source(config, name)} is neither true nor false: {error}. Write true or false; or leave it out, and"
+            f" give {_flag(name)} where it is wanted."
+        ) from None
+
+
+def runs_the_suite(config: pytest.Config) -> bool:
+    """Whether the command line names the conformance suite, or a part of it, as a package."""
+    suite = f"{__package__}.conformance"
+    return bool(config.option.pyargs) and any(argument.startswith(suite) for argument in config.args)
+
+
+def check_judging(config: pytest.Config) -> None:
+    """:raises pytest.UsageError: an option of the conformance suite was given, and nothing to judge."""
+    for option in JUDGING:
+        given = getattr(config.known_args_namespace, option.name, None)
+        if given and not one(config, "gpu_server"):
+            value = given[0] if isinstance(given, list) else given
+            what = _flag(option.name) if value is True else f"{_flag(option.name)}={value}"
+            raise pytest.UsageError(
+                f"{what} is about a server on trial, and none is given. Add --gpu-server=NAME (`gpu-visibility servers`"
+                " lists them) or =FILE, or leave it out."
+            )
 
 
 def check_lease_and_masks(leases: bool, masks: Sequence[tuple[str, str]]) -> None:
@@ -111,7 +178,7 @@ def check_lease_and_masks(leases: bool, masks: Sequence[tuple[str, str]]) -> Non
         )
 
 
-def _from_ini(config: pytest.Config, name: str, value: str) -> str:
+def _from_ini(config: pytest.Config, name: str, value: Any) -> Any:
     if name in FILES and value and config.inipath is not None:
         beside = config.inipath.parent / Path(value)
         if beside.is_file():

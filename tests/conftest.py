@@ -18,10 +18,13 @@ def no_inherited_gpu_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_warning_about_an_editable_install(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """pytest wants to rewrite such an install's own finder, which is imported already; a user's install has none."""
+def warnings_are_errors(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also in the pytest runs that tests start: a user with such a setting must be able to use the plugin."""
     if "pytester" in request.fixturenames:
         request.getfixturevalue("pytester")  # which clears PYTEST_ADDOPTS
+    options = ["-Werror"]
     if any(name.startswith("_editable_skbc_") for name in sys.modules):
-        ignored = "ignore:Module already imported so cannot be rewritten; _editable:pytest.PytestAssertRewriteWarning"
-        monkeypatch.setenv("PYTEST_ADDOPTS", f"-W '{ignored}'")
+        # pytest wants to rewrite such an install's own finder, which is imported already; a user's install has none.
+        editable = "ignore:Module already imported so cannot be rewritten; _editable:pytest.PytestAssertRewriteWarning"
+        options.append(f"-W '{editable}'")
+    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(options))
