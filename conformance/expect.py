@@ -232,16 +232,24 @@ def assert_fails_without_workers(fleet: Fleet) -> None:
 
 
 def assert_says(fleet: Fleet, *words: str) -> None:
-    """The refusal on stderr holds each of ``words`` as a word of its own."""
-    missing = [word for word in words if not re.search(rf"(?<![\w.]){re.escape(word)}(?![\w.])", fleet.stderr)]
+    """The refusal on stderr holds each of ``words`` as a word of its own, said to a person."""
+    missing = [word for word in words if not _is_said(word, fleet.stderr)]
     if missing:
-        where = " (it is on stdout, not on stderr)" if all(word in fleet.stdout for word in missing) else ""
+        where = " (it is on stdout, not on stderr)" if all(_is_said(word, fleet.stdout) for word in missing) else ""
         raise violation(
             fleet,
             "refuses without saying why",
             f"stderr does not name {' and '.join(missing)}{where}; {outcome(fleet)}",
             *_quote(fleet),
         )
+
+
+def _is_said(word: str, text: str) -> bool:
+    """Whether a word stands in the text, and not only in a traceback, as a device's ordinal or as an error's number."""
+    prose = text
+    if TRACEBACK in text:
+        prose = "\n".join(line for line in text.splitlines() if not line.startswith(" "))
+    return re.search(rf"(?<![\w.])(?<!cuda:)(?<!\[Errno ){re.escape(word)}(?![\w.])", prose) is not None
 
 
 def assert_not_a_bare_error(fleet: Fleet) -> None:

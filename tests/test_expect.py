@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -11,6 +12,7 @@ from pytest_gpuvisibility.conformance.expect import (
     assert_fails_without_workers,
     assert_no_traceback,
     assert_not_a_bare_error,
+    assert_says,
 )
 from pytest_gpuvisibility.conformance.launch import Gpus, renumbered, sliced, unequal
 from pytest_gpuvisibility.conformance.telemetry import assert_reported
@@ -151,3 +153,23 @@ def test_rules_take_the_machine_at_hand_where_it_will_do() -> None:
     assert sliced(EQUAL, shipped, 2)[0].source == "mig"
     with pytest.raises(NotApplicable, match="needs 3 MIG slices; mig has 2"):
         sliced(EQUAL, shipped, 3)
+
+
+FRAMES = 'Traceback (most recent call last):\n  File "x.py", line 4, in load\n    self.read(2)\n'
+
+
+@pytest.mark.parametrize(
+    ("stderr", "says"),
+    [
+        ("asked for 4 GPUs, only 2 are visible", True),
+        (f"{FRAMES}RuntimeError: 4 devices are asked for\navailable: 2", True),
+        (f"{FRAMES}RuntimeError: invalid device", False),
+        (f"{FRAMES}FileNotFoundError: [Errno 2] no device for group 4", False),
+        ("4 groups: no device for cuda:2", False),
+        ("GPUs: 4.0 of 2", False),
+    ],
+)
+def test_numbers_count_where_they_are_said_to_a_person(stderr: str, says: bool) -> None:
+    refusal = fleet(Scenario(visible="2,3", groups=2, devices=2), outcome="exited", exit_code=1, stderr=stderr)
+    with contextlib.nullcontext() if says else pytest.raises(Violation, match="does not name"):
+        assert_says(refusal, "4", "2")
