@@ -17,6 +17,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -70,6 +71,7 @@ class Fleet:
     ) -> None:
         self.machine, self.groups = machine, int(layout.split("x")[0])
         self.port = port or free_ports(self.groups + 1)
+        self.lines: list[str] = []
         base = {name: value for name, value in os.environ.items() if not name.startswith("CUDA_")} | environ
         self.process = subprocess.Popen(
             [*COMMAND, "--layout", layout, "--port", str(self.port), "--fault", fault, *options],
@@ -82,13 +84,24 @@ class Fleet:
 
     def wait_until_ready(self) -> Fleet:
         """Reads on until every worker and the balancer have said that they are ready."""
-        assert self.process.stdout is not None
         waiting = self.groups + 1
         while waiting:
-            line = self.process.stdout.readline()
-            assert line, self.process.communicate()
+            line = self.read_line()
             waiting -= bool(re.match(r"(worker \d+|balancer) ready on", line))
         return self
+
+    def read_line(self) -> str:
+        """The next line that it prints, which is kept."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, self.process.communicate()
+        self.lines.append(line.rstrip())
+        return line
+
+    def devices(self, worker: int) -> str:
+        """What a worker said last that it is ready on."""
+        said = [line.partition(" ready on ")[2] for line in self.lines if line.startswith(f"worker {worker} ready on ")]
+        return said[-1]
 
     def ask(self, worker: int | None = None, method: str = "POST", path: str = "/generate") -> tuple[int, Any]:
         """Status and JSON value of a request to a worker, or to the balancer."""
@@ -583,3 +596,153 @@ def test_the_fault_that_ends_well_without_workers(launch: Launching) -> None:
     one = launch("2x1", "6,7", "lif-010").wait_until_ready()
     os.kill(one.worker_pids()[0], signal.SIGKILL)
     assert one.wait_until_gone()[0] == 1
+
+
+CONTAINER, SLICED, SICK = Inventory.load("container"), Inventory.load("mig"), Inventory.load("sick8")
+SLICES = [unit.uuid for unit in SLICED.devices[1].mig]
+GIVEN = {"NVIDIA_VISIBLE_DEVICES": "1,3"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "environ", "code"),
+    [("none", {}, None), ("none", GIVEN, None), ("ctr-001", {}, 1), ("ctr-002", GIVEN, 1), ("ctr-002", {}, None)],
+)
+def test_faults_that_count_a_containers_devices_by_the_hosts_numbers(
+    launch: Launching, fault: str, environ: dict[str, str], code: int | None
+) -> None:
+    fleet = launch("2x1", None, fault, inventory=CONTAINER, environ=environ)
+    if code is None:
+        assert fleet.wait_until_ready().groups_touched() == [[0], [1]]
+    else:
+        returned, errors = fleet.wait_until_gone()
+        assert (returned, "CUDA shows 0 device(s) of the 1 given" in errors) == (code, True)
+
+
+@pytest.mark.parametrize(("fault", "touched"), [("none", [[2]]), ("ctr-003", [[0]])])
+def test_the_fault_that_believes_the_containers_variable(
+    launch: Launching, fault: str, touched: list[list[int]]
+) -> None:
+    fleet = launch("1x1", "2", fault, environ={"NVIDIA_VISIBLE_DEVICES": "all"})
+    assert fleet.wait_until_ready().groups_touched() == touched
+
+
+@pytest.mark.parametrize(
+    ("fault", "layout", "visible", "devices"),
+    [
+        ("ctr-007", "2x1", ",".join(SLICES), [SLICES[0], SLICES[0]]),
+        ("ctr-008", "1x2", ",".join(SLICES), [SLICES[0]]),
+        ("ctr-006", "2x1", ",".join(SLICES), SLICES),
+        ("ctr-009", "1x1", SLICES[1], [SLICES[1]]),
+    ],
+)
+def test_faults_that_know_fewer_slices(
+    launch: Launching, fault: str, layout: str, visible: str, devices: list[str]
+) -> None:
+    fleet = launch(layout, visible, fault, inventory=SLICED).wait_until_ready()
+    assert [fleet.devices(worker) for worker in range(fleet.groups)] == devices
+
+
+@pytest.mark.parametrize(
+    ("fault", "visible", "words"),
+    [
+        ("ctr-006", SLICES[0], "ValueError: invalid literal for int()"),
+        ("ctr-009", f"MIG-{SLICED.devices[1].uuid}/1/0", "names no GPU of this machine"),
+    ],
+)
+def test_faults_that_do_not_know_a_slices_name(launch: Launching, fault: str, visible: str, words: str) -> None:
+    code, errors = launch("1x1", visible, fault, inventory=SLICED).wait_until_gone()
+    assert (code, words in errors) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("fault", "inventory", "visible", "total"),
+    [
+        ("none", UNEQUAL, "1", 16376),
+        ("tel-001", UNEQUAL, "1", 24564),
+        ("none", SLICED, SLICES[0], 40192),
+        ("tel-002", SLICED, SLICES[0], 81920),
+        ("tel-002", UNEQUAL, "1", 16376),
+    ],
+)
+def test_faults_that_size_by_another_device(
+    launch: Launching, fault: str, inventory: Inventory, visible: str, total: int
+) -> None:
+    fleet = launch("1x1", visible, fault, inventory=inventory, environ=PCI).wait_until_ready()
+    assert any(f"of {total} MiB" in line for line in fleet.lines), fleet.lines
+
+
+@pytest.mark.parametrize(("fault", "touched"), [("none", [[3]]), ("tel-003", [[2]])])
+def test_an_automatic_choice_takes_the_biggest(launch: Launching, fault: str, touched: list[list[int]]) -> None:
+    fleet = launch("1x1", "1,3", fault, inventory=UNEQUAL, environ=PCI, options=("--auto",))
+    assert fleet.wait_until_ready().groups_touched() == touched
+
+
+def test_the_fault_that_asks_every_gpu_first(launch: Launching) -> None:
+    assert launch("1x1", "2", "tel-004").wait_until_ready().groups_touched() == [[2]]
+    code, errors = launch("1x1", "2", "tel-004", inventory=SICK).wait_until_gone()
+    assert (code, "nvmlDeviceGetHandleByIndex_v2 failed" in errors) == (1, True)
+
+
+@pytest.mark.parametrize(("fault", "indices"), [("none", [6, 7]), ("tel-005", list(range(8)))])
+def test_metrics_name_devices_by_uuid(launch: Launching, fault: str, indices: list[int]) -> None:
+    status, metrics = launch("2x1", "6,7", fault).wait_until_ready().ask(method="GET", path="/metrics")
+    assert (status, [gpu["uuid"] for gpu in metrics["gpus"]]) == (200, [UUIDS[index] for index in indices])
+
+
+@pytest.mark.parametrize(
+    ("fault", "places", "said"), [("none", [7, 7], 7), ("lif-007", [7, 6], 6), ("tel-007", [7, 7], 6)]
+)
+def test_a_killed_worker_is_started_again(launch: Launching, fault: str, places: list[int], said: int) -> None:
+    fleet = launch("2x1", "6,7", fault, options=("--respawn",)).wait_until_ready()
+    victim = fleet.worker_pids()[1]
+    for place in places:
+        fleet.kill([victim])
+        while not fleet.read_line().startswith("worker 1 ready on "):
+            pass
+        children = psutil.Process(fleet.process.pid).children()
+        [victim] = [child.pid for child in children if "--worker 1 " in " ".join(child.cmdline())]
+        assert fleet.touched(victim) == [place]
+    assert fleet.devices(1) == UUIDS[said]
+
+
+def test_the_fault_that_forgets_to_start_it_again(launch: Launching) -> None:
+    fleet = launch("2x1", "6,7", "lif-006", options=("--respawn",)).wait_until_ready()
+    fleet.kill(fleet.worker_pids()[1:])
+    assert fleet.process.stderr is not None
+    assert "worker 1 ended" in fleet.process.stderr.readline()
+    status, health = fleet.ask(method="GET", path="/health")
+    assert (status, len(health["workers"])) == (200, 1)
+
+
+def test_the_fault_that_is_hasty_before_the_first_request(launch: Launching) -> None:
+    fleet = launch("2x1", "6,7", "lif-005").wait_until_ready()
+    fleet.process.terminate()
+    fleet.process.wait(DEADLINE)
+    assert fleet.ask(1)[0] == 200
+    sound = launch("2x1", "6,7", "lif-005").wait_until_ready()
+    assert sound.ask(1)[0] == 200
+    sound.process.terminate()
+    sound.wait_until_gone()
+
+
+@pytest.mark.parametrize(("fault", "code"), [("none", None), ("lif-008", 1)])
+def test_the_fault_that_enters_refusals_in_its_books(
+    launch: Launching, tmp_path: Path, fault: str, code: int | None
+) -> None:
+    home = {"HOME": str(tmp_path)}
+    assert launch("2x2", "2,3", fault, environ=home).wait_until_gone()[0] == 1
+    again = launch("2x1", "2,3", fault, environ=home)
+    if code is None:
+        assert again.wait_until_ready().groups_touched() == [[2], [3]]
+    else:
+        assert again.wait_until_gone()[0] == code
+
+
+@pytest.mark.parametrize(("fault", "status"), [("none", 200), ("lif-009", 500)])
+def test_a_model_that_was_unloaded_makes_room(launch: Launching, fault: str, status: int) -> None:
+    fleet = launch("1x1", "6", fault).wait_until_ready()
+    for _ in range(2):
+        assert [fleet.ask(0, path=path)[0] for path in ("/unload", "/load")] == [200, 200]
+    assert fleet.ask(0, path="/unload") == (200, {"worker": 0, "models": 0})
+    assert fleet.ask(0)[0] == 503
+    assert fleet.ask(0, path="/load")[0] == status
