@@ -62,7 +62,11 @@ def add_options(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
     help = "Give each pytest-xdist worker, or each test, GPUs of its own (default: none)"
     group.addoption("--gpu-lease", metavar="none|worker|test", dest="gpu_lease", default=None, help=help)
     parser.addini("gpu_lease", f"{help}; as --gpu-lease", default="")
-    parser.addini(TIMEOUT, "Seconds to wait for GPUs that others hold under --gpu-lease", default=DEFAULT_TIMEOUT)
+    parser.addini(
+        TIMEOUT,
+        f"Seconds to wait for GPUs that others hold under --gpu-lease (default: {DEFAULT_TIMEOUT})",
+        default=DEFAULT_TIMEOUT,
+    )
 
 
 def asked_for(setting: tuple[str, str] | None) -> bool:

@@ -225,19 +225,19 @@ def gpu_machine(_gpu_place: Place) -> Any:
 
 @pytest.fixture(scope="class")
 def gpu_machine_class(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """As ``gpu_machine``, one machine for all tests of a class; ``gpu_inventory`` counts on the class or above."""
+    """A machine as ``gpu_machine`` gives one, shared by all tests of a class; mark the class with ``gpu_inventory``."""
     yield from _wide(request)
 
 
 @pytest.fixture(scope="module")
 def gpu_machine_module(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """As ``gpu_machine``, one machine for all tests of a module; ``gpu_inventory`` counts in its ``pytestmark``."""
+    """A machine as ``gpu_machine`` gives one, shared by a module's tests; ``gpu_inventory`` goes in ``pytestmark``."""
     yield from _wide(request)
 
 
 @pytest.fixture(scope="session")
 def gpu_machine_session(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """As ``gpu_machine``, one machine for the session (for each worker under pytest-xdist), as --gpu-inventory says."""
+    """A machine as ``gpu_machine`` gives one, shared by the session's tests, or each pytest-xdist worker's."""
     yield from _wide(request)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -93,6 +94,32 @@ def test_every_child_finds_the_machine_and_the_next_test_another(suite: pytest.P
             assert listed() == 8
             gpu_machine.assert_nothing_touched()
         """,
+        count=2,
+    )
+
+
+def test_a_child_in_c_and_a_shell_find_the_machine_with_no_set_up(suite: pytest.Pytester) -> None:
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    source = Path(__file__).with_name("cuda_client.c")
+    subprocess.run([compiler, "-w", str(source), "-o", str(suite.path / "client"), "-ldl"], check=True)
+    passes(
+        suite,
+        """
+        import subprocess
+
+        def test_c(gpu_machine):
+            subprocess.run(["./client", "libcuda.so.1"], check=True)
+            assert gpu_machine.touched == {gpu_machine.devices[5]}
+
+        def test_shell(gpu_machine):
+            assert subprocess.getoutput("nvidia-smi -L | grep -c UUID") == "8"
+            subprocess.run("./client libcuda.so.1 | cat", shell=True, check=True)
+            assert gpu_machine.touched == {gpu_machine.devices[5]}
+        """,
+        "--gpu-inventory=a100x8",
+        "--gpu-visibility=5",
         count=2,
     )
 

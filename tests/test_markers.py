@@ -85,13 +85,3 @@ def test_contradictions_are_usage_errors(suite: pytest.Pytester) -> None:
     result = suite.runpytest_subprocess()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*test_it: no_gpu hides every GPU, gpu_count(2) asks for some. Leave one of*"])
-
-
-def test_they_are_listed_and_go_with_the_plugin(suite: pytest.Pytester) -> None:
-    listed = suite.runpytest_subprocess("--markers").stdout
-    listed.fnmatch_lines(["@pytest.mark.gpu_visibility(devices): *", "*gpu_inventory(name): *", "*no_gpu: *"])
-    without = suite.runpytest_subprocess("--markers", "-p", "no:gpuvisibility").stdout.str()
-    assert "gpu" not in without
-    assert (
-        "gpu" not in suite.runpytest_subprocess("--fixtures", "-p", "no:gpuvisibility").stdout.str().split("rootdir")[0]
-    )

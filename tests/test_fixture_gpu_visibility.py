@@ -1,4 +1,4 @@
-"""The fixtures that tests of device-selection code use."""
+"""``gpu_visibility``: what the test and its children see."""
 
 from __future__ import annotations
 
@@ -50,8 +50,3 @@ def test_the_environ_is_for_a_child_alone(pytester: pytest.Pytester) -> None:
         """
     )
     pytester.runpytest_subprocess("--gpu-visibility=0", "--gpu-inventory=a100x2").assert_outcomes(passed=1)
-
-
-def test_the_fixtures_explain_themselves(pytester: pytest.Pytester) -> None:
-    result = pytester.runpytest_subprocess("--fixtures", "-v")
-    result.stdout.fnmatch_lines(["gpu_inventory*", "*Example::*", "gpu_visibility*", "*Example::*"])
