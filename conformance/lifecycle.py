@@ -90,9 +90,7 @@ def test_sigterm_while_loading_ends_the_whole_server(launch: Launch, gpus: Gpus)
     assert_all_gone(fleet)
 
 
-@rule(
-    "LIF-006", MUST, sources=["dask/distributed#6749", "rapidsai/dask-cuda#955", "xorbitsai/inference#572"], devices=2
-)
+@rule("LIF-006", MUST, sources=["rapidsai/dask-cuda#955", "xorbitsai/inference#572"], devices=2)
 def test_a_worker_that_is_killed_is_replaced_or_missed(launch: Launch, gpus: Gpus) -> None:
     """After a worker was killed, another takes its place on the same devices, or the server is not ready any more.
 

@@ -74,7 +74,7 @@ def test_an_automatic_choice_stays_inside_the_mask(launch: Launch, gpus: Gpus, s
     assert_ready(fleet)
 
 
-@rule("TEL-004", MUST, sources=["NordicHPC/sonar#72", "Project-HAMi/HAMi-core#225"], devices=8, inventories=("sick8",))
+@rule("TEL-004", MUST, sources=["NordicHPC/sonar#72"], devices=8, inventories=("sick8",))
 def test_a_sick_gpu_that_was_not_given_does_no_harm(launch: Launch, shipped: Shipped) -> None:
     """Where a GPU outside the mask fails every NVML call, the server starts on those inside it, and stays healthy.
 
