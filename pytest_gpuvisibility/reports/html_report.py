@@ -28,8 +28,8 @@ SIGNS = {
 }
 SECTIONS = (
     (Verdict.ERROR, "Errors of the harness", "Nothing is known of the server here: the harness failed."),
-    (Verdict.FAIL, "Failures", "MUST rules that the server breaks."),
-    (Verdict.WARN, "Warnings", "SHOULD rules that the server breaks."),
+    (Verdict.FAIL, "Failures", "MUST rules that are broken."),
+    (Verdict.WARN, "Warnings", "SHOULD rules that are broken."),
 )
 IN_THE_SUMMARY = {"inventory", "visible", "device_order", "groups", "devices", "layout", "ending"}
 """Settings of a scenario that its one-line summary tells."""
@@ -274,7 +274,8 @@ def _answers(document: Mapping[str, Any], rule: Mapping[str, Any]) -> Element | 
     )
     head = node("thead", node("tr", (node("th", title, scope="col") for title in titles)))
     table = node("table", head, node("tbody", rows), class_="picture")
-    return node("div", table, class_="scroll", role="region", aria_label="Answers of the driver", tabindex="0")
+    frame = node("div", table, class_="scroll", role="region", aria_label="Answers of the driver", tabindex="0")
+    return node("div", node("h4", "Answers of the driver"), frame)
 
 
 def _value(value: str | None) -> str:
@@ -285,14 +286,15 @@ def _sources(rule: Mapping[str, Any]) -> Element | None:
     if not rule["sources"]:
         return None
     items = (node("li", _source(source)) for source in rule["sources"])
-    return node("div", node("h4", "Where others met it"), node("ul", items, class_="sources"))
+    return node("div", node("h4", "Sources"), node("ul", items, class_="sources"))
 
 
 def _source(source: str) -> Element | str:
     repository, number_sign, thread = source.partition("#")
     if number_sign and thread.isdigit() and repository.count("/") == 1:
         return node("a", source, href=f"https://github.com/{repository}/issues/{thread}")
-    return node("a", source, href=source) if _is_web(source) else source
+    text, space, url = source.rpartition(" ")
+    return node("span", text + space, node("a", url, href=url)) if _is_web(url) else source
 
 
 def _is_web(url: str) -> bool:
