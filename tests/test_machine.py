@@ -133,7 +133,7 @@ def test_programs_find_this_machine_first_and_keep_the_rest(machine: Machine) ->
         "PATH": f"{machine.directory}/bin:/usr/bin:/bin",
         "LD_LIBRARY_PATH": f"{native.library_directory()}:/opt/lib",
         "LD_AUDIT": str(native.redirect_library()),
-        "GLIBC_TUNABLES": "glibc.rtld.optional_static_tls=4096",
+        "GLIBC_TUNABLES": "glibc.rtld.optional_static_tls=16384",
         "HOME": "/home/me",
         "GPU_VISIBILITY_MACHINE": str(machine.directory),
     }

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from cuda_runtimes import Release, releases
 
+from pytest_gpuvisibility.errors import UserError
 from pytest_gpuvisibility.simulator import native, preloading
 from pytest_gpuvisibility.simulator.machine import Machine
 
@@ -221,6 +222,21 @@ def test_the_linkers_release_decides(version: str, audits: bool, monkeypatch: py
     assert preloading.linker_audits_well() == audits
 
 
+@pytest.mark.parametrize(("way", "counts"), [("audit", "4"), ("preload", "4"), ("none", "-801")])
+def test_a_variable_chooses_the_way(
+    room: Path, machine: Machine, way: str, counts: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GPU_VISIBILITY_RUNTIME", way)
+    environ = machine.environ(os.environ)
+    assert ("LD_AUDIT" in environ, "libcudart" in environ.get("LD_PRELOAD", "")) == (way == "audit", way == "preload")
+    assert loaded(room, machine, "./client-13.so")[0] == counts
+
+
+def test_another_way_is_refused(machine: Machine) -> None:
+    with pytest.raises(UserError, match=r"GPU_VISIBILITY_RUNTIME=magic is not known\. Unset it, or use one of audit"):
+        machine.environ({"GPU_VISIBILITY_RUNTIME": "magic"})
+
+
 def test_a_sanitized_program_runs(room: Path, machine: Machine) -> None:
     """With LD_PRELOAD, AddressSanitizer refuses to come second."""
     options = {"ASAN_OPTIONS": "detect_leaks=0"}
@@ -239,6 +255,6 @@ def test_a_preloaded_library_finds_room_for_its_thread_local_variables(room: Pat
 
 def test_the_users_own_tunables_stay(machine: Machine) -> None:
     tunables = machine.environ({"GLIBC_TUNABLES": "glibc.malloc.check=3"})["GLIBC_TUNABLES"]
-    assert tunables == "glibc.malloc.check=3:glibc.rtld.optional_static_tls=4096"
+    assert tunables == "glibc.malloc.check=3:glibc.rtld.optional_static_tls=16384"
     own = "glibc.rtld.optional_static_tls=9000"
     assert machine.environ({"GLIBC_TUNABLES": own})["GLIBC_TUNABLES"] == own

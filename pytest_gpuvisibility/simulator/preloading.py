@@ -7,6 +7,7 @@ import re
 from collections.abc import MutableMapping
 from pathlib import Path
 
+from pytest_gpuvisibility.errors import UserError
 from pytest_gpuvisibility.simulator.native import RUNTIMES, library_directory, redirect_library
 
 AUDITS_WELL = (2, 35)
@@ -14,23 +15,33 @@ AUDITS_WELL = (2, 35)
 is bound lazily took ten times as long, and on aarch64 lost registers: bug 15533 of glibc, and
 https://sourceware.org/pipermail/libc-alpha/2021-June/127636.html."""
 TUNABLES = "GLIBC_TUNABLES"
-ROOM_FOR_TLS = ("glibc.rtld.optional_static_tls", 4096)
-"""Where there is an auditor, libraries that are preloaded find no more room for thread-local variables than those that
-are opened later, 512 bytes: jemalloc, which Ray preloads, does not load."""
+ROOM_FOR_TLS = ("glibc.rtld.optional_static_tls", 16384)
+"""Where there is an auditor, libraries that are loaded with the program find no more room for thread-local variables
+than those that are opened later, 512 bytes: jemalloc, which Ray preloads, wants 2,632. The room is each thread's, out
+of its stack. ThreadSanitizer's would be 768 KiB; programs built with that need another of the ways."""
+CHOICE = "GPU_VISIBILITY_RUNTIME"
+WAYS = ("audit", "preload", "none")
+"""What the variable may be: LD_AUDIT, LD_PRELOAD, or programs keep their own runtime, which cannot work."""
 
 
 def lead_to_runtimes(environ: MutableMapping[str, str]) -> None:
     """Let programs that ask for libcudart.so.12 or .13, wherever they think it is, get ours.
 
     LD_AUDIT names a library that turns whoever asks to ours (native/redirect.c); a process that asks for none loads
-    none. Where the dynamic linker is too old for that, LD_PRELOAD loads both into every process.
+    none. Where the dynamic linker is too old for that, LD_PRELOAD loads both into every process. The variable
+    GPU_VISIBILITY_RUNTIME chooses one of WAYS.
+
+    Raises UserError where it is something else.
     """
-    if linker_audits_well():
+    way = environ.get(CHOICE) or ("audit" if linker_audits_well() else "preload")
+    if way not in WAYS:
+        raise UserError(f"{CHOICE}={way} is not known. Unset it, or use one of {', '.join(WAYS)}.")
+    if way == "audit":
         environ["LD_AUDIT"] = prepend(redirect_library(), environ.get("LD_AUDIT", ""))
         environ[TUNABLES] = _with_room(environ.get(TUNABLES, ""))
-        return
-    for name in reversed(RUNTIMES):
-        environ["LD_PRELOAD"] = prepend(library_directory() / name, environ.get("LD_PRELOAD", ""))
+    elif way == "preload":
+        for name in reversed(RUNTIMES):
+            environ["LD_PRELOAD"] = prepend(library_directory() / name, environ.get("LD_PRELOAD", ""))
 
 
 def _with_room(tunables: str) -> str:
