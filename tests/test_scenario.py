@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pytest_gpuvisibility.errors import UserError
 from pytest_gpuvisibility.inventory import Inventory
 from pytest_gpuvisibility.profile import Option
 from pytest_gpuvisibility.scenario import Fleet, Scenario
-from pytest_gpuvisibility.theatre import Theatre
+from pytest_gpuvisibility.theatre import PATIENCE, Theatre
 
 # A server of one process, which says what cuLaunchKernel answers it.
 SERVER = r"""
@@ -163,3 +164,14 @@ def test_what_is_touched_by_a_later_act_is_known_to_be_later(tmp_path: Path) -> 
 def test_a_second_model_needs_a_request(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"toy.toml has no \[server\].second_model"):
         theatre(tmp_path).play(Scenario(inventory="a100x4", acts=(SECOND_MODEL,)))
+
+
+def test_launches_may_take_longer_where_all_of_them_do(tmp_path: Path) -> None:
+    stage = theatre(tmp_path)
+    assert stage.patient_profile.server.ready_deadline == 20.0
+    fleet = stage.play(Scenario(inventory="a100x4"))
+    hasty = dataclasses.replace(stage.profile.server, ready_deadline=0.001)
+    stage.profile = dataclasses.replace(stage.profile, server=hasty)
+    assert stage.patient_profile.server.ready_deadline == PATIENCE * fleet.seconds
+    (stage.room / "slowest").write_text("30")
+    assert stage.play(Scenario(inventory="a100x2")).ready
