@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -64,6 +65,8 @@ def test_that_is_killed(gpu_lease):
     use(gpu_lease)
     if os.environ["RUN"] == "a":
         os.kill(os.getpid(), signal.SIGKILL)
+    if os.environ["RUN"] == "whole":
+        os.killpg(0, signal.SIGKILL)
 
 @pytest.mark.parametrize("number", range(8, 16))
 def test_one_more(number, gpu_lease):
@@ -86,29 +89,60 @@ print("left:", [path.name for path in leases.iterdir()])
 """
 
 
-def test_no_gpu_is_held_twice_and_none_is_lost(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+ONE_RUN = shlex.join(
+    [sys.executable, "-m", "pytest", "-n4", "-p", "no:cacheprovider", "--gpu-inventory=real", "--gpu-lease=test"]
+)
+
+
+def beside_each_other(pytester: pytest.Pytester, first: str, second: str) -> pytest.RunResult:
+    """Two runs at once, whose output is in first.txt and second.txt, and then somebody who wants all four GPUs."""
     pytester.makepyfile(TESTS)
     pytester.makeini("[pytest]\nmarkers = gpu_count(n): how many\n")
-    record = pytester.path / "record.jsonl"
-    monkeypatch.setenv("RECORD", str(record))
-    one_run = shlex.join(
-        [sys.executable, "-m", "pytest", "-n4", "-p", "no:cacheprovider", "--gpu-inventory=real", "--gpu-lease=test"]
-    )
-    all_free = shlex.join([sys.executable, "-c", ALL_FREE])
-    both = f"RUN=a {one_run} >a.txt 2>&1 & RUN=b {one_run} >b.txt 2>&1 & wait; {all_free}"
-    result = pytester.run(
+    everything = shlex.join([sys.executable, "-c", ALL_FREE])
+    both = f"{first} >first.txt 2>&1 & {second} >second.txt 2>&1 & wait; {everything}"
+    return pytester.run(
         sys.executable, "-m", "pytest_gpuvisibility", "run", "--inventory=a100x4", "--", "sh", "-c", both
     )
 
-    a, b = (Path(pytester.path, name).read_text() for name in ("a.txt", "b.txt"))
+
+def leases(record: Path) -> Iterator[list[tuple[float, float, str]]]:
+    """For each GPU: from when until when a test used it, of which run; in order."""
+    used = [json.loads(line) for line in record.read_text().splitlines()]
+    for device in Inventory.load("a100x4").devices:
+        yield sorted((test["start"], test["end"], test["run"]) for test in used if device.uuid in test["uuids"])
+
+
+def assert_never_held_twice(record: Path) -> None:
+    for times in leases(record):
+        for earlier, later in pairwise(times):
+            assert earlier[1] <= later[0], (earlier, later)
+
+
+def test_a_worker_is_killed(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytester.makeini("[pytest]\nmarkers = gpu_count(n): how many\n")
+    record = pytester.path / "record.jsonl"
+    monkeypatch.setenv("RECORD", str(record))
+    result = beside_each_other(pytester, f"RUN=a {ONE_RUN}", f"RUN=b {ONE_RUN}")
+
+    a, b = (Path(pytester.path, name).read_text() for name in ("first.txt", "second.txt"))
     assert f"1 failed, {EACH - 1} passed" in a, a
     assert "crashed while running" in a
     assert f"{EACH} passed" in b, b
     result.stdout.fnmatch_lines(["left: [[]]"])
-    used = [json.loads(line) for line in record.read_text().splitlines()]
-    assert len(used) == 2 * EACH
-    for device in Inventory.load("a100x4").devices:
-        times = sorted((test["start"], test["end"], test["run"]) for test in used if device.uuid in test["uuids"])
-        assert {run for *_, run in times} == {"a", "b"}
-        for earlier, later in pairwise(times):
-            assert earlier[1] <= later[0], (device.uuid, earlier, later)
+    assert len(record.read_text().splitlines()) == 2 * EACH
+    assert all({run for *_, run in times} == {"a", "b"} for times in leases(record))
+    assert_never_held_twice(record)
+
+
+def test_a_whole_run_is_killed(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its controller, its four workers and their children at one stroke, while tests of both runs hold GPUs."""
+    record = pytester.path / "record.jsonl"
+    monkeypatch.setenv("RECORD", str(record))
+    result = beside_each_other(pytester, f"RUN=whole setsid {ONE_RUN}", f"RUN=b {ONE_RUN}")
+
+    killed, b = (Path(pytester.path, name).read_text() for name in ("first.txt", "second.txt"))
+    assert " passed" not in killed
+    assert f"{EACH} passed" in b, b
+    result.stdout.fnmatch_lines(["left: [[]]"])
+    assert {run for times in leases(record) for *_, run in times} == {"whole", "b"}
+    assert_never_held_twice(record)
