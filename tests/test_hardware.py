@@ -26,11 +26,11 @@ def nested(inventory: str, *command: str, visible: str | None = None) -> subproc
     return subprocess.run(run, env=environ, capture_output=True, text=True, check=False, timeout=300)
 
 
-def judged(fault: str, directory: Path, *rules: str) -> dict[str, Any]:
-    """The report of the twin with this fault, on the four GPUs of a machine that is as good as real."""
+def judged(fault: str, directory: Path, *rules: str, machine: str = "a100x4") -> dict[str, Any]:
+    """The report of the twin with this fault, on the GPUs of a machine that is as good as real."""
     report = directory / "report.json"
     options = ["--gpu-inventory=real", f"--gpu-report={report}", "-n2", *(f"--gpu-rule={rule}" for rule in rules)]
-    run = nested("a100x4", *GPU_VISIBILITY, "check", str(profile_of(fault, directory)), *options)
+    run = nested(machine, *GPU_VISIBILITY, "check", str(profile_of(fault, directory)), *options)
     assert report.exists(), run.stdout + run.stderr
     document: dict[str, Any] = json.loads(report.read_text())
     return document
@@ -56,6 +56,16 @@ def test_a_twin_fails_its_rule_on_what_nvml_lists(rule: str, tmp_path: Path) -> 
     [found] = judged(rule.lower(), tmp_path, rule)["rules"]
     assert found["verdict"] == "fail", found
     assert found["headline"]
+
+
+def test_a_machine_of_unequal_gpus_serves_the_rules_that_need_one(tmp_path: Path) -> None:
+    """NVML lists the slowest of them first, CUDA the fastest."""
+    [found] = judged("idn-006", tmp_path, "IDN-006", machine="mixed4")["rules"]
+    assert found["verdict"] == "fail", found
+    verdicts = {
+        rule["id"]: rule["verdict"] for rule in judged("none", tmp_path, "IDN-00[67]", machine="mixed4")["rules"]
+    }
+    assert verdicts == {"IDN-006": "pass", "IDN-007": "pass"}
 
 
 def test_a_caller_who_was_given_a_part_of_the_machine_is_refused(tmp_path: Path) -> None:
