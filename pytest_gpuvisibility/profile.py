@@ -128,11 +128,17 @@ def version(profile: Profile, environ: Mapping[str, str] | None = None) -> str:
 
 
 def run(
-    profile: Profile, words: Sequence[str], key: str, limit: float, environ: Mapping[str, str] | None = None
+    profile: Profile,
+    words: Sequence[str],
+    key: str,
+    limit: float,
+    environ: Mapping[str, str] | None = None,
+    directory: Path | None = None,
 ) -> tuple[str, str]:
     """Run a command of the profile's ``key`` for at most ``limit`` seconds: its description, and what it printed.
 
-    It ends when its first process does; what that leaves behind is killed.
+    It runs in ``directory``, by default the caller's own, and ends when its first process does; what that leaves behind
+    is killed.
 
     :raises UserError: it is not installed, fails, or takes longer.
     """
@@ -147,6 +153,7 @@ def run(
             done = subprocess.run(
                 [find_program(command[0], environ, profile), *command[1:]],
                 env={**environ, MARK: mark},
+                cwd=directory,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,

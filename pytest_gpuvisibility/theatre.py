@@ -59,7 +59,9 @@ class Theatre:
         with _alone(done.with_suffix(".lock")):
             if command and not done.exists():
                 self.scratch.mkdir(exist_ok=True)
-                profiles.run(self.profile, command, "[server].prepare", profiles.PREPARE_LIMIT)
+                # Not in the caller's directory: `python -m` would take a package there for the installed one.
+                limit = profiles.PREPARE_LIMIT
+                profiles.run(self.profile, command, "[server].prepare", limit, directory=self.scratch)
                 done.touch()
 
     def play(self, scenario: Scenario) -> Fleet:

@@ -91,6 +91,10 @@ def test_what_a_server_needs_is_made_once_a_session(tmp_path: Path) -> None:
     assert stage.play(Scenario(inventory="a100x2")).ready  # the preparation would fail where its file exists
 
 
+def test_what_is_prepared_is_made_in_the_scratch_directory(tmp_path: Path) -> None:
+    assert play(tmp_path, Scenario(inventory="a100x1"), PROFILE.replace("open('{model}'", "open('model'")).ready
+
+
 def test_a_preparation_that_fails_says_so(tmp_path: Path) -> None:
     text = PROFILE.replace("print('loaded', file=open('{model}', 'x'))", "raise SystemExit('no space for a model')")
     with pytest.raises(UserError, match=r"\[server\].prepare .*failed with exit code 1; .*no space for a model"):
