@@ -2,12 +2,23 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 pytest_plugins = ["pytester", "cuda_programs", "cuda_runtimes"]
 
 OURS = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "GPU_VISIBILITY_MACHINE", "PYTEST_GPU_VISIBILITY_OUTER")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def away_from_the_source_tree(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Python puts the current directory first on its path: the source tree there would hide an installed package."""
+    before = Path.cwd()
+    os.chdir(tmp_path_factory.mktemp("current-directory"))
+    yield
+    os.chdir(before)
 
 
 @pytest.fixture(autouse=True)

@@ -450,6 +450,8 @@ def harness(tmp_path: Path, mode: str, *what: str, wrapper: tuple[str, ...] = ()
         text=True,
         env={**os.environ, "PYTHONPATH": str(package)},
         start_new_session=True,
+        # Who runs these tests in the background of a shell has SIGINT ignored, and programs inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         try:
             yield process
