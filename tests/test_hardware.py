@@ -53,7 +53,8 @@ def test_the_correct_server_passes_on_what_nvml_lists(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rule", ["VIS-001", "VIS-002", "VIS-004", "OVR-003"])
 def test_a_twin_fails_its_rule_on_what_nvml_lists(rule: str, tmp_path: Path) -> None:
-    [found] = judged(rule.lower(), tmp_path, rule)["rules"]
+    # Eight GPUs: the twin of VIS-001 miscounts only where there are more than two workers, to pass the rules for two.
+    [found] = judged(rule.lower(), tmp_path, rule, machine="a100x8")["rules"]
     assert found["verdict"] == "fail", found
     assert found["headline"]
 
