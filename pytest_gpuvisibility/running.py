@@ -21,8 +21,8 @@ from .simulator.machine import Machine
 
 FORWARDED = (signal.SIGTERM, signal.SIGHUP)
 PRIVATE_TABLES = (
-    "contains the CUDA runtime or another library of NVIDIA's, which asks the driver for tables private to NVIDIA: it"
-    " cannot be simulated"
+    "contains the CUDA runtime, linked statically, or another library of NVIDIA's, which asks the driver for tables"
+    " private to NVIDIA: it cannot be simulated"
 )
 SKIPPING = "--launch noop"
 """How ``gpu-visibility run`` is told to skip kernel launches."""

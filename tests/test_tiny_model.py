@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.heavy_client
+pytestmark = pytest.mark.torch_cuda
 
 # What a server does with a model that it serves, where nothing may be fetched.
 SERVE = """
