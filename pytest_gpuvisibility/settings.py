@@ -154,17 +154,35 @@ def runs_the_suite(config: pytest.Config) -> bool:
     return bool(config.option.pyargs) and any(argument.startswith(suite) for argument in config.args)
 
 
+MASKED_BY_SCENARIOS = ("gpu_visibility", "gpu_lease", "gpu_launch")
+"""Options about the tests' own GPUs: launches of a server on trial have a mask and a machine each."""
+
+
 def check_judging(config: pytest.Config) -> None:
-    """:raises pytest.UsageError: an option of the conformance suite was given, and nothing to judge."""
+    """:raises pytest.UsageError: an option of the conformance suite was given, and nothing to judge; or the reverse."""
+    judging = one(config, "gpu_server")
     for option in JUDGING:
-        given = getattr(config.known_args_namespace, option.name, None)
-        if given and not one(config, "gpu_server"):
-            value = given[0] if isinstance(given, list) else given
-            what = _flag(option.name) if value is True else f"{_flag(option.name)}={value}"
+        if not judging and (what := _given(config, option.name)):
             raise pytest.UsageError(
                 f"{what} is about a server on trial, and none is given. Add --gpu-server=NAME (`gpu-visibility servers`"
                 " lists them) or =FILE, or leave it out."
             )
+    for name in MASKED_BY_SCENARIOS:
+        if judging and (what := _given(config, name)) not in ("", "--gpu-lease=none"):
+            raise pytest.UsageError(
+                f"{what} is about the GPUs of the tests themselves, and {judging[1]} puts a server on trial: the rules"
+                " choose the mask of each launch, and its profile what a kernel launch does. Leave one of them out;"
+                " --gpu-inventory chooses the machine of the launches."
+            )
+
+
+def _given(config: pytest.Config, name: str) -> str:
+    """An option as it was written on the command line; empty where it was not."""
+    given = getattr(config.known_args_namespace, name, None)
+    if not given:
+        return ""
+    value = given[0] if isinstance(given, list) else given
+    return _flag(name) if value is True else f"{_flag(name)}={value}"
 
 
 def check_lease_and_masks(leases: bool, masks: Sequence[tuple[str, str]]) -> None:

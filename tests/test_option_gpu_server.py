@@ -26,3 +26,9 @@ def test_an_unknown_server_of_the_ini_file(pytester: pytest.Pytester) -> None:
 def test_an_option_about_a_server_needs_one(pytester: pytest.Pytester, option: str) -> None:
     words = f"ERROR: {option} is about a server on trial, and none is given. Add --gpu-server=NAME ("
     assert words in refused(pytester, option)
+
+
+@pytest.mark.parametrize("option", ["--gpu-visibility=0,2", "--gpu-lease=test", "--gpu-launch=noop"])
+def test_an_option_about_the_tests_own_gpus_is_refused_beside_a_server(pytester: pytest.Pytester, option: str) -> None:
+    words = f"ERROR: {option} is about the GPUs of the tests themselves, and --gpu-server"
+    assert words in refused(pytester, *SUITE, "--gpu-server=lmql", option)
