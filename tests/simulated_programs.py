@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from pytest_gpuvisibility.simulator.machine import Machine
 
@@ -28,6 +32,16 @@ assert cuda.cuMemAlloc_v2(ctypes.byref(address), ctypes.c_size_t(int(sys.argv[2]
 print("ready", flush=True)
 sys.stdin.read()
 """
+
+
+def compiled(source: str, directory: Path) -> Path:
+    """A client in C, whose source stands beside this file, compiled into the directory."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("needs a C compiler (cc or gcc on PATH)")
+    program = directory / "client"
+    subprocess.run([compiler, "-w", "-o", str(program), str(Path(__file__).with_name(source)), "-ldl"], check=True)
+    return program
 
 
 def environ(machine: Machine, **extra: str) -> dict[str, str]:

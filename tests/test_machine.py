@@ -20,9 +20,6 @@ from pytest_gpuvisibility.simulator.machine import Machine, ProbeFailed
 from pytest_gpuvisibility.simulator.native import NativeLibraryMissing
 from pytest_gpuvisibility.simulator.state import MachineError
 
-NOWHERE = "/"
-"""Python puts the current directory first on its path, and the source tree there would hide an installed package."""
-
 
 @pytest.fixture
 def machine() -> Iterator[Machine]:
@@ -31,9 +28,7 @@ def machine() -> Iterator[Machine]:
 
 
 def run_python(script: str, environ: dict[str, str]) -> str:
-    run = subprocess.run(
-        [sys.executable, "-c", script], env=environ, cwd=NOWHERE, capture_output=True, text=True, timeout=60
-    )
+    run = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, timeout=60)
     assert (run.returncode, run.stderr) == (0, "")
     return run.stdout
 
@@ -197,7 +192,7 @@ print(os.environ == before)
 def test_a_process_can_go_onto_one_machine_after_another(machine: Machine) -> None:
     with Machine.create(Inventory.load("a100x8")) as second:
         command = [sys.executable, "-c", IN_PROCESS, str(machine.directory), str(second.directory)]
-        run = subprocess.run(command, cwd=NOWHERE, capture_output=True, text=True, timeout=60)
+        run = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (run.stdout.split(), run.stderr) == (["0", "2", "True", "True", "0", "8", "True"], "")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from cuda_programs import uuids
+from simulated_programs import compiled
 
 from pytest_gpuvisibility.simulator.machine import Machine
 from pytest_gpuvisibility.simulator.native import cublas_library, library_directory
@@ -27,13 +27,7 @@ PRODUCTS = [
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("needs a C compiler (cc or gcc on PATH)")
-    program = tmp_path_factory.mktemp("client") / "client"
-    source = Path(__file__).with_name("cublas_client.c")
-    subprocess.run([compiler, "-w", "-o", str(program), str(source), "-ldl"], check=True)
-    return program
+    return compiled("cublas_client.c", tmp_path_factory.mktemp("client"))
 
 
 def answers(program: Path, machine: Machine, ordinal: int = 0, **variables: str) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from cuda_programs import uuids
+from simulated_programs import compiled
 
 from pytest_gpuvisibility.simulator.machine import Machine
 from pytest_gpuvisibility.simulator.native import library_directory
@@ -133,13 +134,7 @@ def test_no_stream_is_capturing(machine: Machine, run: Callable[..., Any]) -> No
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("needs a C compiler (cc or gcc on PATH)")
-    program = tmp_path_factory.mktemp("client") / "client"
-    source = Path(__file__).with_name("cuda_client.c")
-    subprocess.run([compiler, "-w", "-o", str(program), str(source), "-ldl"], check=True)
-    return program
+    return compiled("cuda_client.c", tmp_path_factory.mktemp("client"))
 
 
 def answers(program: Path, library: str, environ: dict[str, str]) -> tuple[dict[str, str], float]:
