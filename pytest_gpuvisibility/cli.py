@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError
+from .inventory import MACHINE_FAULTS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -58,6 +59,19 @@ def _parser() -> argparse.ArgumentParser:
         choices=("error", "noop"),
         default="error",
         help="what a kernel launch does: fail, or nothing, successfully (default: %(default)s)",
+    )
+    run.add_argument(
+        "--fault",
+        action="append",
+        choices=MACHINE_FAULTS,
+        default=[],
+        help="what is wrong with the machine's driver; may be repeated",
+    )
+    run.add_argument("--no-nvidia-smi", action="store_true", help="there is no nvidia-smi on the program's PATH")
+    run.add_argument(
+        "--device-nodes",
+        action="store_true",
+        help="a /dev of its own, with the device nodes of the machine's GPUs alone; needs root",
     )
     run.add_argument("--audit", type=Path, metavar="FILE", help="keep the ledger, as JSON Lines")
     run.add_argument("program", nargs=argparse.REMAINDER, metavar="-- CMD...", help="the program and its arguments")
@@ -139,9 +153,11 @@ def _run(arguments: argparse.Namespace) -> int:
         raise UserError("run needs a program: gpu-visibility run --inventory a100x4 -- nvidia-smi -L")
     return run_program(
         program,
-        Inventory.load(arguments.inventory),
+        Inventory.load(arguments.inventory).with_faults(arguments.fault),
         visible=arguments.visible,
         launch=arguments.launch,
+        nvidia_smi=not arguments.no_nvidia_smi,
+        own_device_nodes=arguments.device_nodes,
         audit=arguments.audit,
     )
 

@@ -126,6 +126,10 @@ class Inventory:
 
         return inventory_file.load(name_or_path)
 
+    def with_faults(self, faults: Iterable[str]) -> Inventory:
+        """The same machine with further faults of its driver, of ``MACHINE_FAULTS``."""
+        return replace(self, faults=self.faults | set(faults))
+
     @classmethod
     def from_nvml(cls) -> Inventory:
         """The GPUs of this machine, asked of NVIDIA's management library through ``nvidia-ml-py``.

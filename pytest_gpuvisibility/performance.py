@@ -167,6 +167,7 @@ class Performance:
         return Fleet(
             scenario=scenario,
             command=tuple(server.command),
+            environ=server.profile_environ,
             permitted=tuple(device.uuid for device in permitted),
             began=self.began,
             outcome="waiting" if waits and self.outcome.kind == "timeout" else self.outcome.kind,

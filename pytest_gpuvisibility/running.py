@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from . import device_nodes
 from .errors import UserError
 from .inventory import Inventory
 from .launches import Launches
@@ -36,23 +37,29 @@ def run_program(
     *,
     visible: str | None = None,
     launch: str = "error",
+    nvidia_smi: bool = True,
+    own_device_nodes: bool = False,
     audit: Path | None = None,
 ) -> int:
     """Run ``program``; its exit code, 128 + signal where one killed it, 127 where it does not exist.
 
     Its standard streams are its own; the table of who touched what goes to stderr after it has ended.
+    ``own_device_nodes``: its /dev has the nodes of the inventory's GPUs and no other of NVIDIA's.
 
-    :raises UserError: the ledger cannot be kept at ``audit``.
+    :raises UserError: the ledger cannot be kept at ``audit``, or the caller may not give a program a /dev of its own.
     """
     if audit is not None and not audit.absolute().parent.is_dir():
         raise UserError(
             f"--audit={audit}: there is no directory {audit.absolute().parent}. Create it, or write elsewhere."
         )
+    if own_device_nodes and (why_not := device_nodes.why_not()):
+        raise UserError(f"--device-nodes: {why_not}. Run it as root, or without --device-nodes.")
+    wrapper = device_nodes.wrapper(device.minor for device in inventory.devices) if own_device_nodes else []
     with SessionDirectory() as room, Machine.create(inventory, room.path / "machine", launch=launch) as machine:
-        environ = machine.environ(os.environ)
+        environ = machine.environ(os.environ, nvidia_smi=nvidia_smi)
         if visible is not None:
             environ["CUDA_VISIBLE_DEVICES"] = visible
-        code = _run(program, environ)
+        code = _run(program, environ, wrapper)
         said = [f"gpu-visibility: {sentence}" for sentence in Launches.on(machine).sentences(SKIPPING)]
         print("\n".join([*touch_table(machine.ledger.records(), inventory), *said]), file=sys.stderr)
         if audit is not None:
@@ -60,12 +67,12 @@ def run_program(
     return code
 
 
-def _run(program: Sequence[str], environ: dict[str, str]) -> int:
+def _run(program: Sequence[str], environ: dict[str, str], wrapper: Sequence[str]) -> int:
     found = shutil.which(program[0], path=environ.get("PATH"))
     if found is None:
         print(f"gpu-visibility: error: {program[0]}: no such program on PATH", file=sys.stderr)
         return NOT_FOUND
-    with subprocess.Popen([found, *program[1:]], env=environ) as child, _signals_forwarded(child):
+    with subprocess.Popen([*wrapper, found, *program[1:]], env=environ) as child, _signals_forwarded(child):
         while True:
             try:
                 code = child.wait()

@@ -183,6 +183,8 @@ class Fleet:
     survivors: tuple[str, ...]
     reports_ready: bool
     """After a worker died in set-up: the front door is open, or every worker that is left answers."""
+    environ: dict[str, str] = field(default_factory=dict, repr=False)
+    """What the profile adds to the environment, filled in."""
     revived: bool = False
     """After all workers were killed: every group had one again."""
     says_ready: bool = False

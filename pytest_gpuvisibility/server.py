@@ -228,9 +228,14 @@ class ServerProcess:
             "HOME": str(home / "home"),
             "XDG_CACHE_HOME": str(home / "home" / ".cache"),
             "TMPDIR": str(temporary),
-            **{name: fill(value, self._values) for name, value in self.profile.server.env.items()},
+            **self.profile_environ,
             MARK: run,
         }
+
+    @property
+    def profile_environ(self) -> dict[str, str]:
+        """What the profile adds to its environment, filled in."""
+        return {name: fill(value, self._values) for name, value in self.profile.server.env.items()}
 
     def _keep_output(self) -> None:
         self._output = {name: self._text(name) for name in self._output}

@@ -164,6 +164,5 @@ def play(
 
 
 def _simulated(scenario: Scenario, profile: Profile, directory: Path, find: Callable[[str], Inventory]) -> Machine:
-    inventory = find(scenario.inventory)
-    inventory = dataclasses.replace(inventory, faults=inventory.faults | set(scenario.faults))
+    inventory = find(scenario.inventory).with_faults(scenario.faults)
     return Machine.create(inventory, directory, launch=profile.server.launch, questions=True)

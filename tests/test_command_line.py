@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from pytest_gpuvisibility import Inventory, device_nodes
+from pytest_gpuvisibility.errors import UserError
+from pytest_gpuvisibility.running import run_program
+
 HELD = """
 import ctypes
 cuda = ctypes.CDLL("libcuda.so.1")
@@ -81,6 +85,18 @@ def test_the_audit_of_a_program_that_uses_no_gpu_is_empty(tmp_path: Path) -> Non
     run = cli("run", "--audit", str(audit), "--", "true")
     assert (run.returncode, run.stderr) == (0, "gpu-visibility: no process initialised CUDA on a100x8\n")
     assert audit.read_text() == ""
+
+
+def test_run_refuses_a_fault_that_it_does_not_know() -> None:
+    run = cli("run", "--fault", "nvml-lost", "--", "true")
+    assert run.returncode == 2
+    assert all(word in run.stderr for word in ("--fault", "nvml-lost", "nvml-missing"))
+
+
+def test_run_says_who_may_have_device_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_nodes, "why_not", lambda: "Operation not permitted")
+    with pytest.raises(UserError, match=r"--device-nodes: Operation not permitted\. Run it as root"):
+        run_program(["true"], Inventory.load("a100x2"), own_device_nodes=True)
 
 
 def test_run_refuses_an_audit_that_cannot_be_written() -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from pytest_gpuvisibility.acts import IDLE, SECOND_MODEL, beside
 from pytest_gpuvisibility.errors import UserError
 from pytest_gpuvisibility.inventory import Inventory
 from pytest_gpuvisibility.profile import Option
+from pytest_gpuvisibility.reports.json_report import launch_command
 from pytest_gpuvisibility.scenario import Fleet, Scenario
 from pytest_gpuvisibility.theatre import PATIENCE, Theatre
 
@@ -83,6 +87,51 @@ def test_a_run_in_which_launches_were_skipped_says_so(tmp_path: Path) -> None:
     (rule,) = json.loads(report.read_text())["rules"]
     assert rule["scenarios"][0]["observed"]["skipped_launches"] == 1
     assert " --launch noop -- " in rule["scenarios"][0]["reproduce"]
+
+
+# A server that says what it was given, and ends.
+TELLING = """
+import ctypes, glob, os, shutil
+try:
+    ctypes.CDLL("libnvidia-ml.so.1")
+    nvml = "NVML"
+except OSError:
+    nvml = "no NVML"
+given = [os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "GROUPS", "MORE")]
+print(*given, shutil.which("nvidia-smi") is not None, nvml, sorted(glob.glob("/dev/nvidia*")))
+"""
+
+
+@pytest.mark.parametrize(
+    ("scenario", "told"),
+    [
+        (Scenario(inventory="a100x2", visible="1,0", groups=2), "1,0 None 2 None True NVML"),
+        (
+            Scenario(inventory="a100x2", device_order="PCI_BUS_ID", nvidia_smi=False),
+            "None PCI_BUS_ID 1 None False NVML",
+        ),
+        (
+            Scenario(inventory="a100x2", visible="", environ=(("MORE", "a b"),), faults=("nvml-missing",)),
+            " None 1 a b True no NVML",
+        ),
+        (Scenario(inventory="container", device_nodes=True), "None None 1 None True NVML"),
+    ],
+)
+def test_a_launch_by_hand_is_the_launch_of_the_suite(tmp_path: Path, scenario: Scenario, told: str) -> None:
+    stage = theatre(tmp_path)
+    (tmp_path / "server.py").write_text(TELLING)
+    fleet = stage.play(scenario)
+    assert fleet.stdout.startswith(told)
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
+    by_hand = subprocess.run(
+        launch_command(fleet, simulated=True),
+        shell=True,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert by_hand.stdout == fleet.stdout
 
 
 def test_what_a_server_needs_is_made_once_a_session(tmp_path: Path) -> None:

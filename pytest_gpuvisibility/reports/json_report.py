@@ -112,7 +112,7 @@ def _device(device: Any) -> dict[str, Any]:
 
 FLEET_AS_WRITTEN = {
     *("scenario", "command", "permitted", "began", "outcome", "seconds", "exit_code", "processes", "requests"),
-    *("final_exit_code", "survivors", "stdout", "stderr", "events", "beside"),
+    *("final_exit_code", "survivors", "stdout", "stderr", "events", "beside", "environ"),
 }
 """Fields of a fleet that have a place of their own; all others are in ``observed`` under their own names."""
 
@@ -128,7 +128,7 @@ def _scenario(key: str, fleet: Any, simulated: bool, in_full: bool) -> dict[str,
         "layout": scenario.layout if scenario.layout is not None else f"{scenario.groups}x{scenario.devices}",
         "settings": dataclasses.asdict(scenario),
         "command": list(fleet.command),
-        "reproduce": _launch_command(fleet, simulated),
+        "reproduce": launch_command(fleet, simulated),
         "ending": scenario.ending,
         "outcome": fleet.outcome,
         "seconds": round(fleet.seconds, 3),
@@ -153,15 +153,28 @@ def _others(record: Any, written: Set[str]) -> dict[str, Any]:
     return {name: values[name] for name in names}
 
 
-def _launch_command(fleet: Any, simulated: bool) -> str:
-    """The launch by hand, without what the profile adds to the environment."""
+def launch_command(fleet: Any, simulated: bool) -> str:
+    """The launch by hand, from a shell; what was then done to the server is not in it."""
     scenario = fleet.scenario
     masks = [("CUDA_VISIBLE_DEVICES", scenario.visible), ("CUDA_DEVICE_ORDER", scenario.device_order)]
     unset = [word for name, value in masks if value is None for word in ("-u", name)]
-    values = [f"{name}={value}" for name, value in (*masks, *scenario.environ) if value is not None]
-    skipping = ["--launch", "noop"] if fleet.skipped_launches else []
-    machine = ["gpu-visibility", "run", "--inventory", scenario.inventory, *skipping, "--"] if simulated else []
-    return shlex.join(["env", *unset, *values, *machine, *fleet.command])
+    given = {**dict(masks), **dict(scenario.environ), **fleet.environ}
+    values = [f"{name}={value}" for name, value in given.items() if value is not None]
+    return shlex.join(["env", *unset, *values, *(_run_command(fleet) if simulated else []), *fleet.command])
+
+
+def _run_command(fleet: Any) -> list[str]:
+    """The simulated machine of a launch, for the program that follows."""
+    scenario = fleet.scenario
+    words = ["gpu-visibility", "run", "--inventory", scenario.inventory]
+    words += [word for fault in scenario.faults for word in ("--fault", fault)]
+    if not scenario.nvidia_smi:
+        words.append("--no-nvidia-smi")
+    if scenario.device_nodes and not fleet.remarks:
+        words.append("--device-nodes")
+    if fleet.skipped_launches:
+        words += ["--launch", "noop"]
+    return [*words, "--"]
 
 
 def _event(event: Any) -> dict[str, Any]:
