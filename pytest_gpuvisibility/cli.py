@@ -73,7 +73,9 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="a /dev of its own, with the device nodes of the machine's GPUs alone; needs root",
     )
-    run.add_argument("--audit", type=Path, metavar="FILE", help="keep the ledger, as JSON Lines")
+    run.add_argument(
+        "--audit", type=Path, metavar="FILE", help="keep the ledger, with what NVML was asked, as JSON Lines"
+    )
     run.add_argument("program", nargs=argparse.REMAINDER, metavar="-- CMD...", help="the program and its arguments")
     run.set_defaults(command=_run)
 

@@ -55,7 +55,10 @@ def run_program(
     if own_device_nodes and (why_not := device_nodes.why_not()):
         raise UserError(f"--device-nodes: {why_not}. Run it as root, or without --device-nodes.")
     wrapper = device_nodes.wrapper(device.minor for device in inventory.devices) if own_device_nodes else []
-    with SessionDirectory() as room, Machine.create(inventory, room.path / "machine", launch=launch) as machine:
+    with (
+        SessionDirectory() as room,
+        Machine.create(inventory, room.path / "machine", launch=launch, questions=audit is not None) as machine,
+    ):
         environ = machine.environ(os.environ, nvidia_smi=nvidia_smi)
         if visible is not None:
             environ["CUDA_VISIBLE_DEVICES"] = visible
@@ -97,7 +100,7 @@ def _signals_forwarded(child: subprocess.Popen[bytes]) -> Iterator[None]:
 def touch_table(records: Sequence[LedgerRecord], inventory: Inventory) -> list[str]:
     """One line for each process that initialised the driver: its mask, and the devices that it touched."""
     by_process: dict[tuple[int, int], list[LedgerRecord]] = {}
-    for record in records:
+    for record in (record for record in records if record.event != "question"):
         by_process.setdefault((record.pid, record.start), []).append(record)
     if not by_process:
         return [f"gpu-visibility: no process initialised CUDA on {inventory.name}"]

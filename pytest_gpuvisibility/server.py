@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import client, processes
+from .census import PORT_POLL, Census, Touchers
 from .client import Call, Knocker, Reply
 from .guard import Guard, GuardError
 from .patience import Patience
@@ -29,8 +30,6 @@ POLL = 0.05
 """Seconds between two looks at the processes."""
 FAST_POLL = 0.03
 """The same while waiting for a process to appear."""
-PORT_POLL = 0.25
-"""Seconds between two looks at who listens where, which costs more."""
 URL_DEADLINE = 5.0
 """Seconds that a url of the profile's reports may take to answer."""
 _ANYTHING = re.compile("")
@@ -80,9 +79,6 @@ class ServerProcess:
     ``touchers``: which of these processes have touched a device so far, as pids. A profile that tells workers by
     what they touched needs it.
 
-    ``seen`` has everything that is known of every process that ever belonged to the server, by pid. A process
-    that was seen between fork and exec, and never after, keeps its parent's arguments.
-
     ``events`` are what was done to it and what came of that, in order; :meth:`timeline` has the processes too.
     ``on_event`` is called at each of them, before a signal is sent.
     """
@@ -94,7 +90,7 @@ class ServerProcess:
         directory: Path | None = None,
         home: Path | None = None,
         also_remove: Sequence[Path] = (),
-        touchers: Callable[[Sequence[ProcessFacts]], set[int]] | None = None,
+        touchers: Touchers | None = None,
     ) -> None:
         if profile.workers.worker.touched and touchers is None:
             raise ValueError(f"{profile.path} tells workers by what they touched, and nobody here can say that")
@@ -108,16 +104,14 @@ class ServerProcess:
         self.devices = 0
         self.port = 0
         self.pid = 0
-        self.seen: dict[int, ProcessFacts] = {}
         self.events: list[Event] = []
         self.on_event: Callable[[], object] = lambda: None
         self.startup_seconds: float | None = None
-        self._images: dict[int, tuple[int, ...]] = {}
         self._knockers: list[Knocker] = []
         self._stack = contextlib.ExitStack()
         self._guard: Guard | None = None
         self._launched = 0.0
-        self._ports_seen = 0.0
+        self._census: Census | None = None
         self._environ: dict[str, str] = {}
         self._values: dict[str, str] = {}
         self._output: dict[str, Path | str] = {"stdout": "", "stderr": ""}
@@ -200,7 +194,8 @@ class ServerProcess:
             home / "stdout",
             home / "stderr",
         )
-        self._note(processes.Stat(self.pid, self._guard.pid, "R", start_time, ()))
+        self._census = Census(self.profile, self.pid, groups, self.port, self._touchers)
+        self._census.take([processes.Stat(self.pid, self._guard.pid, "R", start_time, ())], {})
         self._tell("launch", f"launched as process {self.pid}")
 
     def close(self) -> None:
@@ -241,6 +236,21 @@ class ServerProcess:
         self._output = {name: self._text(name) for name in self._output}
 
     # What there is.
+
+    @property
+    def seen(self) -> dict[int, ProcessFacts]:
+        """Every process that ever belonged to it, by pid: see :class:`Census`."""
+        return self._census.seen if self._census is not None else {}
+
+    @property
+    def _known(self) -> Census:
+        if self._census is None:
+            raise RuntimeError("the server was not started")
+        return self._census
+
+    def worker(self, group: int) -> ProcessFacts | None:
+        """The living worker of a group, else the last one."""
+        return self._known.worker(group)
 
     @property
     def worker_ports(self) -> list[int]:
@@ -284,12 +294,7 @@ class ServerProcess:
     def _look(self, members: Callable[[int], list[int]]) -> list[ProcessFacts]:
         guard = self._pump(0)
         stats = [found for pid in members(guard.pid) if (found := processes.stat(pid)) is not None and found.alive]
-        # Ends first: a worker that takes the place of a dead one finds its group free.
-        self._note_ends({found.pid for found in stats}, guard.exits)
-        for found in stats:
-            self._note(found)
-        self._find_workers()
-        return [self.seen[found.pid] for found in stats]
+        return self._known.take(stats, guard.exits)
 
     def _pump(self, timeout: float) -> Guard:
         if self._guard is None:
@@ -298,150 +303,9 @@ class ServerProcess:
             raise GuardError(f"the supervisor of the server's processes (pid {self._guard.pid}) is gone")
         return self._guard
 
-    def _note_ends(self, alive: set[int], exits: Mapping[int, tuple[int, float]]) -> None:
-        now = time.time()
-        for pid, facts in self.seen.items():
-            if pid in exits and facts.exit_code is None and pid not in alive:
-                code, ended = exits[pid]
-                self.seen[pid] = dataclasses.replace(facts, exit_code=code, ended=ended)
-            elif facts.alive and pid not in alive and not processes.is_alive(pid, facts.start_time):
-                self.seen[pid] = dataclasses.replace(facts, ended=now)
-
-    def _note(self, found: processes.Stat) -> None:
-        """Take down a process that lives; read its arguments only after an exec."""
-        pid = found.pid
-        known = self.seen.get(pid)
-        if known is not None and known.start_time != found.start_time:
-            known = None
-        if known is not None and found.image == self._images.get(pid):
-            return
-        argv, environ = processes.argv(pid), processes.environ(pid)
-        if not argv and known is not None:  # in the middle of an exec: the next look will tell
-            return
-        self._images[pid] = found.image
-        ppid = known.ppid if known is not None else found.ppid
-        role, group = self._role(found, ppid, argv, environ)
-        first_seen = known.first_seen if known is not None else time.time()
-        self.seen[pid] = ProcessFacts(pid, ppid, found.start_time, argv, environ, role, group, first_seen)
-
-    def _role(
-        self, found: processes.Stat, ppid: int, argv: tuple[str, ...], environ: Mapping[str, str]
-    ) -> tuple[str, int | None]:
-        """Its role and group, by how it was started and its parent. Who listens or touches shows later."""
-        workers = self.profile.workers
-        parent = self.seen.get(ppid)
-        if parent is not None and argv == parent.argv and found.image == self._images.get(ppid):
-            return "other", parent.group  # a fork: these arguments are its parent's
-        if workers.balancer is not None and workers.balancer.match(argv, environ) is not None:
-            return "balancer", None
-        shows_later = workers.worker.port or workers.worker.touched
-        captured = None if shows_later else workers.worker.match(argv, environ)
-        if captured is not None:
-            numbered = not captured.keys().isdisjoint(("group", "port"))
-            own = self._group(captured) if numbered else None
-            is_launcher = found.pid == self.pid and numbered and own is None
-            is_new = parent is None or parent.group is None or (numbered and parent.group != own)
-            if is_new and not is_launcher:
-                return "worker", own if numbered else self._free_group()
-        if found.pid == self.pid:
-            return "launcher", None
-        return "other", parent.group if parent is not None else None
-
-    def _group(self, captured: Mapping[str, str]) -> int | None:
-        """By the number or the port that was captured; None where that is no group of this launch."""
-        text, first = captured.get("group"), 0
-        if text is None:
-            text, first = captured.get("port", ""), self.profile.worker_port(0, self.port)
-        group = int(text) - first if text.isdecimal() else -1
-        return group if 0 <= group < self.groups else None
-
-    def _free_group(self) -> int | None:
-        """The first that has no worker."""
-        return next((group for group in range(self.groups) if not self._has_worker(group)), None)
-
-    def _has_worker(self, group: int) -> bool:
-        worker = self.worker(group)
-        return worker is not None and worker.alive
-
-    def worker(self, group: int) -> ProcessFacts | None:
-        """The living worker of a group, else the last one."""
-        of_group = [facts for facts in self.seen.values() if facts.role == "worker" and facts.group == group]
-        return max(of_group, key=lambda facts: (facts.alive, facts.start_time), default=None)
-
-    def _find_workers(self) -> None:
-        """Among the processes whose start did not say so: by the port on which they listen, or what they touched."""
-        told = self.profile.workers.worker
-        if not told.port and (told.touched or told.environ is not None):
-            if told.touched:
-                self._find_workers_by_touch()
-            return
-        lacking = [group for group in range(self.groups) if not self._has_worker(group)]
-        if lacking and time.monotonic() - self._ports_seen >= PORT_POLL:
-            self._find_workers_by_port(lacking)
-
-    def _find_workers_by_port(self, groups: Sequence[int]) -> None:
-        """Whoever listens on a worker's port is the worker; its arguments count where the profile asks for both.
-
-        A daemon has its worker's arguments by fork; some servers set none. The launcher counts only if alone.
-        """
-        self._ports_seen = time.monotonic()
-        owners = self._listeners([self.worker_ports[group] for group in groups])
-        for group in groups:
-            facts = [self.seen[pid] for pid in owners.get(self.worker_ports[group], ())]
-            free = [found for found in facts if found.role != "worker" and self._is_as_told(found)]
-            for worker in sorted(free, key=lambda found: (found.pid == self.pid, found.start_time))[:1]:
-                self.seen[worker.pid] = dataclasses.replace(worker, role="worker", group=group)
-
-    def _is_as_told(self, facts: ProcessFacts) -> bool:
-        told = self.profile.workers.worker
-        return not told.port or (
-            told.match(facts.argv, facts.environ) is not None and (not told.touched or facts.pid in self._touching())
-        )
-
-    def _find_workers_by_touch(self) -> None:
-        """Whoever touched a device is a worker: not the launcher, a balancer, or what a worker started.
-
-        Those that have no number are numbered in the order in which they were started, whichever touched first; one
-        that comes when all groups have had a worker takes the place of one that is gone.
-        """
-        told = self.profile.workers.worker
-        for pid in self._touching():
-            facts = self.seen[pid]
-            captured = told.match(facts.argv, facts.environ)
-            if facts.role == "other" and captured is not None and not self._is_below_a_worker(facts):
-                self.seen[pid] = dataclasses.replace(facts, role="worker", group=self._group(captured))
-        workers = [facts for facts in self.seen.values() if facts.role == "worker"]
-        if len(workers) <= self.groups and not any(told.match(w.argv, w.environ) for w in workers):
-            for group, worker in enumerate(sorted(workers, key=lambda facts: (facts.start_time, facts.pid))):
-                self.seen[worker.pid] = dataclasses.replace(worker, group=group)
-        for worker in workers:
-            if self.seen[worker.pid].group is None:
-                self.seen[worker.pid] = dataclasses.replace(worker, group=self._free_group())
-
-    def _touching(self) -> set[int]:
-        return self._touchers(list(self.seen.values())) if self._touchers is not None else set()
-
-    def _is_below_a_worker(self, facts: ProcessFacts) -> bool:
-        while (parent := self.seen.get(facts.ppid)) is not None:
-            if parent.role == "worker":
-                return True
-            facts = parent
-        return False
-
-    def _launcher_may_work(self) -> None:
-        """The launcher of a server that has no other worker is the worker, if it touched a device."""
-        launcher = self.seen[self.pid]
-        alone = self.profile.workers.worker.touched and not any(f.role == "worker" for f in self.seen.values())
-        if alone and launcher.role == "launcher" and self.pid in self._touching():
-            self.seen[self.pid] = dataclasses.replace(launcher, role="worker", group=0)
-
-    def _listeners(self, ports: Sequence[int]) -> dict[int, list[int]]:
-        """Port -> pids of the server's processes that listen there."""
-        inodes = processes.listening(ports)
-        if not inodes:
-            return {}
-        held = {pid: processes.sockets(pid) for pid, facts in self.seen.items() if facts.alive}
-        return {port: [pid for pid, own in held.items() if own & wanted] for port, wanted in inodes.items()}
+    @property
+    def _ports(self) -> range:
+        return range(self.port, self.port + self.profile.port_count(self.groups, self.devices))
 
     # Waiting.
 
@@ -461,9 +325,9 @@ class ServerProcess:
                     return self._outcome("exited")
                 signs = [sign for sign in signs if not sign()]
                 if not signs:
-                    self._ports_seen = 0.0
+                    self._known.look_at_ports_next()
                     self.observe()
-                    self._launcher_may_work()
+                    self._known.launcher_may_work()
                     outcome = self._outcome("ready")
                     self.startup_seconds = outcome.seconds
                     return outcome
@@ -486,8 +350,7 @@ class ServerProcess:
 
         :raises GuardError: somebody has.
         """
-        wanted = range(self.port, self.port + self.profile.port_count(self.groups, self.devices))
-        inodes = processes.listening(wanted)
+        inodes = processes.listening(self._ports)
         if not inodes:
             return
         self.observe()
@@ -641,7 +504,7 @@ class ServerProcess:
         return []
 
     def _with_ports(self, survivors: list[ProcessFacts]) -> list[ProcessFacts]:
-        owners = self._listeners(range(self.port, self.port + self.profile.port_count(self.groups, self.devices)))
+        owners = self._known.listeners(self._ports)
         for facts in survivors:
             held = tuple(port for port, pids in owners.items() if facts.pid in pids)
             self.seen[facts.pid] = dataclasses.replace(facts, ports=held)

@@ -87,6 +87,16 @@ def test_the_audit_of_a_program_that_uses_no_gpu_is_empty(tmp_path: Path) -> Non
     assert audit.read_text() == ""
 
 
+def test_an_audit_has_what_nvml_was_asked(tmp_path: Path) -> None:
+    audit = tmp_path / "ledger.jsonl"
+    ask = "import pynvml; pynvml.nvmlInit(); pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(1))"
+    run = cli("run", "--inventory", "a100x2", "--audit", str(audit), "--", sys.executable, "-c", ask)
+    assert run.stderr == "gpu-visibility: no process initialised CUDA on a100x2\n"
+    [record] = map(json.loads, audit.read_text().splitlines())
+    device = Inventory.load("a100x2").devices[1]
+    assert (record["event"], record["function"], record["uuid"]) == ("question", "memory", device.uuid)
+
+
 def test_run_refuses_a_fault_that_it_does_not_know() -> None:
     run = cli("run", "--fault", "nvml-lost", "--", "true")
     assert run.returncode == 2

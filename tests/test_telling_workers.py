@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gpuvisibility import profile as profiles
+from pytest_gpuvisibility.census import Census
 from pytest_gpuvisibility.processes import ProcessFacts
 from pytest_gpuvisibility.server import ServerProcess
 
@@ -22,6 +23,10 @@ import base64, hashlib, os, re, signal, socket, subprocess, sys
 def start(group):
     environ = {**os.environ, "GROUP": str(group), "PORT": str(port + 1 + group), "ROLE": "worker"}
     return subprocess.Popen([sys.executable, "-I", "-S", __file__], env=environ)
+
+def body(request):
+    length = re.search(rb"(?i)content-length: (\d+)", request)
+    return int(length[1]) if length else 0
 
 port, role = int(os.environ["PORT"]), os.environ.get("ROLE", "launcher")
 if role == "helper":
@@ -39,6 +44,12 @@ print("worker", os.environ["GROUP"], "listens", flush=True)
 while True:
     connection, _ = listener.accept()
     request = connection.recv(65536)
+    # All of it, body too: a connection that is closed before all was read is reset.
+    while not re.search(rb"\r\n\r\n", request) or len(request.partition(b"\r\n\r\n")[2]) < body(request):
+        more = connection.recv(65536)
+        if not more:
+            break
+        request += more
     if b"Upgrade: websocket" in request:
         key = re.search(rb"Sec-WebSocket-Key: (\S+)", request)[1] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
         accept = base64.b64encode(hashlib.sha1(key).digest())
@@ -116,6 +127,23 @@ def test_workers_are_told_by_what_they_touched(toy: Callable[..., ServerProcess]
     server = toy("worker = {touched = true}")
     assert named(server) == {0: "2", 1: "1", 2: "0"}
     assert server.seen[server.pid].role == "launcher"
+
+
+def test_what_a_worker_starts_is_no_worker_in_whatever_order_they_are_asked(tmp_path: Path) -> None:
+    text = PROFILE.replace("EXTRA", "").replace("READY", LOG).replace("WORKERS", "worker = {touched = true}")
+    (tmp_path / "toy.toml").write_text(text)
+    launcher, worker, helper = 1, 9, 16
+    assert list({worker, helper}) == [helper, worker], "a set of pids has an order of its own"
+    census = Census(profiles.load(tmp_path / "toy.toml"), launcher, 1, 0, lambda seen: {worker, helper})
+    for pid, ppid in ((launcher, 0), (worker, launcher), (helper, worker)):
+        role = "launcher" if pid == launcher else "other"
+        census.seen[pid] = ProcessFacts(pid, ppid, pid, ("toy",), {}, role, None, 0.0)
+    census.take([], {})
+    assert [(facts.role, facts.group) for facts in census.seen.values()] == [
+        ("launcher", None),
+        ("worker", 0),
+        ("other", None),
+    ]
 
 
 def test_what_was_touched_and_a_number_make_a_worker(toy: Callable[..., ServerProcess]) -> None:
