@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -96,6 +97,15 @@ def unequal(gpus: Gpus, shipped: Shipped) -> Gpus:
     if len({device.memory for device in gpus.devices}) > 1:
         return gpus
     return shipped("mixed4")
+
+
+def without_devices(shipped: Shipped) -> list[Gpus]:
+    """Machines on which CUDA shows no device: one without a GPU, and one whose GPU is in MIG mode and not cut. None
+    where the session is tied to the machine at hand.
+    """
+    with contextlib.suppress(NotApplicable):
+        return [shipped(name) for name in ("none", "mig-bare")]
+    return []
 
 
 def sliced(gpus: Gpus, shipped: Shipped, at_least: int) -> tuple[Gpus, tuple[MigDevice, ...]]:

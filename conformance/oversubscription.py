@@ -25,7 +25,7 @@ from .expect import (
     shares_as_declared,
     violation,
 )
-from .launch import Gpus, Launch, Shipped, mask
+from .launch import Gpus, Launch, Shipped, mask, without_devices
 
 NO_DEVICES = ((0, 1), (2, 0), (-1, 1))
 """Groups and devices a group, in numbers that come to nothing."""
@@ -102,7 +102,7 @@ def test_the_cpu_is_no_silent_substitute(launch: Launch, gpus: Gpus, shipped: Sh
     It answers, a hundred times slower, and nobody is told. Where the CPU is wanted, one says so; then it works. A GPU
     in MIG mode that nobody has cut is listed by nvidia-smi, and CUDA shows nothing.
     """
-    machines = [shipped(name) for name in ("none", "mig-bare")]
+    machines = without_devices(shipped)
     fleets = [launch(visible="", groups=2), *(launch(gpus=machine, groups=1) for machine in machines)]
     assert_each(fleets, _assert_not_on_the_cpu)
     if "cpu" in launch.profile.server.options:

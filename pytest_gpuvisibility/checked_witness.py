@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .errors import UserError
-from .witness import Account, Suspect, Witness
+from .witness import Account, Suspect, Witness, optional
 
 
 class CheckedWitness:
@@ -32,6 +32,12 @@ class CheckedWitness:
 
     def strangers(self, known: Iterable[Suspect]) -> dict[int, Account]:
         return self._accounts("strangers", self._witness.strangers(known))
+
+    def look(self) -> None:
+        optional(self._witness, "look")()
+
+    def close(self) -> None:
+        optional(self._witness, "close")()
 
     def _accounts(self, method: str, found: object) -> dict[int, Account]:
         if not isinstance(found, dict) or not all(isinstance(account, Account) for account in found.values()):

@@ -25,8 +25,8 @@ from . import processes
 from .errors import UserError
 from .inventory import Inventory
 from .registry import MARK
-from .simulator.machine import probe
-from .witness import Account, Evidence, Suspect
+from .simulator.machine import Machine, probe
+from .witness import Account, Evidence, LedgerWitness, Suspect, Witness
 
 REAL = "real"
 """The name of the machine's own inventory, as --gpu-inventory has it."""
@@ -150,7 +150,7 @@ class ProcessLists:
 
 
 class NvmlWitness:
-    """Watches from its making to :meth:`close`; a context manager."""
+    """Watches from its making to :meth:`close`; a context manager. ``hardware``: the machine's own GPUs."""
 
     def __init__(self, hardware: Inventory) -> None:
         self._hardware = hardware
@@ -229,6 +229,11 @@ class NvmlWitness:
             devices = probe(environ).devices
             self._probed[key] = tuple(self._uuids.get(_bytes_of(device.uuid), device.uuid) for device in devices)
         return self._probed[key]
+
+
+def usual_witness(machine: Machine | RealMachine) -> Witness:
+    """The simulated driver's ledger, or NVML's process lists."""
+    return NvmlWitness(machine.inventory) if isinstance(machine, RealMachine) else LedgerWitness(machine)
 
 
 def _bytes_of(uuid: str) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from .hardware import RealMachine
     from .inventory import AnyDevice, Inventory
     from .lease import Claim
     from .profile import Profile
@@ -71,11 +72,13 @@ def pytest_gpu_lease(item: pytest.Item, devices: Sequence[AnyDevice]) -> Claim |
 
 
 @pytest.hookspec(firstresult=True)
-def pytest_gpu_witness(machine: Machine) -> Witness | None:
+def pytest_gpu_witness(machine: Machine | RealMachine) -> Witness | None:
     """Supply the witness that says which process of a server touched which device of ``machine``.
 
     Asked once for each launch of a server on trial. A witness has the methods ``accounts``, ``touchers`` and
-    ``strangers`` of ``pytest_gpuvisibility.witness.Witness``; without one, the simulated driver's ledger is believed.
+    ``strangers`` of ``pytest_gpuvisibility.witness.Witness``, and ``look`` and ``close`` if it likes; without one, the
+    simulated driver's ledger is believed, and under ``--gpu-inventory=real``, where ``machine`` is a
+    ``pytest_gpuvisibility.hardware.RealMachine``, NVML's process lists.
 
     Example::
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from . import device_nodes, statements
 from .acts import Deed, Scene, perform
-from .hardware import NvmlWitness, RealMachine
+from .hardware import RealMachine
 from .processes import ProcessFacts
 from .profile import Profile
 from .registry import Ports
@@ -22,7 +22,7 @@ from .server import Event, Outcome, ServerProcess
 from .simulator.machine import Machine
 from .statements import Statement
 from .supervisor import remove_tree
-from .witness import Account, Suspect, Witness
+from .witness import Account, Suspect, Witness, optional
 
 FAREWELL_DEADLINE = 3.0
 """Seconds between asking a server to stop and killing it, where no rule judges how it stops."""
@@ -73,8 +73,7 @@ class Stage:
             also_remove=[self.directory],
             touchers=lambda seen: self.witness.touchers(map(_suspect, seen)),
         )
-        if isinstance(self.witness, NvmlWitness):
-            server.on_event = self.witness.look
+        server.on_event = optional(self.witness, "look")
         return server
 
     def start(self, server: ServerProcess, devices: int) -> None:

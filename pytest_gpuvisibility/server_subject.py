@@ -11,14 +11,12 @@ from typing import Literal
 from . import profile as profiles
 from .driver_subject import Answer
 from .errors import UserError
-from .hardware import REAL, check_attribution, check_caller
+from .hardware import REAL, check_attribution, check_caller, usual_witness
 from .inventory import Inventory
 from .profile import Profile, Unsupported
 from .scenario import Fleet, Scenario
 from .selection import DEFAULT_INVENTORY
-from .simulator.machine import Machine
-from .theatre import Theatre
-from .witness import LedgerWitness, Witness
+from .theatre import Theatre, Witnesses
 
 CONTROL_GROUPS = 2
 """The launch that shows whether the server runs at all: no mask, so many groups of one."""
@@ -96,7 +94,7 @@ def open_server(
     *,
     find_profile: Callable[[str], Profile] = profiles.load,
     find_inventory: Callable[[str], Inventory] = Inventory.load,
-    witness: Callable[[Machine], Witness] = LedgerWitness,
+    witness: Witnesses = usual_witness,
 ) -> ServerSubject:
     """The server of --gpu-server=``source`` on --gpu-inventory=``chosen`` (empty: not given).
 

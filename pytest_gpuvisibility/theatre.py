@@ -15,14 +15,16 @@ from pathlib import Path
 
 from . import profile as profiles
 from .acts import Scene
-from .hardware import NvmlWitness, RealMachine
+from .hardware import RealMachine, usual_witness
 from .inventory import Inventory
 from .performance import Accounts, Performance, Stage
 from .profile import Profile
 from .scenario import Fleet, Scenario
 from .simulator.machine import Machine
-from .witness import LedgerWitness, Witness
+from .witness import Witness, optional
 
+Witnesses = Callable[[Machine | RealMachine], Witness]
+"""What makes the witness of a launch."""
 PATIENCE = 4.0
 """A launch may take so many times as long as the slowest one that became ready, whatever the profile's deadline: on a
 busy machine all of them are slow, and slow is no violation."""
@@ -38,7 +40,7 @@ class Theatre:
         self,
         profile: Profile,
         room: Path,
-        witness: Callable[[Machine], Witness] = LedgerWitness,
+        witness: Witnesses = usual_witness,
         find: Callable[[str], Inventory] = Inventory.load,
         hardware: Inventory | None = None,
     ) -> None:
@@ -81,7 +83,7 @@ class Theatre:
         if self.hardware is None:
             return play(scenario, self.patient_profile, directory, self.witness, self.find)
         with _alone(self.room / "hardware.lock"):  # all launches share the memory of the same devices
-            return play(scenario, self.patient_profile, directory, hardware=self.hardware)
+            return play(scenario, self.patient_profile, directory, self.witness, hardware=self.hardware)
 
     @property
     def patient_profile(self) -> Profile:
@@ -128,7 +130,7 @@ def play(
     scenario: Scenario,
     profile: Profile,
     directory: Path,
-    witness: Callable[[Machine], Witness] = LedgerWitness,
+    witness: Witnesses = usual_witness,
     find: Callable[[str], Inventory] = Inventory.load,
     hardware: Inventory | None = None,
 ) -> Fleet:
@@ -139,12 +141,12 @@ def play(
     directory.mkdir()
     with contextlib.ExitStack() as stack:
         machine: Machine | RealMachine
-        seer: Witness
         if hardware is not None:
-            machine, seer = RealMachine(hardware), stack.enter_context(NvmlWitness(hardware))
+            machine = RealMachine(hardware)
         else:
             machine = stack.enter_context(_simulated(scenario, profile, directory / "machine", find))
-            seer = witness(machine)
+        seer = witness(machine)
+        stack.callback(optional(seer, "close"))
         first = Performance(Stage.reserve(scenario, profile, machine, directory, seer, stack), stack)
         first.begin()
         others: list[Performance] = []

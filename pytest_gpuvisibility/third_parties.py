@@ -13,6 +13,7 @@ from .errors import UserError
 from .inventory import Inventory
 
 if TYPE_CHECKING:
+    from .hardware import RealMachine
     from .inventory import AnyDevice
     from .lease import Claim
     from .profile import Profile
@@ -87,20 +88,20 @@ def claim(config: pytest.Config, item: pytest.Item, devices: Sequence[AnyDevice]
     return found
 
 
-def witness(config: pytest.Config, machine: Machine) -> Witness:
-    """The witness of a launch on ``machine``: a third party's, or the simulated driver's ledger.
+def witness(config: pytest.Config, machine: Machine | RealMachine) -> Witness:
+    """The witness of a launch on ``machine``: a third party's, or the usual one.
 
     :raises UserError: a hook answers with something that is no witness.
     """
     from .checked_witness import CheckedWitness
-    from .witness import LedgerWitness
+    from .hardware import usual_witness
 
     found: object = config.hook.pytest_gpu_witness(machine=machine)
     if found is None:
-        return LedgerWitness(machine)
+        return usual_witness(machine)
     if not all(callable(getattr(found, name, None)) for name in WITNESS_METHODS):
         allowed = f"something with the methods {', '.join(WITNESS_METHODS)}, or None"
-        raise _wrong(config, "pytest_gpu_witness", f"machine={machine.directory}", found, allowed)
+        raise _wrong(config, "pytest_gpu_witness", f"machine={machine.inventory.name}", found, allowed)
     return CheckedWitness(cast("Witness", found), f"implemented by {_implementers(config, 'pytest_gpu_witness')}")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -72,7 +72,11 @@ class Suspect:
 
 
 class Witness(Protocol):
-    """Whatever can say which process touched which device."""
+    """Whatever can say which process touched which device.
+
+    It may also have ``look()``, called whenever something has just happened to the server or is about to, and
+    ``close()``, called when the launch has ended.
+    """
 
     def accounts(self, suspects: Iterable[Suspect]) -> dict[int, Account]:
         """One account per pid."""
@@ -82,6 +86,12 @@ class Witness(Protocol):
 
     def strangers(self, known: Iterable[Suspect]) -> dict[int, Account]:
         """Processes that used the driver and are not among ``known``: too short-lived to be seen in /proc."""
+
+
+def optional(witness: object, method: str) -> Callable[[], object]:
+    """``look`` or ``close`` of a witness; nothing to call where it has none."""
+    found: Callable[[], object] = getattr(witness, method, lambda: None)
+    return found
 
 
 class LedgerWitness:

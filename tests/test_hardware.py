@@ -29,7 +29,8 @@ def nested(inventory: str, *command: str, visible: str | None = None) -> subproc
 def judged(fault: str, directory: Path, *rules: str, machine: str = "a100x4") -> dict[str, Any]:
     """The report of the twin with this fault, on the GPUs of a machine that is as good as real."""
     report = directory / "report.json"
-    options = ["--gpu-inventory=real", f"--gpu-report={report}", "-n2", *(f"--gpu-rule={rule}" for rule in rules)]
+    chosen = [rule if rule.startswith("-") else f"--gpu-rule={rule}" for rule in rules]
+    options = ["--gpu-inventory=real", f"--gpu-report={report}", "-n2", *chosen]
     run = nested(machine, *GPU_VISIBILITY, "check", str(profile_of(fault, directory)), *options)
     assert report.exists(), run.stdout + run.stderr
     document: dict[str, Any] = json.loads(report.read_text())
@@ -37,7 +38,7 @@ def judged(fault: str, directory: Path, *rules: str, machine: str = "a100x4") ->
 
 
 def test_the_correct_server_passes_on_what_nvml_lists(tmp_path: Path) -> None:
-    document = judged("none", tmp_path, "VIS-00[1457]", "OVR-00[13]", "ASN-001", "LIF-002", "IDN-006", "CTR-004")
+    document = judged("none", tmp_path, "VIS-00[1457]", "OVR-00[135]", "ASN-001", "LIF-002", "IDN-006", "CTR-004")
     verdicts = {rule["id"]: rule["verdict"] for rule in document["rules"]}
     needs_another_machine = {"IDN-006", "CTR-004"}
     assert {id for id, verdict in verdicts.items() if verdict == "not-applicable"} == needs_another_machine
@@ -57,6 +58,38 @@ def test_a_twin_fails_its_rule_on_what_nvml_lists(rule: str, tmp_path: Path) -> 
     [found] = judged(rule.lower(), tmp_path, rule, machine="a100x8")["rules"]
     assert found["verdict"] == "fail", found
     assert found["headline"]
+
+
+BLAMING = """
+from dataclasses import replace
+from pathlib import Path
+from pytest_gpuvisibility.hardware import NvmlWitness, RealMachine
+
+class Blaming(NvmlWitness):
+    def accounts(self, suspects):
+        first = self._hardware.devices[0].uuid
+        found = super().accounts(suspects)
+        return {pid: replace(a, touched=(first,), touched_at=()) if a.touched else a for pid, a in found.items()}
+
+    def close(self):
+        super().close()
+        with Path("closed").open("a") as file:
+            print("closed", file=file)
+
+def pytest_gpu_witness(machine):
+    assert isinstance(machine, RealMachine)
+    return Blaming(machine.inventory)
+"""
+
+
+def test_a_third_partys_witness_is_believed_on_real_gpus_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "blaming.py").write_text(BLAMING)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    [found] = judged("none", tmp_path, "VIS-001", "-pblaming")["rules"]
+    assert (found["verdict"], found["headline"]) == ("fail", "takes GPUs it was not given"), found
+    control = 1
+    assert len(Path("closed").read_text().splitlines()) == control + len(found["scenarios"])
 
 
 def test_a_machine_of_unequal_gpus_serves_the_rules_that_need_one(tmp_path: Path) -> None:

@@ -132,6 +132,30 @@ def test_a_port_that_somebody_else_took_is_no_fault_of_the_server(tmp_path: Path
     ports.release()
 
 
+THIEF = """
+import socket
+from pytest_gpuvisibility.server import ServerProcess
+
+start, launched, stolen = ServerProcess.start, [], []
+
+def start_late(self, **how):
+    launched.append(how)
+    if len(launched) > 1:
+        stolen.append(socket.create_server(("127.0.0.1", how["ports"].first + 1)))
+    start(self, **how)
+
+ServerProcess.start = start_late
+"""
+
+
+def test_a_port_that_was_taken_is_an_error_in_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "port_thief.py").write_text(THIEF)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    found = verdict_of(profile_of("none", tmp_path), "VIS-002", "-p", "port_thief")
+    assert found["verdict"] == "error"
+    assert "which the server was given, was taken by another program" in found["headline"]
+
+
 FAULTY = """
 import errno, os
 from pytest_gpuvisibility import registry, scenario

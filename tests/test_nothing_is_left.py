@@ -51,8 +51,8 @@ def profile(tmp_path: Path, mark: str) -> Path:
     )
 
 
-def start(profile: Path) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "pytest_gpuvisibility", "check", str(profile), "-n2"]
+def start(profile: Path, *options: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "pytest_gpuvisibility", "check", str(profile), "-n2", *options]
     return subprocess.Popen(
         command, cwd=profile.parent, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
     )
@@ -64,6 +64,22 @@ def test_a_run_that_is_ended_in_the_middle(profile: Path, mark: str, number: sig
         until(lambda: len(carrying(mark)) > 3, "servers are started")
         os.killpg(run.pid, number)
         run.communicate(timeout=LIMIT)
+    until(lambda: not carrying(mark), "every server process is gone")
+
+
+def test_an_interrupted_run_leaves_the_last_report_as_it_was(profile: Path, mark: str, tmp_path: Path) -> None:
+    """A report of half the rules would look like one of all of them."""
+    report = tmp_path / "report.json"
+    report.write_text("the last one")
+    with start(profile, f"--gpu-report={report}") as run:
+        assert run.stdout is not None
+        assert any(b"now the rules" in line for line in iter(run.stdout.readline, b""))
+        until(lambda: len(carrying(mark)) > 3, "servers are started")
+        os.killpg(run.pid, signal.SIGINT)
+        output, _ = run.communicate(timeout=LIMIT)
+    assert run.returncode == 2
+    assert report.read_text() == "the last one"
+    assert b"KeyboardInterrupt" in output
     until(lambda: not carrying(mark), "every server process is gone")
 
 
