@@ -25,6 +25,7 @@ PRIVATE_TABLES = (
     "contains the CUDA runtime, linked statically, or another library of NVIDIA's, which asks the driver for tables"
     " private to NVIDIA: it cannot be simulated"
 )
+CUBLAS_CAN_BE_SKIPPED = "if that library is cuBLAS: with --launch noop its products are skipped instead"
 SKIPPING = "--launch noop"
 """How ``gpu-visibility run`` is told to skip kernel launches."""
 NOT_FOUND = 127
@@ -64,7 +65,7 @@ def run_program(
             environ["CUDA_VISIBLE_DEVICES"] = visible
         code = _run(program, environ, wrapper)
         said = [f"gpu-visibility: {sentence}" for sentence in Launches.on(machine).sentences(SKIPPING)]
-        print("\n".join([*touch_table(machine.ledger.records(), inventory), *said]), file=sys.stderr)
+        print("\n".join([*touch_table(machine.ledger.records(), inventory, launch), *said]), file=sys.stderr)
         if audit is not None:
             _keep(machine.directory / "ledger.jsonl", audit)
     return code
@@ -97,7 +98,7 @@ def _signals_forwarded(child: subprocess.Popen[bytes]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def touch_table(records: Sequence[LedgerRecord], inventory: Inventory) -> list[str]:
+def touch_table(records: Sequence[LedgerRecord], inventory: Inventory, launch: str) -> list[str]:
     """One line for each process that initialised the driver: its mask, and the devices that it touched."""
     by_process: dict[tuple[int, int], list[LedgerRecord]] = {}
     for record in (record for record in records if record.event != "question"):
@@ -117,6 +118,8 @@ def touch_table(records: Sequence[LedgerRecord], inventory: Inventory) -> list[s
         refused = dict.fromkeys(record.function for record in found if record.event == "refused" and record.function)
         if "cuGetExportTable" in refused:
             lines.append(f"            {PRIVATE_TABLES}")
+            if launch == "error":
+                lines.append(f"            {CUBLAS_CAN_BE_SKIPPED}")
     return lines
 
 

@@ -97,6 +97,17 @@ def test_an_audit_has_what_nvml_was_asked(tmp_path: Path) -> None:
     assert (record["event"], record["function"], record["uuid"]) == ("question", "memory", device.uuid)
 
 
+@pytest.mark.parametrize(("policy", "leads_on"), [("error", True), ("noop", False)])
+def test_who_meets_a_private_table_is_led_to_what_helps(policy: str, leads_on: bool) -> None:
+    ask = (
+        "import ctypes; cuda = ctypes.CDLL('libcuda.so.1'); cuda.cuInit(0);"
+        " cuda.cuGetExportTable(ctypes.byref(ctypes.c_void_p()), bytes(16))"
+    )
+    run = cli("run", "--launch", policy, "--", sys.executable, "-c", ask)
+    assert "tables private to NVIDIA" in run.stderr
+    assert ("--launch noop" in run.stderr) == leads_on
+
+
 def test_run_refuses_a_fault_that_it_does_not_know() -> None:
     run = cli("run", "--fault", "nvml-lost", "--", "true")
     assert run.returncode == 2
