@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pytest_gpuvisibility.inventory import Inventory
+from pytest_gpuvisibility.simulator.machine import Machine
+
 pytest_plugins = ["pytester", "cuda_programs", "cuda_runtimes"]
 
 OURS = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "GPU_VISIBILITY_MACHINE", "PYTEST_GPU_VISIBILITY_OUTER")
@@ -39,3 +42,10 @@ def warnings_are_errors(request: pytest.FixtureRequest, monkeypatch: pytest.Monk
         editable = "ignore:Module already imported so cannot be rewritten; _editable:pytest.PytestAssertRewriteWarning"
         options.append(f"-W '{editable}'")
     monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(options))
+
+
+@pytest.fixture
+def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
+    """A simulated machine: four equal GPUs, or what :func:`simulated_programs.on` says."""
+    with Machine.create(Inventory.load(getattr(request, "param", "a100x4"))) as machine:
+        yield machine

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,11 @@ def compiled(source: str, directory: Path) -> Path:
     return program
 
 
+def on(name: str) -> pytest.MarkDecorator:
+    """The test has the fixture `machine` with another inventory than four equal GPUs."""
+    return pytest.mark.parametrize("machine", [name], indirect=True)
+
+
 def environ(machine: Machine, **extra: str) -> dict[str, str]:
     """The environment of a program on the machine."""
     return {**machine.environ(os.environ), **extra}
@@ -61,6 +66,24 @@ def ask(machine: Machine, code: str, *arguments: str, **extra: str) -> Any:
     result = run(machine, sys.executable, "-c", code, *arguments, **extra)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
+
+
+def ask_around(machine: Machine, code: str, *arguments: str, event: Callable[[], object]) -> Any:
+    """What a Python program prints as JSON that says "ready", and reads a line once `event` has happened."""
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        env=environ(machine),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        event()
+        process.stdin.write("go\n")
+        process.stdin.close()
+        return json.loads(process.stdout.read())
 
 
 @contextmanager

@@ -13,20 +13,10 @@ from pathlib import Path
 
 import pytest
 from nvidia_smi_captures import DIRECTORY, NAMES, Capture
-from simulated_programs import CONTEXT, environ, holding, run
+from simulated_programs import CONTEXT, environ, holding, on, run
 
 from pytest_gpuvisibility.inventory import Inventory
 from pytest_gpuvisibility.simulator.machine import Machine
-
-
-@pytest.fixture
-def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
-    with Machine.create(Inventory.load(getattr(request, "param", "a100x4"))) as machine:
-        yield machine
-
-
-def on(name: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("machine", [name], indirect=True)
 
 
 def smi(machine: Machine, *arguments: str, **extra: str) -> str:

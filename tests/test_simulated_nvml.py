@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pynvml
 import pytest
-from simulated_programs import CONTEXT, MEBIBYTE, ask, environ, holding, run
+from simulated_programs import CONTEXT, MEBIBYTE, ask, ask_around, holding, on, run
 
 from pytest_gpuvisibility.inventory import Inventory
 from pytest_gpuvisibility.simulator.machine import Machine
@@ -26,15 +26,6 @@ def any_machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
     with Machine.create(Inventory.load(request.param)) as machine:
         yield machine
 
-
-@pytest.fixture
-def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
-    with Machine.create(Inventory.load(getattr(request, "param", "a100x4"))) as machine:
-        yield machine
-
-
-on_mig = pytest.mark.parametrize("machine", ["mig"], indirect=True)
-on_mixed = pytest.mark.parametrize("machine", ["mixed4"], indirect=True)
 
 # ---- what is there ----
 
@@ -175,7 +166,7 @@ print(json.dumps([call() for call in calls]))
     ]
 
 
-@on_mixed
+@on("mixed4")
 def test_a_gpu_is_found_by_every_way_of_writing_it(machine: Machine) -> None:
     code = """
 import json, sys
@@ -379,20 +370,7 @@ print(json.dumps({
     "count": nvmlDeviceGetCount(),
 }))
 """
-    with subprocess.Popen(
-        [sys.executable, "-c", code],
-        env=environ(machine),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdin
-        assert process.stdout
-        assert process.stdout.readline() == "ready\n"
-        machine.set_faults(2, [fault])
-        process.stdin.write("go\n")
-        process.stdin.close()
-        answer = json.loads(process.stdout.read())
+    answer = ask_around(machine, code, event=lambda: machine.set_faults(2, [fault]))
     assert answer == {"held": [error] * 8, "found": [error] * 2, "healthy": [0] * 7, "count": 4}
 
 
@@ -435,7 +413,7 @@ print(json.dumps({
 """
 
 
-@on_mig
+@on("mig")
 def test_slices_answer_for_themselves(machine: Machine) -> None:
     missing, unsupported = pynvml.NVML_ERROR_NOT_FOUND, pynvml.NVML_ERROR_NOT_SUPPORTED
     parent = machine.inventory.devices[1]
@@ -547,7 +525,7 @@ def test_nvitop_shows_who_holds_memory(machine: Machine) -> None:
         assert f"{CONTEXT + 64}.0MiB" in " ".join(rows[0])
 
 
-@on_mig
+@on("mig")
 def test_a_process_on_a_slice_is_listed_by_the_slice_and_by_its_gpu(machine: Machine) -> None:
     code = """
 import json

@@ -6,27 +6,14 @@ import ctypes
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pynvml
 import pytest
-from simulated_programs import CONTEXT, MEBIBYTE, ask, environ, holding
+from simulated_programs import CONTEXT, MEBIBYTE, ask, ask_around, environ, holding, on
 
-from pytest_gpuvisibility.inventory import Inventory
 from pytest_gpuvisibility.simulator.machine import Machine
 from pytest_gpuvisibility.simulator.smi import nvml as smi
-
-
-@pytest.fixture
-def machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
-    with Machine.create(Inventory.load(getattr(request, "param", "a100x4"))) as machine:
-        yield machine
-
-
-def on(name: str) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("machine", [name], indirect=True)
-
 
 # Every program begins so. tried(): a function's answer, as something that JSON has; its error as "error <code>".
 BEGIN = """
@@ -258,20 +245,9 @@ def test_a_sick_gpu_answers_no_function_for_a_handle_taken_before(machine: Machi
     library = str(library_directory() / "libnvidia-ml.so.1")
 
     def codes(*faults: str) -> dict[str, int]:
-        with subprocess.Popen(
-            [sys.executable, "-c", EVERY_FUNCTION, library],
-            env=environ(machine),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        ) as process:
-            assert process.stdin
-            assert process.stdout
-            assert process.stdout.readline() == "ready\n"
-            machine.set_faults(2, list(faults))
-            process.stdin.write("go\n")
-            process.stdin.close()
-            answer: dict[str, int] = json.loads(process.stdout.read())
+        answer: dict[str, int] = ask_around(
+            machine, EVERY_FUNCTION, library, event=lambda: machine.set_faults(2, list(faults))
+        )
         machine.set_faults(2, [])
         return answer
 
