@@ -42,9 +42,26 @@ class Census:
         # Ends first: a worker that takes the place of a dead one finds its group free.
         self._note_ends({process.pid for process in found}, exits)
         for process in found:
-            self._note(process)
+            self.note(process)
         self._find_workers()
         return [self.seen[process.pid] for process in found]
+
+    def note(self, found: processes.Stat) -> None:
+        """Take down a process that lives; read its arguments only after an exec."""
+        pid = found.pid
+        known = self.seen.get(pid)
+        if known is not None and known.start_time != found.start_time:
+            known = None
+        if known is not None and found.image == self._images.get(pid):
+            return
+        argv, environ = processes.argv(pid), processes.environ(pid)
+        if not argv and known is not None:  # in the middle of an exec: the next look will tell
+            return
+        self._images[pid] = found.image
+        ppid = known.ppid if known is not None else found.ppid
+        role, group = self._role(found, ppid, argv, environ)
+        first_seen = known.first_seen if known is not None else time.time()
+        self.seen[pid] = ProcessFacts(pid, ppid, found.start_time, argv, environ, role, group, first_seen)
 
     def worker(self, group: int) -> ProcessFacts | None:
         """The living worker of a group, else the last one."""
@@ -78,23 +95,6 @@ class Census:
                 self.seen[pid] = dataclasses.replace(facts, exit_code=code, ended=ended)
             elif facts.alive and pid not in alive and not processes.is_alive(pid, facts.start_time):
                 self.seen[pid] = dataclasses.replace(facts, ended=now)
-
-    def _note(self, found: processes.Stat) -> None:
-        """Take down a process that lives; read its arguments only after an exec."""
-        pid = found.pid
-        known = self.seen.get(pid)
-        if known is not None and known.start_time != found.start_time:
-            known = None
-        if known is not None and found.image == self._images.get(pid):
-            return
-        argv, environ = processes.argv(pid), processes.environ(pid)
-        if not argv and known is not None:  # in the middle of an exec: the next look will tell
-            return
-        self._images[pid] = found.image
-        ppid = known.ppid if known is not None else found.ppid
-        role, group = self._role(found, ppid, argv, environ)
-        first_seen = known.first_seen if known is not None else time.time()
-        self.seen[pid] = ProcessFacts(pid, ppid, found.start_time, argv, environ, role, group, first_seen)
 
     def _role(
         self, found: processes.Stat, ppid: int, argv: tuple[str, ...], environ: Mapping[str, str]

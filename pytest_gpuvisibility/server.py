@@ -195,8 +195,9 @@ class ServerProcess:
             home / "stderr",
         )
         self._census = Census(self.profile, self.pid, groups, self.port, self._touchers)
-        self._census.take([processes.Stat(self.pid, self._guard.pid, "R", start_time, ())], {})
-        self._tell("launch", f"launched as process {self.pid}")
+        self._census.note(processes.Stat(self.pid, self._guard.pid, "R", start_time, ()))
+        self.on_event()
+        self.events.append(Event(0.0, "launch", f"launched as process {self.pid}"))
 
     def close(self) -> None:
         """Kill every process, remove every file, free every port. Harmless when repeated.
