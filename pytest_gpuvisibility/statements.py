@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ class Statement:
     def sizes(self, what: str) -> list[tuple[dict[str, str], int]]:
         """Every ``total`` or ``planned`` amount of memory found, in bytes, with what it was found in.
 
-        A number that is none is left out.
+        What is no number, or none that memory could have (metrics may be NaN), is left out.
         """
         amounts = (
             (found, found[f"{what}_{unit}"], factor)
@@ -40,10 +41,9 @@ class Statement:
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        return math.isfinite(float(text))
     except ValueError:
         return False
-    return True
 
 
 def read(server: ServerProcess) -> dict[str, Statement]:
@@ -79,10 +79,11 @@ def _with_group(found: dict[str, str], server: ServerProcess) -> dict[str, str]:
     if "group" in found:
         return found
     group = None
-    if found.get("port", "").isdigit():
-        group = int(found["port"]) - server.profile.worker_port(0, server.port)
-    elif found.get("pid", "").isdigit() and int(found["pid"]) in server.seen:
-        group = server.seen[int(found["pid"])].group
+    port, pid = (_whole(found.get(name, "")) for name in ("port", "pid"))
+    if port is not None:
+        group = port - server.profile.worker_port(0, server.port)
+    elif pid is not None and pid in server.seen:
+        group = server.seen[pid].group
     return found if group is None else {**found, "group": str(group)}
 
 
@@ -95,6 +96,11 @@ def _sources(report: Report, server: ServerProcess) -> Iterator[tuple[str, dict[
     for group in range(server.groups) if by_group else (None,):
         reply = server.get(report.url, group)
         yield reply.text, {} if group is None else {"group": str(group)}, reply.error
+
+
+def _whole(text: str) -> int | None:
+    """A port or a pid; None for what can be neither. A server may write anything, digits without end too."""
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
 
 
 def _given(match: re.Match[str]) -> dict[str, str]:

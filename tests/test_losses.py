@@ -11,7 +11,7 @@ from pytest_gpuvisibility import profile as profiles
 from pytest_gpuvisibility.acts import Act, lose_workers, reload
 from pytest_gpuvisibility.profile import Option
 from pytest_gpuvisibility.scenario import Fleet, Scenario
-from pytest_gpuvisibility.statements import Statement
+from pytest_gpuvisibility.statements import Statement, _whole
 from pytest_gpuvisibility.theatre import Theatre
 
 RESTARTS = (Option("restarts"),)
@@ -104,3 +104,15 @@ def test_sizes_are_read_in_their_units() -> None:
     found = ({"total_gib": "1.5"}, {"total_mib": "2", "device": "x"}, {"total_bytes": "3"}, {"total_mib": "many"})
     assert [size for _, size in Statement(found).sizes("total")] == [3 << 29, 2 << 20, 3]
     assert Statement(found).sizes("planned") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "number"), [("8000", 8000), ("\u00b2", None), ("9" * 5000, None), ("-1", None), ("", None)]
+)
+def test_a_port_or_pid_is_a_short_decimal_number(text: str, number: int | None) -> None:
+    assert _whole(text) == number
+
+
+@pytest.mark.parametrize("text", ["NaN", "inf", "-Infinity", "many", ""])
+def test_what_is_no_amount_is_left_out(text: str) -> None:
+    assert Statement(({"total_mib": text}, {"total_mib": "2"})).sizes("total") == [({"total_mib": "2"}, 2 << 20)]
