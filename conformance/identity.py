@@ -166,15 +166,15 @@ def test_the_server_says_which_worker_has_which_device(launch: Launch, gpus: Gpu
     fleet, _ = named_by_uuid(launch, gpus)
     assert_ready(fleet)
     used = groups(fleet)
-    said: dict[int | None, set[str]] = {}
+    said: dict[str | None, set[str]] = {}
     for found in stated(fleet, "workers", launch).found:
-        said.setdefault(int(found["group"]) if "group" in found else None, set()).add(found["device"])
+        said.setdefault(found.get("group"), set()).add(found["device"])
     for group, devices in used.items():
-        named = {device.uuid for label in said.get(group, ()) if (device := gpus.named(label)) is not None}
+        named = {device.uuid for label in said.get(str(group), ()) if (device := gpus.named(label)) is not None}
         if named != devices:
             raise violation(
                 fleet,
                 "does not say which worker has which GPU",
                 f"worker {group} uses {gpus.indices(devices)} ({evidence(fleet)}); it is said to have"
-                f" {', '.join(sorted(said.get(group, ()))) or 'nothing'}",
+                f" {', '.join(sorted(said.get(str(group), ()))) or 'nothing'}",
             )

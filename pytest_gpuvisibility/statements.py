@@ -76,9 +76,9 @@ def _read(report: Report, server: ServerProcess) -> Statement:
 
 def _with_group(found: dict[str, str], server: ServerProcess) -> dict[str, str]:
     """What was found with the number of the worker's group, where its port or its pid tell that."""
+    group = _whole(found.get("group", ""))
     if "group" in found:
-        return found
-    group = None
+        return found if group is None else {**found, "group": str(group)}
     port, pid = (_whole(found.get(name, "")) for name in ("port", "pid"))
     if port is not None:
         group = port - server.profile.worker_port(0, server.port)

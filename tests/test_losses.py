@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from twin_runs import profile_of
+from twin_runs import profile_of, verdicts
 
 from pytest_gpuvisibility import profile as profiles
 from pytest_gpuvisibility.acts import Act, lose_workers, reload
@@ -98,6 +98,12 @@ def test_a_report_that_nobody_answers_says_why(tmp_path: Path) -> None:
     statement = play(tmp_path, "none", **gone).statements["metrics"]
     assert statement.found == ()
     assert "HTTP status 404" in statement.error
+
+
+def test_a_group_that_is_no_number_is_nobodys(tmp_path: Path) -> None:
+    named = {r"worker (?P<group>\d+) ready on (?P<device>\S+)\n": r"(?P<group>worker) \d ready on (?P<device>\S+)\n"}
+    found = verdicts(profile_of("none", tmp_path, **named), "--gpu-rule=IDN-009", "-n0")["IDN-009"]
+    assert (found["verdict"], found["headline"]) == ("warn", "does not say which worker has which GPU")
 
 
 def test_sizes_are_read_in_their_units() -> None:
