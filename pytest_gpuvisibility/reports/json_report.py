@@ -6,12 +6,12 @@ import dataclasses
 import datetime
 import importlib.metadata
 import json
-import shlex
 from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
 from ..verdicts import Verdict
+from . import by_hand
 
 SCHEMA = Path(__file__).parent / "report.schema.json"
 
@@ -60,19 +60,12 @@ def _rule(trial: Any, result: Any, launches: Mapping[str, Any], answers: Mapping
         "facts": list(result.facts),
         "known": result.known,
         "sources": list(result.rule.sources),
-        "reproduce": _check_command(trial, result.rule.id),
+        "reproduce": by_hand.check_command(trial.subject, result.rule.id),
         "scenarios": [
-            _scenario(key, launches[key], trial.subject.simulated, in_full)
-            for key in result.scenarios
-            if key in launches
+            _scenario(key, launches[key], trial.subject, in_full) for key in result.scenarios if key in launches
         ],
         "answers": [_answer(answers[key]) for key in result.scenarios if key in answers],
     }
-
-
-def _check_command(trial: Any, rule: str) -> str:
-    chosen = [f"--gpu-inventory={trial.subject.inventory}"] if trial.subject.inventory_is_chosen else []
-    return shlex.join(["gpu-visibility", "check", trial.subject.source, f"--gpu-rule={rule}", *chosen])
 
 
 def _answer(answer: Any) -> dict[str, Any]:
@@ -117,7 +110,7 @@ FLEET_AS_WRITTEN = {
 """Fields of a fleet that have a place of their own; all others are in ``observed`` under their own names."""
 
 
-def _scenario(key: str, fleet: Any, simulated: bool, in_full: bool) -> dict[str, Any]:
+def _scenario(key: str, fleet: Any, subject: Any, in_full: bool) -> dict[str, Any]:
     scenario = fleet.scenario
     written = {
         "key": key,
@@ -128,7 +121,7 @@ def _scenario(key: str, fleet: Any, simulated: bool, in_full: bool) -> dict[str,
         "layout": scenario.layout if scenario.layout is not None else f"{scenario.groups}x{scenario.devices}",
         "settings": dataclasses.asdict(scenario),
         "command": list(fleet.command),
-        "reproduce": launch_command(fleet, simulated),
+        "reproduce": by_hand.launch_command(fleet, subject.theatre, subject.simulated),
         "ending": scenario.ending,
         "outcome": fleet.outcome,
         "seconds": round(fleet.seconds, 3),
@@ -139,7 +132,7 @@ def _scenario(key: str, fleet: Any, simulated: bool, in_full: bool) -> dict[str,
         "observed": _others(fleet, FLEET_AS_WRITTEN),
         "events": [_event(event) for event in fleet.events],
         "processes": [_process(process, fleet.permitted) for process in fleet.processes],
-        "beside": [_scenario(f"{key}-{place}", other, simulated, in_full) for place, other in enumerate(fleet.beside)],
+        "beside": [_scenario(f"{key}-{place}", other, subject, in_full) for place, other in enumerate(fleet.beside)],
     }
     if in_full:
         written |= {"stdout": fleet.stdout, "stderr": fleet.stderr}
@@ -151,30 +144,6 @@ def _others(record: Any, written: Set[str]) -> dict[str, Any]:
     names = [field.name for field in dataclasses.fields(record) if field.name not in written]
     values = dataclasses.asdict(record)
     return {name: values[name] for name in names}
-
-
-def launch_command(fleet: Any, simulated: bool) -> str:
-    """The launch by hand, from a shell; what was then done to the server is not in it."""
-    scenario = fleet.scenario
-    masks = [("CUDA_VISIBLE_DEVICES", scenario.visible), ("CUDA_DEVICE_ORDER", scenario.device_order)]
-    unset = [word for name, value in masks if value is None for word in ("-u", name)]
-    given = {**dict(masks), **dict(scenario.environ), **fleet.environ}
-    values = [f"{name}={value}" for name, value in given.items() if value is not None]
-    return shlex.join(["env", *unset, *values, *(_run_command(fleet) if simulated else []), *fleet.command])
-
-
-def _run_command(fleet: Any) -> list[str]:
-    """The simulated machine of a launch, for the program that follows."""
-    scenario = fleet.scenario
-    words = ["gpu-visibility", "run", "--inventory", scenario.inventory]
-    words += [word for fault in scenario.faults for word in ("--fault", fault)]
-    if not scenario.nvidia_smi:
-        words.append("--no-nvidia-smi")
-    if scenario.device_nodes and not fleet.remarks:
-        words.append("--device-nodes")
-    if fleet.skipped_launches:
-        words += ["--launch", "noop"]
-    return [*words, "--"]
 
 
 def _event(event: Any) -> dict[str, Any]:
