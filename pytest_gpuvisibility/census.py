@@ -195,7 +195,8 @@ class Census:
         return sum(1 for _ in self._ancestors(facts))
 
     def _ancestors(self, facts: ProcessFacts) -> Iterator[ProcessFacts]:
-        while (parent := self.seen.get(facts.ppid)) is not None:
+        # Whoever has a parent's pid and started later is another process: the parent has ended.
+        while (parent := self.seen.get(facts.ppid)) is not None and parent.start_time <= facts.start_time:
             yield parent
             facts = parent
 

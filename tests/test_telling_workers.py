@@ -146,6 +146,19 @@ def test_what_a_worker_starts_is_no_worker_in_whatever_order_they_are_asked(tmp_
     ]
 
 
+@pytest.mark.timeout(30)
+def test_a_parents_pid_that_a_child_has_by_now_is_no_circle(tmp_path: Path) -> None:
+    """The parent has ended, and what its orphan starts is given its pid."""
+    text = PROFILE.replace("EXTRA", "").replace("READY", LOG).replace("WORKERS", "worker = {touched = true}")
+    (tmp_path / "toy.toml").write_text(text)
+    orphan, reused = 9, 16
+    census = Census(profiles.load(tmp_path / "toy.toml"), 1, 1, 0, lambda seen: {orphan, reused})
+    for pid, ppid, start in ((orphan, reused, 100), (reused, orphan, 200)):
+        census.seen[pid] = ProcessFacts(pid, ppid, start, ("toy",), {}, "other", None, 0.0)
+    census.take([], {})
+    assert [(facts.role, facts.group) for facts in census.seen.values()] == [("worker", 0), ("other", None)]
+
+
 def test_what_was_touched_and_a_number_make_a_worker(toy: Callable[..., ServerProcess]) -> None:
     assert named(toy(r"worker = {touched = true, environ = '^GROUP=(?P<group>\d)'}")) == {0: "0", 1: "1", 2: "2"}
 
