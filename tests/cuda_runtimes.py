@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from simulated_programs import c_compiler
 
 from pytest_gpuvisibility.simulator.machine import Machine
 
@@ -68,13 +69,12 @@ class Release:
 
     def compile(self, source: Path, program: Path) -> None:
         """As nvcc links with -cudart shared: against NVIDIA's library, whose directory goes before any other."""
-        compiler = shutil.which("cc") or shutil.which("gcc")
-        if compiler is None:
-            pytest.skip("needs a C compiler (cc or gcc on PATH)")
         includes = [f"-I{directory}" for directory in self.includes]
         here = self.library.parent
         link = [f"-L{here}", f"-l:{self.soname}", "-Wl,--disable-new-dtags", f"-Wl,-rpath,{here}"]
-        subprocess.run([compiler, "-Wall", "-Werror", *includes, str(source), "-o", str(program), *link], check=True)
+        subprocess.run(
+            [c_compiler(), "-Wall", "-Werror", *includes, str(source), "-o", str(program), *link], check=True
+        )
 
     def ask(self, machine: Machine, script: str, **variables: str) -> list[Any]:
         """What a ctypes client shows that asks for NVIDIA's file by its full path."""

@@ -34,13 +34,18 @@ sys.stdin.read()
 """
 
 
-def compiled(source: str, directory: Path) -> Path:
-    """A client in C, whose source stands beside this file, compiled into the directory."""
+def c_compiler() -> str:
+    """The C compiler; a test that needs one is skipped where there is none."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("needs a C compiler (cc or gcc on PATH)")
+    return compiler
+
+
+def compiled(source: str, directory: Path) -> Path:
+    """A client in C, whose source stands beside this file, compiled into the directory."""
     program = directory / "client"
-    subprocess.run([compiler, "-w", "-o", str(program), str(Path(__file__).with_name(source)), "-ldl"], check=True)
+    subprocess.run([c_compiler(), "-w", "-o", str(program), str(Path(__file__).with_name(source)), "-ldl"], check=True)
     return program
 
 

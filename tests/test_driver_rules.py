@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ import pytest
 from pytest_gpuvisibility.conformance import catalogue, driver
 from pytest_gpuvisibility.conformance.interview import questions_of, row_of
 from pytest_gpuvisibility.conformance.masks import Masks
+from simulated_programs import c_compiler
 from twin_runs import profile_of
 
 from pytest_gpuvisibility import Inventory, resolve
@@ -242,12 +242,9 @@ def test_the_masks_of_a_rule_show_what_its_row_speaks_of(id: str, tmp_path: Path
 @pytest.fixture(scope="module")
 def mutant(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a libcuda.so.1 that is the simulated driver's, but takes one mask for another."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("needs a C compiler (cc or gcc on PATH) to build a driver with a fault")
     directory = tmp_path_factory.mktemp("mutant")
     output = directory / "libcuda.so.1"
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", str(output), str(MUTANT), "-ldl"], check=True)
+    subprocess.run([c_compiler(), "-shared", "-fPIC", "-o", str(output), str(MUTANT), "-ldl"], check=True)
     return directory
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from simulated_programs import compiled
 
 PROGRAM = '''
 import ctypes, subprocess, sys
@@ -99,11 +99,7 @@ def test_every_child_finds_the_machine_and_the_next_test_another(suite: pytest.P
 
 
 def test_a_child_in_c_and_a_shell_find_the_machine_with_no_set_up(suite: pytest.Pytester) -> None:
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("no C compiler")
-    source = Path(__file__).with_name("cuda_client.c")
-    subprocess.run([compiler, "-w", str(source), "-o", str(suite.path / "client"), "-ldl"], check=True)
+    compiled("cuda_client.c", suite.path)
     passes(
         suite,
         """

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from cuda_runtimes import Release, releases
+from simulated_programs import c_compiler
 
 from pytest_gpuvisibility.errors import UserError
 from pytest_gpuvisibility.simulator import native, preloading
@@ -53,9 +54,7 @@ REDIRECT = "libgpuvisibility-redirect.so"
 @pytest.fixture(scope="module")
 def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A program, and for each release a client of NVIDIA's library in NVIDIA's place, and of one under another name."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("needs a C compiler (cc or gcc on PATH)")
+    compiler = c_compiler()
     room = tmp_path_factory.mktemp("redirect")
     (room / "program.c").write_text(PROGRAM)
     (room / "client.c").write_text(CLIENT)
