@@ -6,8 +6,8 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from . import processes
-from .processes import ProcessFacts
+from .host import procfs
+from .host.procfs import ProcessFacts
 from .profile import Profile
 
 PORT_POLL = 0.25
@@ -34,7 +34,7 @@ class Census:
         self._images: dict[int, tuple[int, ...]] = {}
         self._ports_seen = 0.0
 
-    def take(self, found: Sequence[processes.Stat], exits: Mapping[int, tuple[int, float]]) -> list[ProcessFacts]:
+    def take(self, found: Sequence[procfs.Stat], exits: Mapping[int, tuple[int, float]]) -> list[ProcessFacts]:
         """Bring ``seen`` up to date with the processes that live now, and return these.
 
         ``exits``: pid -> exit code and time of those that have ended, as far as their parent told.
@@ -46,7 +46,7 @@ class Census:
         self._find_workers()
         return [self.seen[process.pid] for process in found]
 
-    def note(self, found: processes.Stat) -> None:
+    def note(self, found: procfs.Stat) -> None:
         """Take down a process that lives; read its arguments only after an exec."""
         pid = found.pid
         known = self.seen.get(pid)
@@ -54,7 +54,7 @@ class Census:
             known = None
         if known is not None and found.image == self._images.get(pid):
             return
-        argv, environ = processes.argv(pid), processes.environ(pid)
+        argv, environ = procfs.argv(pid), procfs.environ(pid)
         if not argv and known is not None:  # in the middle of an exec: the next look will tell
             return
         self._images[pid] = found.image
@@ -70,10 +70,10 @@ class Census:
 
     def listeners(self, ports: Sequence[int]) -> dict[int, list[int]]:
         """Port -> pids of the server's processes that listen there."""
-        inodes = processes.listening(ports)
+        inodes = procfs.listening(ports)
         if not inodes:
             return {}
-        held = {pid: processes.sockets(pid) for pid, facts in self.seen.items() if facts.alive}
+        held = {pid: procfs.sockets(pid) for pid, facts in self.seen.items() if facts.alive}
         return {port: [pid for pid, own in held.items() if own & wanted] for port, wanted in inodes.items()}
 
     def look_at_ports_next(self) -> None:
@@ -93,11 +93,11 @@ class Census:
             if pid in exits and facts.exit_code is None and pid not in alive:
                 code, ended = exits[pid]
                 self.seen[pid] = dataclasses.replace(facts, exit_code=code, ended=ended)
-            elif facts.alive and pid not in alive and not processes.is_alive(pid, facts.start_time):
+            elif facts.alive and pid not in alive and not procfs.is_alive(pid, facts.start_time):
                 self.seen[pid] = dataclasses.replace(facts, ended=now)
 
     def _role(
-        self, found: processes.Stat, ppid: int, argv: tuple[str, ...], environ: Mapping[str, str]
+        self, found: procfs.Stat, ppid: int, argv: tuple[str, ...], environ: Mapping[str, str]
     ) -> tuple[str, int | None]:
         """Its role and group, by how it was started and its parent. Who listens or touches shows later."""
         workers = self.profile.workers

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from . import asserts, registry
+from . import asserts
 from .asserts import GpuProcess
 from .errors import UserError
+from .host import cleanup
 from .inventory import COMPUTE_MODES, AnyDevice, Device, Inventory
 from .launches import Launches
 from .machine_room import MachineRoom
@@ -351,7 +352,7 @@ class GpuMachine:
         own = self._machine.ledger.path
         if self._runs or own.exists():
             places = [str(machine.directory) for machine in (self._machine, *self._runs)]
-            registry.kill_marked(places, MACHINE_VARIABLE)
+            cleanup.kill_marked(places, MACHINE_VARIABLE)
         self._machine.close()
 
 

@@ -21,10 +21,10 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from . import processes
 from .errors import UserError
+from .host import procfs
+from .host.cleanup import MARK
 from .inventory import Inventory
-from .registry import MARK
 from .simulator.machine import Machine, probe
 from .witness import Account, Evidence, LedgerWitness, Suspect, Witness
 
@@ -139,13 +139,13 @@ class ProcessLists:
             return found
 
     def _note(self, uuid: str, pid: int) -> None:
-        found = processes.stat(pid)
+        found = procfs.stat(pid)
         if found is None:
             self.nameless += 1
             return
         identity = pid, found.start_time
         if identity not in self.seen:
-            self.seen[identity] = Sighting(processes.environ(pid).get(MARK, ""))
+            self.seen[identity] = Sighting(procfs.environ(pid).get(MARK, ""))
         self.seen[identity].touched.setdefault(uuid, time.time())
 
 
@@ -263,7 +263,7 @@ def check_attribution(hardware: Inventory) -> str:
     lists = ProcessLists(hardware)
     try:
         with _control() as (pid, opened):
-            found = processes.stat(pid)
+            found = procfs.stat(pid)
             lists.look()
             sighting = lists.seen.get((pid, found.start_time if found else 0))
     finally:

@@ -6,7 +6,7 @@ import errno
 import tempfile
 
 from .errors import UserError
-from .guard import GuardError
+from .host.supervisor_client import GuardError
 from .simulator.machine import ProbeFailed
 
 HARNESS_ERRORS = (OSError, UserError, GuardError, ProbeFailed)

@@ -246,13 +246,13 @@ _MORE_TIME = f"Wait for the other run to end, ask for fewer, or give it longer: 
 
 
 def _office(devices: tuple[Device | MigDevice, ...]) -> LeaseOffice:
-    from . import registry
+    from .host import cleanup
     from .lease import LeaseOffice
     from .selection import MACHINE
 
     # A simulated machine's locks go away with it. Those of a real one stay: a UUID has no second GPU.
     machine = os.environ.get(MACHINE)
-    directory = Path(machine) if machine else registry.directory()
+    directory = Path(machine) if machine else cleanup.directory()
     return LeaseOffice(devices, directory / "leases", os.environ.get(SCOPE, "machine"))
 
 

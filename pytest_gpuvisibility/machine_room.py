@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from . import registry
+from .host import cleanup
 from .inventory import Inventory
 from .simulator.machine import Machine, write_tools
 
@@ -25,10 +25,10 @@ class MachineRoom:
     """
 
     def __init__(self) -> None:
-        registry.sweep()
+        cleanup.sweep()
         self._tools = Path(tempfile.mkdtemp(prefix="gpu-visibility-"))
         self._machines = Path(tempfile.mkdtemp(prefix="gpu-visibility-", dir=_place_in_memory()))
-        self._run = registry.Run([self._tools, self._machines])
+        self._run = cleanup.Run([self._tools, self._machines])
         self._closed = False
         self._numbers = itertools.count(1)
         write_tools(self._tools)
@@ -36,7 +36,7 @@ class MachineRoom:
     @property
     def mark(self) -> dict[str, str]:
         """The variable by which programs of these machines are found after a crash."""
-        return {registry.MARK: self._run.id}
+        return {cleanup.MARK: self._run.id}
 
     def machine(self, inventory: Inventory, launch: str = "error") -> Machine:
         """A new machine; its close() removes it, at the latest that of the room.
@@ -51,7 +51,7 @@ class MachineRoom:
         if self._closed:
             return
         self._closed = True
-        registry.kill_marked([self._run.id])
+        cleanup.kill_marked([self._run.id])
         for directory in (self._machines, self._tools):
             shutil.rmtree(directory, ignore_errors=True)
         self._run.close()

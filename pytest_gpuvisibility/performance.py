@@ -13,15 +13,15 @@ from pathlib import Path
 from . import device_nodes, statements
 from .acts import Deed, Scene, perform
 from .hardware import RealMachine
-from .processes import ProcessFacts
+from .host.cleanup import Ports
+from .host.procfs import ProcessFacts
+from .host.supervisor import remove_tree
 from .profile import Profile
-from .registry import Ports
 from .resolver import resolve
 from .scenario import Fleet, ProcessRecord, Scenario
 from .server import Event, Outcome, ServerProcess
 from .simulator.machine import Machine
 from .statements import Statement
-from .supervisor import remove_tree
 from .witness import Account, Suspect, Witness, optional
 
 FAREWELL_DEADLINE = 3.0

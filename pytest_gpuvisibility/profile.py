@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError
+from .host.cleanup import MARK, kill_marked
 from .profile_reader import Reader
 from .profile_tables import REPORT_GROUPS, Option, Profile, Report, Request, Supports, Unsupported, amount, fill
-from .registry import MARK, kill_marked
 from .resources import shipped_directory
 
 if sys.version_info >= (3, 11):

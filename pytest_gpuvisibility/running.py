@@ -14,9 +14,9 @@ from types import FrameType
 
 from . import device_nodes
 from .errors import UserError
+from .host.directories import SessionDirectory
 from .inventory import Inventory
 from .launches import Launches
-from .session_directory import SessionDirectory
 from .simulator.ledger import LedgerRecord
 from .simulator.machine import Machine
 

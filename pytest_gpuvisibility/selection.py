@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import UserError
+from .host.directories import SessionDirectory
 from .inventory import Inventory
 from .resolver import Visibility, narrow, resolve
-from .session_directory import SessionDirectory
 from .simulator.machine import Machine, restore
 
 MASK = "CUDA_VISIBLE_DEVICES"

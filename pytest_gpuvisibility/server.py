@@ -14,15 +14,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import client, processes
+from . import client
 from .census import PORT_POLL, Census, Touchers
 from .client import Call, Knocker, Reply
-from .guard import Guard, GuardError
-from .patience import Patience
-from .processes import ProcessFacts
+from .host import procfs
+from .host.cleanup import MARK, Ports, Run, kill_marked
+from .host.deadline import Patience
+from .host.procfs import ProcessFacts
+from .host.supervisor import remove_tree
+from .host.supervisor_client import Guard, GuardError
 from .profile import HARNESS_VARIABLES, Option, Profile, Request, amount, fill, find_program
-from .registry import MARK, Ports, Run, kill_marked
-from .supervisor import remove_tree
 
 __all__ = ["Event", "GuardError", "Outcome", "ProcessFacts", "Reply", "ServerProcess"]
 
@@ -195,7 +196,7 @@ class ServerProcess:
             home / "stderr",
         )
         self._census = Census(self.profile, self.pid, groups, self.port, self._touchers)
-        self._census.note(processes.Stat(self.pid, self._guard.pid, "R", start_time, ()))
+        self._census.note(procfs.Stat(self.pid, self._guard.pid, "R", start_time, ()))
         self.on_event()
         self.events.append(Event(0.0, "launch", f"launched as process {self.pid}"))
 
@@ -290,11 +291,11 @@ class ServerProcess:
 
         :raises GuardError: the supervisor is gone, so nobody can tell.
         """
-        return self._look(processes.family)
+        return self._look(procfs.family)
 
     def _look(self, members: Callable[[int], list[int]]) -> list[ProcessFacts]:
         guard = self._pump(0)
-        stats = [found for pid in members(guard.pid) if (found := processes.stat(pid)) is not None and found.alive]
+        stats = [found for pid in members(guard.pid) if (found := procfs.stat(pid)) is not None and found.alive]
         return self._known.take(stats, guard.exits)
 
     def _pump(self, timeout: float) -> Guard:
@@ -344,20 +345,20 @@ class ServerProcess:
         return Patience(seconds, self._delays)
 
     def _delays(self) -> dict[int, float]:
-        return {pid: processes.run_delay(pid) for pid, facts in self.seen.items() if facts.alive}
+        return {pid: procfs.run_delay(pid) for pid, facts in self.seen.items() if facts.alive}
 
     def _check_ports(self) -> None:
         """A server that did not become ready is not to blame where somebody else has taken a port of its.
 
         :raises GuardError: somebody has.
         """
-        inodes = processes.listening(self._ports)
+        inodes = procfs.listening(self._ports)
         if not inodes:
             return
         self.observe()
-        own = {inode for pid, facts in self.seen.items() if facts.alive for inode in processes.sockets(pid)}
+        own = {inode for pid, facts in self.seen.items() if facts.alive for inode in procfs.sockets(pid)}
         foreign = sorted(port for port, listeners in inodes.items() if not listeners & own)
-        if foreign and set(processes.listening(foreign)) & set(foreign):  # not of a process that has just ended
+        if foreign and set(procfs.listening(foreign)) & set(foreign):  # not of a process that has just ended
             raise GuardError(
                 f"port {foreign[0]}, which the server was given, was taken by another program while the server started."
                 " Run it again; a program that takes ports below the ephemeral range may do the same again."
@@ -467,7 +468,7 @@ class ServerProcess:
     def wait_for_end(self, pid: int, deadline: float) -> bool:
         """Wait until a process of ``seen`` is gone; False when it still lives after ``deadline`` seconds."""
         patience = self._patience(deadline)
-        while processes.is_alive(pid, self.seen[pid].start_time):
+        while procfs.is_alive(pid, self.seen[pid].start_time):
             left = patience.left()
             if left <= 0:
                 return False
@@ -494,10 +495,10 @@ class ServerProcess:
         By default the profile's ``stop_deadline``.
         """
         patience = self._patience(self.profile.server.stop_deadline if deadline is None else deadline)
-        while self.observe() or self._look(processes.everyone_below):
+        while self.observe() or self._look(procfs.everyone_below):
             left = patience.left()
             if left <= 0:
-                survivors = self._with_ports(self._look(processes.everyone_below))
+                survivors = self._with_ports(self._look(procfs.everyone_below))
                 self._tell("end", f"{len(survivors)} processes are left; waited no longer")
                 return survivors
             self._pump(min(POLL, left))
@@ -569,13 +570,13 @@ class ServerProcess:
     def kill(self, pid: int, number: signal.Signals = signal.SIGKILL) -> bool:
         """Send a signal to one process of ``seen``; False when it is gone, whoever has its pid by now."""
         self._tell("signal", f"{signal.Signals(number).name} to {self.title(self.seen[pid])}")
-        return processes.send_signal(pid, self.seen[pid].start_time, number)
+        return procfs.send_signal(pid, self.seen[pid].start_time, number)
 
     def signal_group(self, number: signal.Signals) -> bool:
         """Send a signal to the launcher's process group, as a terminal does at Ctrl-C; False when none is
         left in it.
         """
-        if not any(processes.group(facts.pid) == self.pid for facts in self.observe()):
+        if not any(procfs.group(facts.pid) == self.pid for facts in self.observe()):
             return False
         self._tell("signal", f"{number.name} to the launcher's process group, as at Ctrl-C")
         os.killpg(self.pid, number)

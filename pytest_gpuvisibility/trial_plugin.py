@@ -15,9 +15,9 @@ from . import judging
 from .conformance import catalogue
 from .errors import UserError
 from .harness_faults import HARNESS_ERRORS, in_words
+from .host.directories import SessionDirectory
 from .judging import TRIAL, Trial
 from .reports import files, rendering, terminal
-from .session_directory import SessionDirectory
 from .verdicts import Rule
 
 HEARTBEAT = 5.0

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from twin_runs import check, profile_of
 
-from pytest_gpuvisibility import guard
 from pytest_gpuvisibility import profile as profiles
+from pytest_gpuvisibility.host import supervisor_client
+from pytest_gpuvisibility.host.cleanup import Ports
 from pytest_gpuvisibility.inventory import Inventory
-from pytest_gpuvisibility.registry import Ports
 from pytest_gpuvisibility.server import GuardError, ServerProcess
 from pytest_gpuvisibility.simulator.machine import Machine
 
@@ -94,7 +94,7 @@ def test_a_process_that_flees_session_parent_and_environment_is_caught(tmp_path:
 
 def test_endless_output_takes_bounded_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """100 MiB of output under a limit of 2 MiB: what is on the disk at the end, and that the end can be read."""
-    monkeypatch.setattr(guard, "OUTPUT_LIMIT", 2 << 20)
+    monkeypatch.setattr(supervisor_client, "OUTPUT_LIMIT", 2 << 20)
     profile = profiles.load(misbehaving("spew=100", tmp_path))
     with (
         Machine.create(Inventory.load("a100x2"), tmp_path / "machine") as machine,

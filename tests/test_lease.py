@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from pytest_gpuvisibility import Inventory
+from pytest_gpuvisibility.host.cleanup import LockFile
 from pytest_gpuvisibility.inventory import AnyDevice
 from pytest_gpuvisibility.lease import Lease, LeaseOffice, LeaseTimeout, TooFewDevices
-from pytest_gpuvisibility.registry import LockFile
 
 LONG = 60.0
 A100X4 = Inventory.load("a100x4")

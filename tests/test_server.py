@@ -22,13 +22,13 @@ import pytest
 from websockets.sync.server import ServerConnection, serve
 
 import pytest_gpuvisibility
-from pytest_gpuvisibility import processes, registry
 from pytest_gpuvisibility import profile as profiles
 from pytest_gpuvisibility.client import Call
 from pytest_gpuvisibility.errors import UserError
-from pytest_gpuvisibility.processes import ProcessFacts
+from pytest_gpuvisibility.host import cleanup, procfs
+from pytest_gpuvisibility.host.cleanup import Ports
+from pytest_gpuvisibility.host.procfs import ProcessFacts
 from pytest_gpuvisibility.profile import Profile
-from pytest_gpuvisibility.registry import Ports
 from pytest_gpuvisibility.server import GuardError, ServerProcess
 
 LIMIT = 20.0
@@ -156,14 +156,14 @@ def directory(tmp_path: Path) -> Iterator[Path]:
     """Where servers may write; at the end nothing may be there, and nothing on record."""
     yield tmp_path / "scenario"
     assert not (tmp_path / "scenario").exists()
-    assert list(registry.directory().iterdir()) == []
+    assert list(cleanup.directory().iterdir()) == []
 
 
 def gone(server: ServerProcess) -> bool:
     """No process that was ever seen lives, no port is open."""
     ports = range(server.port, server.port + server.groups + 1)
-    living = [facts for facts in server.seen.values() if processes.is_alive(facts.pid, facts.start_time)]
-    return not living and not processes.listening(ports)
+    living = [facts for facts in server.seen.values() if procfs.is_alive(facts.pid, facts.start_time)]
+    return not living and not procfs.listening(ports)
 
 
 def workers(server: ServerProcess) -> dict[int, ProcessFacts]:
@@ -240,7 +240,7 @@ def test_the_environment_is_the_given_one_and_nothing_of_the_harness(
         assert Path(environ[name]).is_relative_to(directory)
     assert not Path(environ["TMPDIR"]).exists()
     assert len(environ["TMPDIR"]) < 32  # room for the paths of sockets, which end at 107 bytes
-    assert environ[registry.MARK]
+    assert environ[cleanup.MARK]
 
 
 def test_workers_without_a_pattern_are_told_by_their_ports(tmp_path: Path, directory: Path) -> None:
@@ -353,11 +353,11 @@ def test_a_worker_whose_port_is_taken(tmp_path: Path, directory: Path) -> None:
 
 
 def test_ports_are_reserved_against_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = registry.FIRST_PORT - 64 * registry.BLOCK  # where nobody else reserves any
-    monkeypatch.setattr(registry, "FIRST_PORT", first)
-    monkeypatch.setattr(registry, "_end_of_range", lambda: first + 2 * registry.BLOCK)
-    one, other = Ports.reserve(3), Ports.reserve(registry.BLOCK)
-    assert {one.first, other.first} == {first, first + registry.BLOCK}
+    first = cleanup.FIRST_PORT - 64 * cleanup.BLOCK  # where nobody else reserves any
+    monkeypatch.setattr(cleanup, "FIRST_PORT", first)
+    monkeypatch.setattr(cleanup, "_end_of_range", lambda: first + 2 * cleanup.BLOCK)
+    one, other = Ports.reserve(3), Ports.reserve(cleanup.BLOCK)
+    assert {one.first, other.first} == {first, first + cleanup.BLOCK}
     with pytest.raises(OSError, match="no 1 consecutive ports are free"):
         Ports.reserve(1)
     one.release()
@@ -423,7 +423,7 @@ def test_daemons_without_session_parent_or_mark_are_seen_and_killed(tmp_path: Pa
         assert server.wait_until_ready().kind == "ready"
         found = workers(server)
         assert sorted(found) == [0, 1]
-        assert all(registry.MARK not in facts.environ for facts in found.values())
+        assert all(cleanup.MARK not in facts.environ for facts in found.values())
         assert all(os.getsid(facts.pid) != os.getsid(server.pid) for facts in found.values())
     assert gone(server)
 
@@ -479,7 +479,7 @@ def test_a_killed_harness_leaves_nothing(tmp_path: Path, directory: Path, mode: 
         process.communicate()
     # The supervisor removes its directories; the record that they existed goes with the next run.
     assert list((tmp_path / "scenario").glob("*/*")) == []
-    assert registry.sweep() == []
+    assert cleanup.sweep() == []
     (tmp_path / "scenario").rmdir()
 
 
@@ -508,7 +508,7 @@ def test_a_killed_supervisor_is_a_failure_of_the_harness_and_leaves_nothing(tmp_
     with ServerProcess(profile(tmp_path), directory=directory) as server:
         server.start(groups=2, devices=1, environ=os.environ)
         server.wait_until_ready()
-        os.kill(processes.stat(server.pid).ppid, signal.SIGKILL)  # type: ignore[union-attr]
+        os.kill(procfs.stat(server.pid).ppid, signal.SIGKILL)  # type: ignore[union-attr]
         with pytest.raises(GuardError, match="is gone"):
             server.wait_until_ready(LIMIT)
     assert gone(server)
@@ -517,15 +517,15 @@ def test_a_killed_supervisor_is_a_failure_of_the_harness_and_leaves_nothing(tmp_
 def test_the_next_run_sweeps_up_after_harness_and_supervisor(tmp_path: Path, directory: Path) -> None:
     with harness(tmp_path, "plain", "wait") as process:
         facts = said(process)
-        assert registry.sweep() == []  # it lives, so its server is not ours to kill
+        assert cleanup.sweep() == []  # it lives, so its server is not ours to kill
         pidfds = {pid: os.pidfd_open(pid) for pid in facts["pids"]}
         supervisor = os.pidfd_open(facts["supervisor"])
         process.send_signal(signal.SIGSTOP)
         signal.pidfd_send_signal(supervisor, signal.SIGKILL)
         process.kill()
         assert wait_for_end({facts["supervisor"]: supervisor, process.pid: os.pidfd_open(process.pid)}) == []
-        assert all(processes.stat(pid).alive for pid in pidfds)  # type: ignore[union-attr]
-        assert sorted(registry.sweep()) == sorted(pidfds)
+        assert all(procfs.stat(pid).alive for pid in pidfds)  # type: ignore[union-attr]
+        assert sorted(cleanup.sweep()) == sorted(pidfds)
         assert wait_for_end(pidfds) == []
         for descriptor in [supervisor, *pidfds.values()]:
             os.close(descriptor)

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from pytest_gpuvisibility import processes
-from pytest_gpuvisibility.patience import MOST, Patience
+from pytest_gpuvisibility.host import procfs
+from pytest_gpuvisibility.host.deadline import MOST, Patience
 
 LIMIT = 30.0
 
@@ -67,10 +67,10 @@ def programs(*codes: str) -> Iterator[list[int]]:
 def test_programs_that_share_a_cpu_are_delayed_and_one_that_sleeps_is_not() -> None:
     busy, idle = "while True: pass", "import time; time.sleep(3600)"
     with programs(busy, busy, idle) as pids:
-        before = [processes.run_delay(pid) for pid in pids]
+        before = [procfs.run_delay(pid) for pid in pids]
         deadline = time.monotonic() + LIMIT
-        while processes.run_delay(pids[0]) - before[0] < 0.3:
+        while procfs.run_delay(pids[0]) - before[0] < 0.3:
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        assert processes.run_delay(pids[2]) - before[2] < 0.1
-    assert processes.run_delay(pids[0]) == 0.0
+        assert procfs.run_delay(pids[2]) - before[2] < 0.1
+    assert procfs.run_delay(pids[0]) == 0.0

@@ -23,7 +23,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from . import processes
+from . import procfs
 from .supervisor import remove_tree
 
 MARK = "GPU_VISIBILITY_RUN"
@@ -137,8 +137,8 @@ def kill_marked(ids: Sequence[str], variable: str = MARK) -> list[int]:
     killed: dict[int, None] = {}
     deadline = time.monotonic() + KILL_LIMIT
     while True:
-        found = [pid for pid in _with_descendants(processes.marked(variable, ids)) if pid != os.getpid()]
-        alive = [pid for pid in found if (facts := processes.stat(pid)) is not None and facts.alive]
+        found = [pid for pid in _with_descendants(procfs.marked(variable, ids)) if pid != os.getpid()]
+        alive = [pid for pid in found if (facts := procfs.stat(pid)) is not None and facts.alive]
         if not alive:
             return list(killed)
         for pid in alive:
@@ -151,7 +151,7 @@ def kill_marked(ids: Sequence[str], variable: str = MARK) -> list[int]:
 
 
 def _with_descendants(pids: Iterable[int]) -> list[int]:
-    return list(dict.fromkeys(below for pid in pids for below in (pid, *processes.family(pid))))
+    return list(dict.fromkeys(below for pid in pids for below in (pid, *procfs.family(pid))))
 
 
 class Ports:

@@ -6,16 +6,16 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from . import registry
+from . import cleanup
 
 
 class SessionDirectory:
     """``path`` exists from the start to :meth:`close`. Starting one clears away what crashed sessions left."""
 
     def __init__(self) -> None:
-        registry.sweep()
+        cleanup.sweep()
         self.path = Path(tempfile.mkdtemp(prefix="gpu-visibility-"))
-        self._run = registry.Run([self.path])
+        self._run = cleanup.Run([self.path])
 
     def close(self) -> None:
         """Remove the directory and everything in it."""
