@@ -28,7 +28,7 @@ from typing import Any
 from mask_cases import ROOT, Case, all_cases, label, shown
 
 from pytest_gpuvisibility import resolve
-from pytest_gpuvisibility.inventory import AnyDevice, Inventory
+from pytest_gpuvisibility.inventory.model import AnyDevice, Inventory
 from pytest_gpuvisibility.mask_rules import BY_ROW
 from pytest_gpuvisibility.simulator.machine import Machine
 from pytest_gpuvisibility.simulator.native import library_directory

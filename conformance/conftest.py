@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gpuvisibility.driver_subject import DriverSubject
-from pytest_gpuvisibility.inventory import Inventory
+from pytest_gpuvisibility.inventory.model import Inventory
 from pytest_gpuvisibility.judging import Trial, family_of, trial_of
 from pytest_gpuvisibility.server_subject import ServerSubject
 from pytest_gpuvisibility.verdicts import NotApplicable

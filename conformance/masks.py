@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, takewhile
 
-from pytest_gpuvisibility.inventory import Device, Inventory, MigDevice
+from pytest_gpuvisibility.inventory.model import Device, Inventory, MigDevice
 from pytest_gpuvisibility.mask_reader import FIRST_WITH_MANY_SLICES
 from pytest_gpuvisibility.verdicts import NotApplicable
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pytest_gpuvisibility.inventory import AnyDevice
+from pytest_gpuvisibility.inventory.model import AnyDevice
 from pytest_gpuvisibility.profile import Option
 from pytest_gpuvisibility.scenario import Fleet
 from pytest_gpuvisibility.verdicts import MUST, SHOULD, NotApplicable, rule

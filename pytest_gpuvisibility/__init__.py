@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import UserError
-    from .inventory import Device, Inventory, MigDevice
+    from .inventory.model import Device, Inventory, MigDevice
     from .resolver import Visibility, narrow, resolve
 
 __all__ = ["Device", "Inventory", "MigDevice", "UserError", "Visibility", "narrow", "resolve"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from .errors import UserError
-from .inventory import AnyDevice, Inventory, MigDevice
+from .inventory.model import AnyDevice, Inventory, MigDevice
 from .simulator.ledger import LedgerRecord
 
 TOUCHED, OUT_OF_BOUNDS, PERMITTED, NOTHING = "touched", "OUT OF BOUNDS", "permitted", "-"

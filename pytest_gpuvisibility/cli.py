@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import UserError
-from .inventory import MACHINE_FAULTS
+from .inventory.model import MACHINE_FAULTS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -147,7 +147,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from .inventory import Inventory
+    from .inventory.model import Inventory
     from .running import run_program
 
     program = arguments.program[1:] if arguments.program[:1] == ["--"] else arguments.program
@@ -165,7 +165,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _resolve(arguments: argparse.Namespace) -> int:
-    from .inventory import Inventory
+    from .inventory.model import Inventory
     from .reports import mask
     from .resolver import resolve
     from .selection import DEFAULT_INVENTORY, real_gpus_answer
@@ -302,7 +302,7 @@ def _twins() -> dict[str, dict[str, Any]]:
 def _inventories(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from .inventory import Inventory
+    from .inventory.model import Inventory
 
     inventories = [Inventory.load(name) for name in ([arguments.name] if arguments.name else Inventory.names())]
     if arguments.json:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from . import device_nodes
 from .errors import UserError
-from .inventory import Inventory
+from .inventory.model import Inventory
 from .selection import MASK, real_gpus_answer
 from .simulator import exports
 from .simulator.machine import MACHINE_VARIABLE, Machine, ProbeFailed

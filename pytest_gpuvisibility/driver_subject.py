@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .errors import UserError
-from .inventory import AnyDevice, Device, Inventory
+from .inventory.model import AnyDevice, Device, Inventory
 from .profile import Unsupported
 from .resolver import resolve
 from .scenario import Fleet, describe_mask

@@ -18,7 +18,7 @@ from . import asserts
 from .asserts import GpuProcess
 from .errors import UserError
 from .host import cleanup
-from .inventory import COMPUTE_MODES, AnyDevice, Device, Inventory
+from .inventory.model import COMPUTE_MODES, AnyDevice, Device, Inventory
 from .launches import Launches
 from .machine_room import MachineRoom
 from .resolver import resolve

@@ -24,7 +24,7 @@ from typing import Any
 from .errors import UserError
 from .host import procfs
 from .host.cleanup import MARK
-from .inventory import Inventory
+from .inventory.model import Inventory
 from .simulator.machine import Machine, probe
 from .witness import Account, Evidence, LedgerWitness, Suspect, Witness
 

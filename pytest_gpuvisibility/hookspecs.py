@@ -14,7 +14,7 @@ import pytest
 
 if TYPE_CHECKING:
     from .hardware import RealMachine
-    from .inventory import AnyDevice, Inventory
+    from .inventory.model import AnyDevice, Inventory
     from .lease import Claim
     from .profile import Profile
     from .simulator.machine import Machine

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from .errors import UserError
 from .host.cleanup import LockFile
-from .inventory import AnyDevice, MigDevice
+from .inventory.model import AnyDevice, MigDevice
 
 POLL = 0.01
 """Seconds between two looks of whoever waits. flock has no time-out, and no way to wait for any of several files."""

@@ -17,7 +17,7 @@ import pytest
 from .pytest_fixtures import active_selection
 
 if TYPE_CHECKING:
-    from .inventory import Device, MigDevice
+    from .inventory.model import Device, MigDevice
     from .lease import Claim, Lease, LeaseOffice
     from .selection import Setting
 

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from .host import cleanup
-from .inventory import Inventory
+from .inventory.model import Inventory
 from .simulator.machine import Machine, write_tools
 
 IN_MEMORY = Path("/dev/shm")

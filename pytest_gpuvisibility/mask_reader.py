@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias, TypeVar
 
-from .inventory import AnyDevice, Device, Inventory, MigDevice
+from .inventory.model import AnyDevice, Device, Inventory, MigDevice
 
 FIRST_WITH_MIG_UUIDS = 470
 FIRST_WITH_MANY_SLICES = 570

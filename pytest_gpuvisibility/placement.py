@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .inventory import AnyDevice, Inventory
+from .inventory.model import AnyDevice, Inventory
 from .markers import Wishes
 from .resolver import Visibility, narrow, resolve
 from .selection import MASK, ORDER, OUTER, Setting, narrowed

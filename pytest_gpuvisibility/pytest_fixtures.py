@@ -13,7 +13,7 @@ from . import launch_report, settings
 if TYPE_CHECKING:
     from .gpu_machine import GpuMachine
     from .gpu_server import GpuServer
-    from .inventory import AnyDevice, Inventory
+    from .inventory.model import AnyDevice, Inventory
     from .machine_room import MachineRoom
     from .placement import Place
     from .selection import Selection

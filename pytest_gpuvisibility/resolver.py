@@ -15,7 +15,7 @@ from functools import cached_property, lru_cache
 from typing import Literal
 
 from .errors import UserError
-from .inventory import AnyDevice, Device, Inventory, MigDevice
+from .inventory.model import AnyDevice, Device, Inventory, MigDevice
 from .mask_reader import (
     FIRST_WITH_MIG_UUIDS,
     Answers,

@@ -15,7 +15,7 @@ from types import FrameType
 from . import device_nodes
 from .errors import UserError
 from .host.directories import SessionDirectory
-from .inventory import Inventory
+from .inventory.model import Inventory
 from .launches import Launches
 from .simulator.ledger import LedgerRecord
 from .simulator.machine import Machine

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from .errors import UserError
 from .host.directories import SessionDirectory
-from .inventory import Inventory
+from .inventory.model import Inventory
 from .resolver import Visibility, narrow, resolve
 from .simulator.machine import Machine, restore
 

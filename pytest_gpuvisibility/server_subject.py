@@ -12,7 +12,7 @@ from . import profile as profiles
 from .driver_subject import Answer
 from .errors import UserError
 from .hardware import REAL, check_attribution, check_caller, usual_witness
-from .inventory import Inventory
+from .inventory.model import Inventory
 from .profile import Profile, Unsupported
 from .scenario import Fleet, Scenario
 from .selection import DEFAULT_INVENTORY

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 from .driver_subject import Answer
-from .inventory import Inventory
+from .inventory.model import Inventory
 from .profile import Unsupported
 from .scenario import Fleet
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from . import profile as profiles
 from .acts import Scene
 from .hardware import RealMachine, usual_witness
-from .inventory import Inventory
+from .inventory.model import Inventory
 from .performance import Accounts, Performance, Stage
 from .profile import Profile
 from .scenario import Fleet, Scenario

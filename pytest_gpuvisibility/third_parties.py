@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from .errors import UserError
-from .inventory import Inventory
+from .inventory.model import Inventory
 
 if TYPE_CHECKING:
     from .hardware import RealMachine
-    from .inventory import AnyDevice
+    from .inventory.model import AnyDevice
     from .lease import Claim
     from .profile import Profile
     from .simulator.machine import Machine

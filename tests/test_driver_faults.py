@@ -14,7 +14,7 @@ import pytest
 from simulated_programs import ask, environ, run
 
 from pytest_gpuvisibility import Inventory
-from pytest_gpuvisibility.inventory import FAULTS, MACHINE_FAULTS
+from pytest_gpuvisibility.inventory.model import FAULTS, MACHINE_FAULTS
 from pytest_gpuvisibility.simulator.machine import Machine
 from pytest_gpuvisibility.simulator.native import library_directory
 

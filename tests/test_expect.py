@@ -17,7 +17,7 @@ from pytest_gpuvisibility.conformance.expect import (
 from pytest_gpuvisibility.conformance.launch import Gpus, renumbered, sliced, unequal
 from pytest_gpuvisibility.conformance.telemetry import assert_reported
 
-from pytest_gpuvisibility.inventory import Inventory
+from pytest_gpuvisibility.inventory.model import Inventory
 from pytest_gpuvisibility.scenario import Fleet, ProcessRecord, Scenario
 from pytest_gpuvisibility.verdicts import NotApplicable, Violation
 from pytest_gpuvisibility.witness import Evidence

@@ -21,7 +21,7 @@ from twin_runs import check, profile_of
 from pytest_gpuvisibility import profile as profiles
 from pytest_gpuvisibility.host import supervisor_client
 from pytest_gpuvisibility.host.cleanup import Ports
-from pytest_gpuvisibility.inventory import Inventory
+from pytest_gpuvisibility.inventory.model import Inventory
 from pytest_gpuvisibility.server import GuardError, ServerProcess
 from pytest_gpuvisibility.simulator.machine import Machine
 

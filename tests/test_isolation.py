@@ -18,7 +18,7 @@ from pytest_gpuvisibility.conformance.isolation import (
 )
 from pytest_gpuvisibility.conformance.launch import Gpus
 
-from pytest_gpuvisibility.inventory import Inventory
+from pytest_gpuvisibility.inventory.model import Inventory
 from pytest_gpuvisibility.scenario import Fleet, ProcessRecord, Scenario
 from pytest_gpuvisibility.verdicts import MUST, NotApplicable, Violation
 from pytest_gpuvisibility.witness import Evidence

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gpuvisibility import Inventory
-from pytest_gpuvisibility.inventory import MACHINE_FAULTS
+from pytest_gpuvisibility.inventory.model import MACHINE_FAULTS
 from pytest_gpuvisibility.simulator import native
 from pytest_gpuvisibility.simulator.ledger import Ledger, LedgerDamaged
 from pytest_gpuvisibility.simulator.machine import Machine, ProbeFailed

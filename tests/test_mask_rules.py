@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gpuvisibility import Inventory, Visibility, resolve
-from pytest_gpuvisibility.inventory import Device
+from pytest_gpuvisibility.inventory.model import Device
 from pytest_gpuvisibility.mask_reader import Units
 from pytest_gpuvisibility.mask_rules import BY_ROW, REASONS, RULES, SOURCES, Example
 from pytest_gpuvisibility.reports import mask

@@ -15,7 +15,7 @@ import pytest
 from nvidia_smi_captures import DIRECTORY, NAMES, Capture
 from simulated_programs import CONTEXT, environ, holding, on, run
 
-from pytest_gpuvisibility.inventory import Inventory
+from pytest_gpuvisibility.inventory.model import Inventory
 from pytest_gpuvisibility.simulator.machine import Machine
 
 

@@ -10,7 +10,7 @@ import pytest
 from nvidia_smi_captures import DIRECTORY, NAMES, XML_NAMES, Capture, XmlCapture
 from simulated_programs import CONTEXT, holding, run
 
-from pytest_gpuvisibility.inventory import Inventory
+from pytest_gpuvisibility.inventory.model import Inventory
 from pytest_gpuvisibility.simulator.machine import Machine
 
 needs_captures = pytest.mark.skipif(

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pytest_gpuvisibility.inventory import Inventory
+from pytest_gpuvisibility.inventory.model import Inventory
 from pytest_gpuvisibility.simulator.machine import Machine
 from pytest_gpuvisibility.witness import Evidence, LedgerWitness
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_gpuvisibility.inventory import shipped_inventory
+from pytest_gpuvisibility.inventory.model import shipped_inventory
 
 SHOWN = "gpu-visibility: all that the caller has -> *; inventory {name} (simulated)"
 

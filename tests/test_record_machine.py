@@ -12,7 +12,7 @@ import pynvml
 import pytest
 from simulated_programs import ask, run
 
-from pytest_gpuvisibility.inventory import Device, Inventory
+from pytest_gpuvisibility.inventory.model import Device, Inventory
 from pytest_gpuvisibility.simulator import exports
 from pytest_gpuvisibility.simulator.machine import Machine
 from pytest_gpuvisibility.simulator.native import library_directory

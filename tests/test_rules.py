@@ -16,7 +16,7 @@ from pytest_gpuvisibility.conformance.launch import Gpus, Launch
 from twin_runs import TWINS, rule_functions
 
 from pytest_gpuvisibility import profile as profiles
-from pytest_gpuvisibility.inventory import Inventory
+from pytest_gpuvisibility.inventory.model import Inventory
 from pytest_gpuvisibility.scenario import Scenario
 from pytest_gpuvisibility.verdicts import NotApplicable, Rule
 

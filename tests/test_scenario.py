@@ -16,7 +16,7 @@ from twin_runs import check
 from pytest_gpuvisibility import profile as profiles
 from pytest_gpuvisibility.acts import IDLE, SECOND_MODEL, beside
 from pytest_gpuvisibility.errors import UserError
-from pytest_gpuvisibility.inventory import Inventory
+from pytest_gpuvisibility.inventory.model import Inventory
 from pytest_gpuvisibility.profile import Option
 from pytest_gpuvisibility.reports import by_hand
 from pytest_gpuvisibility.scenario import Fleet, Scenario

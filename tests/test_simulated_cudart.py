@@ -19,7 +19,7 @@ from cuda_programs import CONTEXT_OVERHEAD, uuids
 from cuda_runtimes import HERE, Release, releases
 
 from pytest_gpuvisibility import Inventory, resolve
-from pytest_gpuvisibility.inventory import Device
+from pytest_gpuvisibility.inventory.model import Device
 from pytest_gpuvisibility.simulator import exports
 from pytest_gpuvisibility.simulator.machine import Machine
 from pytest_gpuvisibility.simulator.native import library_directory

@@ -18,7 +18,7 @@ import pytest
 from cuda_programs import CONTEXT_OVERHEAD, uuids
 
 from pytest_gpuvisibility import Inventory, resolve
-from pytest_gpuvisibility.inventory import AnyDevice, MigDevice
+from pytest_gpuvisibility.inventory.model import AnyDevice, MigDevice
 from pytest_gpuvisibility.simulator.machine import Machine
 
 pytestmark = [pytest.mark.torch_cuda, pytest.mark.timeout(300)]

@@ -24,7 +24,7 @@ import psutil
 import pytest
 from pytest_gpuvisibility.conformance.masks import Masks
 
-from pytest_gpuvisibility.inventory import Inventory
+from pytest_gpuvisibility.inventory.model import Inventory
 from pytest_gpuvisibility.resources import shipped_directory
 from pytest_gpuvisibility.simulator.machine import Machine
 

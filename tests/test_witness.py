@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from pytest_gpuvisibility.inventory import Inventory
+from pytest_gpuvisibility.inventory.model import Inventory
 from pytest_gpuvisibility.simulator.machine import Machine
 from pytest_gpuvisibility.witness import Account, LedgerWitness
 

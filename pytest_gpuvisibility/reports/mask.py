@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..inventory import AnyDevice, Device, Inventory
+from ..inventory.model import AnyDevice, Device, Inventory
 from ..mask_reader import Units
 from ..mask_rules import BY_ROW, RULES, SOURCES, Evidence, Example, Rule
 from ..resolver import Token, Visibility

@@ -19,7 +19,6 @@ from types import TracebackType
 from typing import Any
 
 from pytest_gpuvisibility.errors import UserError
-from pytest_gpuvisibility.inventory import Device, Inventory, MigDevice
 from pytest_gpuvisibility.simulator import state
 from pytest_gpuvisibility.simulator.ledger import Ledger
 from pytest_gpuvisibility.simulator.native import (
@@ -30,6 +29,8 @@ from pytest_gpuvisibility.simulator.native import (
     probe_program,
 )
 from pytest_gpuvisibility.simulator.preloading import lead_to_runtimes, prepend, without
+
+from ..inventory.model import Device, Inventory, MigDevice
 
 MACHINE_VARIABLE = "GPU_VISIBILITY_MACHINE"
 PROBE_VARIABLE = "GPU_VISIBILITY_PROBE"

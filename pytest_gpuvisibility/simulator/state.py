@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gpuvisibility.errors import UserError
-from pytest_gpuvisibility.inventory import Device, Inventory, MigDevice
 from pytest_gpuvisibility.simulator.native import library_directory
+
+from ..inventory.model import Device, Inventory, MigDevice
 
 COMPUTE_MODES = {"default": 0, "prohibited": 2, "exclusive-process": 3}
 FAULTS = {"nvml-unknown": 1, "nvml-no-permission": 2, "lost": 4}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gpuvisibility import Inventory, resolve
-from pytest_gpuvisibility.inventory import AnyDevice, MigDevice
+from pytest_gpuvisibility.inventory.model import AnyDevice, MigDevice
 from pytest_gpuvisibility.simulator.machine import Machine
 
 HERE = Path(__file__).resolve().parent

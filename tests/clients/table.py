@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pytest_gpuvisibility import Inventory, resolve
-from pytest_gpuvisibility.inventory import AnyDevice, MigDevice
+from pytest_gpuvisibility.inventory.model import AnyDevice, MigDevice
 from pytest_gpuvisibility.running import PRIVATE_TABLES
 from pytest_gpuvisibility.simulator.machine import Machine
 

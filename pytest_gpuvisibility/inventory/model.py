@@ -10,8 +10,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from .errors import UserError
-from .resources import shipped_directory
+from ..errors import UserError
+from ..resources import shipped_directory
 
 ComputeMode = Literal["default", "exclusive-process", "prohibited"]
 
@@ -122,9 +122,9 @@ class Inventory:
 
         :raises UserError: there is no such inventory or file, or the file has a mistake in it.
         """
-        from . import inventory_file
+        from . import toml_file
 
-        return inventory_file.load(name_or_path)
+        return toml_file.load(name_or_path)
 
     def with_faults(self, faults: Iterable[str]) -> Inventory:
         """The same machine with further faults of its driver, of ``MACHINE_FAULTS``."""
@@ -139,9 +139,9 @@ class Inventory:
 
         :raises UserError: ``nvidia-ml-py`` is not installed, or no driver answers.
         """
-        from . import inventory_nvml
+        from . import nvml
 
-        return inventory_nvml.read()
+        return nvml.read()
 
     @staticmethod
     def names() -> tuple[str, ...]:

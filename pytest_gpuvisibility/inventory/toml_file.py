@@ -11,17 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from .errors import UserError
-from .inventory import (
-    COMPUTE_MODES,
-    FAULTS,
-    MACHINE_FAULTS,
-    ComputeMode,
-    Device,
-    Inventory,
-    MigDevice,
-    shipped_inventory,
-)
+from ..errors import UserError
+from .model import COMPUTE_MODES, FAULTS, MACHINE_FAULTS, ComputeMode, Device, Inventory, MigDevice, shipped_inventory
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -7,9 +7,9 @@ from dataclasses import replace
 from importlib import import_module
 from typing import Any, TypeVar, cast
 
-from .cuda_enumeration import CudaDevice, enumerated
-from .errors import UserError
-from .inventory import ComputeMode, Device, Inventory, MigDevice
+from ..errors import UserError
+from .cuda_order import CudaDevice, enumerated
+from .model import ComputeMode, Device, Inventory, MigDevice
 
 T = TypeVar("T")
 

@@ -1,0 +1,9 @@
+"""Where tests find what lies beside the package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parent
+ROOT = TESTS.parent
+DOCS = ROOT / "docs"
