@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from pytest_gpuvisibility.errors import UserError
-from pytest_gpuvisibility.profile import Supports
+from pytest_gpuvisibility.profile.files import Supports
 from pytest_gpuvisibility.resolver import resolve
 from pytest_gpuvisibility.scenario import Fleet, ProcessRecord
 from pytest_gpuvisibility.statements import Statement

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_gpuvisibility.profile import Option
+from pytest_gpuvisibility.profile.files import Option
 from pytest_gpuvisibility.scenario import Fleet
 from pytest_gpuvisibility.verdicts import MUST, SHOULD, rule
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pytest_gpuvisibility.acts import lose_workers, reload
 from pytest_gpuvisibility.losses import Loss
-from pytest_gpuvisibility.profile import Option
+from pytest_gpuvisibility.profile.files import Option
 from pytest_gpuvisibility.scenario import Fleet
 from pytest_gpuvisibility.verdicts import MUST, SHOULD, NotApplicable, rule
 

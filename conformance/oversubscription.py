@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from pytest_gpuvisibility.profile import Option
+from pytest_gpuvisibility.profile.files import Option
 from pytest_gpuvisibility.scenario import Fleet
 from pytest_gpuvisibility.verdicts import MUST, SHOULD, NotApplicable, rule
 

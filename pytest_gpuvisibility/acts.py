@@ -10,7 +10,7 @@ from typing import Any
 from . import losses
 from .errors import UserError
 from .losses import Loss
-from .profile import Request
+from .profile.files import Request
 from .server import ServerProcess
 
 

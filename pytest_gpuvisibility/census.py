@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from .host import procfs
 from .host.procfs import ProcessFacts
-from .profile import Profile
+from .profile.files import Profile
 
 PORT_POLL = 0.25
 """Seconds between two looks at who listens where, which costs more than a look at the processes."""

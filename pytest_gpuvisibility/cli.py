@@ -201,11 +201,11 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _write_profile(name: str, unknown: Sequence[str]) -> int:
-    from . import profile_template
+    from .profile import template
 
     if unknown:
         raise UserError(f"--new takes nothing but a name; leave out {' '.join(unknown)}.")
-    print(profile_template.next_steps(profile_template.write(name, Path.cwd())))
+    print(template.next_steps(template.write(name, Path.cwd())))
     return 0
 
 
@@ -214,8 +214,8 @@ def _workers(server: str, options: Sequence[str]) -> int:
     than find room in memory.
     """
     from .conformance import catalogue
-    from .driver_subject import DRIVER
     from .judging import matches
+    from .profile.files import DRIVER
 
     if server == DRIVER:
         return 0
@@ -324,10 +324,11 @@ def _inventories(arguments: argparse.Namespace) -> int:
 
 
 def _servers(arguments: argparse.Namespace) -> int:
-    from . import profile, profile_schema
+    from .profile import files as profile
+    from .profile import schema
 
     if arguments.schema:
-        print(profile_schema.SCHEMA.read_text(encoding="utf-8"), end="")
+        print(schema.SCHEMA.read_text(encoding="utf-8"), end="")
         return 0
 
     servers = [{"name": name, "url": profile.load(name).product.url} for name in profile.names()]

@@ -17,14 +17,12 @@ from typing import Any, Literal
 
 from .errors import UserError
 from .inventory.model import AnyDevice, Device, Inventory
-from .profile import Unsupported
+from .profile.files import DRIVER, Unsupported
 from .resolver import resolve
 from .scenario import Fleet, describe_mask
 from .selection import DEFAULT_INVENTORY, MASK, ORDER, real_gpus_answer
 from .simulator.machine import Machine, ProbeResult, probe
 
-DRIVER = "driver"
-"""The name of a server that is none: --gpu-server=driver puts the CUDA driver itself on trial."""
 SUCCESS, NO_DEVICE, NO_DRIVER = 0, 100, -1
 """What the probe answers: cuInit's CUresult, or -1 where no libcuda.so.1 with the functions it needs was found."""
 LONGEST_MASK = 60

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .inventory.model import Inventory
-from .profile import Profile
+from .profile.files import Profile
 from .scenario import Fleet, Scenario
 from .server_subject import ServerSubject
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .hardware import RealMachine
     from .inventory.model import AnyDevice, Inventory
     from .lease import Claim
-    from .profile import Profile
+    from .profile.files import Profile
     from .simulator.machine import Machine
     from .witness import Witness
 

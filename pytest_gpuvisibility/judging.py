@@ -16,12 +16,13 @@ from typing import Any, Protocol
 import pytest
 
 from . import expectations as expectation_files
-from . import profile as profiles
 from . import third_parties
-from .driver_subject import DRIVER, open_driver
+from .driver_subject import open_driver
 from .errors import UserError
 from .expectations import Expectation
 from .harness_faults import HARNESS_ERRORS, in_words
+from .profile import files as profiles
+from .profile.files import DRIVER
 from .server_subject import open_server
 from .subject import Family, Subject
 from .verdicts import Level, NotApplicable, Rule, RuleResult, Verdict, Violation, rule_of

@@ -16,7 +16,7 @@ from .hardware import RealMachine
 from .host.cleanup import Ports
 from .host.procfs import ProcessFacts
 from .host.supervisor import remove_tree
-from .profile import Profile
+from .profile.files import Profile
 from .resolver import resolve
 from .scenario import Fleet, ProcessRecord, Scenario
 from .server import Event, Outcome, ServerProcess

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .acts import Act, Deed
-from .profile import Option
+from .profile.files import Option
 from .server import Event
 from .statements import Statement
 from .witness import Evidence

@@ -23,7 +23,7 @@ from .host.deadline import Patience
 from .host.procfs import ProcessFacts
 from .host.supervisor import remove_tree
 from .host.supervisor_client import Guard, GuardError
-from .profile import HARNESS_VARIABLES, Option, Profile, Request, amount, fill, find_program
+from .profile.files import HARNESS_VARIABLES, Option, Profile, Request, amount, fill, find_program
 
 __all__ = ["Event", "GuardError", "Outcome", "ProcessFacts", "Reply", "ServerProcess"]
 

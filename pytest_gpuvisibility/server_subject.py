@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from . import profile as profiles
 from .driver_subject import Answer
 from .errors import UserError
 from .hardware import REAL, check_attribution, check_caller, usual_witness
 from .inventory.model import Inventory
-from .profile import Profile, Unsupported
+from .profile import files as profiles
+from .profile.files import Profile, Unsupported
 from .scenario import Fleet, Scenario
 from .selection import DEFAULT_INVENTORY
 from .theatre import Theatre, Witnesses

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .profile import REPORT_GROUPS, Report
+from .profile.files import REPORT_GROUPS, Report
 from .server import ServerProcess
 
 UNITS = {"bytes": 1, "mib": 1 << 20, "gib": 1 << 30}

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from .driver_subject import Answer
 from .inventory.model import Inventory
-from .profile import Unsupported
+from .profile.files import Unsupported
 from .scenario import Fleet
 
 Family = Literal["server", "driver"]

@@ -13,12 +13,12 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from . import profile as profiles
 from .acts import Scene
 from .hardware import RealMachine, usual_witness
 from .inventory.model import Inventory
 from .performance import Accounts, Performance, Stage
-from .profile import Profile
+from .profile import files as profiles
+from .profile.files import Profile
 from .scenario import Fleet, Scenario
 from .simulator.machine import Machine
 from .witness import Witness, optional

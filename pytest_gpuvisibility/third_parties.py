@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .hardware import RealMachine
     from .inventory.model import AnyDevice
     from .lease import Claim
-    from .profile import Profile
+    from .profile.files import Profile
     from .simulator.machine import Machine
     from .witness import Witness
 
@@ -45,7 +45,7 @@ def profile_finder(config: pytest.Config) -> Callable[[str], Profile]:
 
     It raises UserError where there is none, it is malformed, or a hook answers something else.
     """
-    from . import profile as profiles
+    from .profile import files as profiles
 
     hook = "pytest_gpu_server"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gpuvisibility import profile as profiles
+from pytest_gpuvisibility.profile import files as profiles
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 from twin_runs import check, profile_of
 
-from pytest_gpuvisibility import profile as profiles
 from pytest_gpuvisibility.host import supervisor_client
 from pytest_gpuvisibility.host.cleanup import Ports
 from pytest_gpuvisibility.inventory.model import Inventory
+from pytest_gpuvisibility.profile import files as profiles
 from pytest_gpuvisibility.server import GuardError, ServerProcess
 from pytest_gpuvisibility.simulator.machine import Machine
 

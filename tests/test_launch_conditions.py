@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gpuvisibility import device_nodes
-from pytest_gpuvisibility import profile as profiles
+from pytest_gpuvisibility.profile import files as profiles
 from pytest_gpuvisibility.scenario import Fleet, Scenario
 from pytest_gpuvisibility.theatre import Theatre
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from twin_runs import profile_of, verdicts
 
-from pytest_gpuvisibility import profile as profiles
 from pytest_gpuvisibility.acts import Act, lose_workers, reload
-from pytest_gpuvisibility.profile import Option
+from pytest_gpuvisibility.profile import files as profiles
+from pytest_gpuvisibility.profile.files import Option
 from pytest_gpuvisibility.scenario import Fleet, Scenario
 from pytest_gpuvisibility.statements import Statement, _whole
 from pytest_gpuvisibility.theatre import Theatre

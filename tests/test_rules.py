@@ -15,8 +15,8 @@ from pytest_gpuvisibility.conformance import catalogue
 from pytest_gpuvisibility.conformance.launch import Gpus, Launch
 from twin_runs import TWINS, rule_functions
 
-from pytest_gpuvisibility import profile as profiles
 from pytest_gpuvisibility.inventory.model import Inventory
+from pytest_gpuvisibility.profile import files as profiles
 from pytest_gpuvisibility.scenario import Scenario
 from pytest_gpuvisibility.verdicts import NotApplicable, Rule
 

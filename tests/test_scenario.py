@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from twin_runs import check
 
-from pytest_gpuvisibility import profile as profiles
 from pytest_gpuvisibility.acts import IDLE, SECOND_MODEL, beside
 from pytest_gpuvisibility.errors import UserError
 from pytest_gpuvisibility.inventory.model import Inventory
-from pytest_gpuvisibility.profile import Option
+from pytest_gpuvisibility.profile import files as profiles
+from pytest_gpuvisibility.profile.files import Option
 from pytest_gpuvisibility.reports import by_hand
 from pytest_gpuvisibility.scenario import Fleet, Scenario
 from pytest_gpuvisibility.theatre import PATIENCE, Theatre

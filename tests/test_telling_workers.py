@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gpuvisibility import profile as profiles
 from pytest_gpuvisibility.census import Census
 from pytest_gpuvisibility.host.procfs import ProcessFacts
+from pytest_gpuvisibility.profile import files as profiles
 from pytest_gpuvisibility.server import ServerProcess
 
 # The last group's worker is started first. Arguments tell nothing; GROUP and PORT are in the environment alone.

@@ -6,7 +6,7 @@ import re
 import shlex
 from typing import Any
 
-from ..profile import fill
+from ..profile.files import fill
 
 SCRATCH = "/tmp/gpu-visibility-by-hand"
 """Where what a profile prepares is made for launches by hand: the session's own directory is gone with it."""

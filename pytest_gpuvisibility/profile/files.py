@@ -16,11 +16,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .errors import UserError
-from .host.cleanup import MARK, kill_marked
-from .profile_reader import Reader
-from .profile_tables import REPORT_GROUPS, Option, Profile, Report, Request, Supports, Unsupported, amount, fill
-from .resources import shipped_directory
+from ..errors import UserError
+from ..host.cleanup import MARK, kill_marked
+from ..resources import shipped_directory
+from .model import REPORT_GROUPS, Option, Profile, Report, Request, Supports, Unsupported, amount, fill
+from .reader import Reader
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -45,6 +45,8 @@ __all__ = [
     "version",
 ]
 
+DRIVER = "driver"
+"""The name of a server that is none: --gpu-server=driver puts the CUDA driver itself on trial."""
 VERSION_LIMIT = 60.0
 """Seconds that a version command may take."""
 PREPARE_LIMIT = 600.0

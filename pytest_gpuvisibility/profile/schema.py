@@ -1,6 +1,6 @@
-"""The JSON Schema of profiles, for editors: the classes of :mod:`.profile_tables` and the template's comments.
+"""The JSON Schema of profiles, for editors: the classes of :mod:`.model` and the template's comments.
 
-``python -m pytest_gpuvisibility.profile_schema`` prints it; the printed text ships as ``profile.schema.json``.
+``python -m pytest_gpuvisibility.profile.schema`` prints it; the printed text ships as ``profile.schema.json``.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from . import profile_tables as tables
-from . import profile_template
+from . import model as tables
+from . import template
 
 SCHEMA = Path(__file__).with_name("profile.schema.json")
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -39,7 +39,7 @@ LIKE_REQUEST = ("server.unload", "server.load", "server.second_model")
 
 def schema() -> dict[str, Any]:
     """The schema as plain data."""
-    said = dict(profile_template.explanations())
+    said = dict(template.explanations())
     found = {name: _table(kind, name, said) for name, kind in TABLES.items()}
     found["unsupported"] = {"type": "array", "items": found["unsupported"]}
     return {

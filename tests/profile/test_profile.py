@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gpuvisibility import profile as profiles
 from pytest_gpuvisibility.errors import UserError
-from pytest_gpuvisibility.profile import Option, Profile
+from pytest_gpuvisibility.profile import files as profiles
+from pytest_gpuvisibility.profile.files import Option, Profile
 
 MINIMAL = """
 [product]

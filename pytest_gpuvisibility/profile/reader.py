@@ -1,4 +1,4 @@
-"""From the tables of a profile's file to the classes of :mod:`.profile_tables`, and what is wrong with them."""
+"""From the tables of a profile's file to the classes of :mod:`.model`, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from .errors import UserError
-from .profile_tables import (
+from ..errors import UserError
+from .model import (
     DEVICE_FLAGS,
     LAUNCH_POLICIES,
     OPTIONS,

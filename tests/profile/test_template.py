@@ -13,10 +13,11 @@ import jsonschema
 import pytest
 from twin_runs import TWINS
 
-from pytest_gpuvisibility import profile as profiles
-from pytest_gpuvisibility import profile_schema, profile_template
-from pytest_gpuvisibility import profile_tables as tables
 from pytest_gpuvisibility.errors import UserError
+from pytest_gpuvisibility.profile import files as profiles
+from pytest_gpuvisibility.profile import model as tables
+from pytest_gpuvisibility.profile import schema as profile_schema
+from pytest_gpuvisibility.profile import template
 from pytest_gpuvisibility.resources import shipped_directory
 
 if sys.version_info >= (3, 11):
@@ -41,7 +42,7 @@ def keys_of(kind: type[Any], table: dict[str, Any], where: str) -> list[str]:
 
 
 def test_the_template_has_every_key_that_a_profile_may_have(tmp_path: Path) -> None:
-    whole = tomllib.loads(profile_template.everything())
+    whole = tomllib.loads(template.everything())
     server, workers, reports = whole["server"], whole["workers"], whole["reports"]
     [unsupported] = whole["unsupported"]
     lacking = [
@@ -59,12 +60,12 @@ def test_the_template_has_every_key_that_a_profile_may_have(tmp_path: Path) -> N
     assert lacking == []
     assert set(server["options"]) == set(tables.OPTIONS)
     path = tmp_path / "whole.toml"
-    path.write_text(profile_template.everything())
+    path.write_text(template.everything())
     assert profiles.load(path).server.options["device"] == ("--gpu", "{device}")
 
 
 def test_every_key_of_the_template_is_explained() -> None:
-    said = dict(profile_template.explanations())
+    said = dict(template.explanations())
     silent = [key for key, words in said.items() if not words]
     like_request = tuple(f"{name}." for name in profile_schema.LIKE_REQUEST)
     like_report = ("reports.workers.", "reports.memory.", "workers.balancer.")
@@ -73,7 +74,7 @@ def test_every_key_of_the_template_is_explained() -> None:
 
 def test_defaults_that_the_template_shows_are_the_defaults(tmp_path: Path) -> None:
     """A key that is commented out stands there with its default, or with an example that is no default at all."""
-    whole, given = tomllib.loads(profile_template.everything()), tomllib.loads(profile_template.text())
+    whole, given = tomllib.loads(template.everything()), tomllib.loads(template.text())
     defaults = {
         f"{where}.{field.name}": field.default
         for where, kind in (("server", tables.Server), ("supports", tables.Supports))
@@ -104,7 +105,7 @@ def test_shipped_profiles_are_valid_by_the_schema(path: Path) -> None:
     ],
 )
 def test_the_schema_finds_what_the_reader_finds(tmp_path: Path, old: str, new: str) -> None:
-    text = profile_template.text()
+    text = template.text()
     schema = json.loads(profile_schema.SCHEMA.read_text())
     jsonschema.validate(tomllib.loads(text), schema)
     assert old in text
@@ -118,7 +119,7 @@ def test_the_schema_finds_what_the_reader_finds(tmp_path: Path, old: str, new: s
 
 
 def test_the_shipped_schema_is_that_of_the_classes() -> None:
-    command = "python -m pytest_gpuvisibility.profile_schema > pytest_gpuvisibility/profile.schema.json"
+    command = "python -m pytest_gpuvisibility.profile.schema > pytest_gpuvisibility/profile/profile.schema.json"
     assert profile_schema.SCHEMA.read_text() == profile_schema.as_text(), f"run {command}"
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .client import Call
-from .errors import UserError
+from ..client import Call
+from ..errors import UserError
 
 REQUEST_KINDS = ("websocket", "http", "command")
 READY_KINDS = ("request", "tcp", "http", "websocket", "log", "command")

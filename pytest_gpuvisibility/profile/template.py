@@ -9,9 +9,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import profile
-from .driver_subject import DRIVER
-from .errors import UserError
+from ..errors import UserError
+from . import files
 
 NAME = "my-server"
 """What the template calls the server."""
@@ -61,7 +60,7 @@ def write(name: str, directory: Path) -> Path:
             f"{name!r} is no name for a server: it may hold letters, digits, dots, dashes and underscores."
             f" `gpu-visibility check --new {wanted or NAME}` writes {wanted or NAME}.toml into this directory."
         )
-    if name == DRIVER or name in profile.names():
+    if name == files.DRIVER or name in files.names():
         raise UserError(
             f"{name!r} means something already: `gpu-visibility check {name}` needs no profile of yours. Choose another"
             f" name, such as my-{name}."
