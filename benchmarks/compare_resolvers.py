@@ -29,7 +29,7 @@ from mask_cases import ROOT, Case, all_cases, label, shown
 
 from pytest_gpuvisibility import resolve
 from pytest_gpuvisibility.inventory.model import AnyDevice, Inventory
-from pytest_gpuvisibility.mask_rules import BY_ROW
+from pytest_gpuvisibility.masks.rules import BY_ROW
 from pytest_gpuvisibility.simulator.machine import Machine
 from pytest_gpuvisibility.simulator.native import library_directory
 
@@ -397,7 +397,7 @@ _READING = """- **agree**: the same devices in the same order as one of the outc
 None of this was run on a real driver. Where a row rests on re-implementations, these are mostly PyTorch and nvitop:
 that they agree there shows that their code was understood, not that CUDA does so; and rows that are not settled admit
 both where the two disagree. On every mask for which PyTorch's own tests say what the driver does, so does the resolver
-(`tests/test_torch_parity.py`).
+(`tests/masks/test_torch_parity.py`).
 
 The masks are the examples of the table, the cases of PyTorch's tests, masks that programs are known to read
 differently, and odd elements at each place of a list; also `٣` and `²`, which Python's `str.isdigit()` takes for digits

@@ -12,7 +12,7 @@ from types import ModuleType
 
 from pytest_gpuvisibility import Inventory, Visibility, resolve
 from pytest_gpuvisibility.inventory.model import AnyDevice, Device
-from pytest_gpuvisibility.mask_rules import RULES
+from pytest_gpuvisibility.masks.rules import RULES
 
 ROOT = Path(__file__).resolve().parent.parent
 ONE_SLICE = "550.54"
@@ -121,7 +121,7 @@ def _from_torch() -> Iterator[Case]:
 
 
 def _torch_tests() -> ModuleType:
-    path = ROOT / "tests" / "test_torch_parity.py"
+    path = ROOT / "tests" / "masks" / "test_torch_parity.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec
     assert spec.loader

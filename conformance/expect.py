@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from pytest_gpuvisibility.errors import UserError
+from pytest_gpuvisibility.masks.resolver import resolve
 from pytest_gpuvisibility.profile.files import Supports
-from pytest_gpuvisibility.resolver import resolve
 from pytest_gpuvisibility.scenario import Fleet, ProcessRecord
 from pytest_gpuvisibility.statements import Statement
 from pytest_gpuvisibility.verdicts import Level, NotApplicable, Violation

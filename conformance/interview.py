@@ -1,4 +1,4 @@
-"""How a row of ``mask_rules`` becomes a rule for the driver: what is asked, and what is made of the answers."""
+"""How a row of ``masks.rules`` becomes a rule for the driver: what is asked, and what is made of the answers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_gpuvisibility.driver_subject import NO_DEVICE, SUCCESS, Answer, DriverSubject, Question
-from pytest_gpuvisibility.mask_rules import BY_ROW, SOURCES, Evidence
-from pytest_gpuvisibility.mask_rules import Rule as Row
-from pytest_gpuvisibility.resolver import resolve
+from pytest_gpuvisibility.masks.resolver import resolve
+from pytest_gpuvisibility.masks.rules import BY_ROW, SOURCES, Evidence
+from pytest_gpuvisibility.masks.rules import Rule as Row
 from pytest_gpuvisibility.verdicts import MUST, SHOULD, Level, NotApplicable, Violation, rule
 
 from .masks import Masks

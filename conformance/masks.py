@@ -7,7 +7,7 @@ from functools import cached_property
 from itertools import combinations, takewhile
 
 from pytest_gpuvisibility.inventory.model import Device, Inventory, MigDevice
-from pytest_gpuvisibility.mask_reader import FIRST_WITH_MANY_SLICES
+from pytest_gpuvisibility.masks.reader import FIRST_WITH_MANY_SLICES
 from pytest_gpuvisibility.verdicts import NotApplicable
 
 PCI = "PCI_BUS_ID"

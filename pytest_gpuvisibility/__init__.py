@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .errors import UserError
     from .inventory.model import Device, Inventory, MigDevice
-    from .resolver import Visibility, narrow, resolve
+    from .masks.resolver import Visibility, narrow, resolve
 
 __all__ = ["Device", "Inventory", "MigDevice", "UserError", "Visibility", "narrow", "resolve"]
 
@@ -17,9 +17,9 @@ _HOME = {
     "Device": ".inventory",
     "Inventory": ".inventory",
     "MigDevice": ".inventory",
-    "Visibility": ".resolver",
-    "narrow": ".resolver",
-    "resolve": ".resolver",
+    "Visibility": ".masks",
+    "narrow": ".masks",
+    "resolve": ".masks",
 }
 
 

@@ -166,8 +166,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _resolve(arguments: argparse.Namespace) -> int:
     from .inventory.model import Inventory
-    from .reports import mask
-    from .resolver import resolve
+    from .masks import explain
+    from .masks.resolver import resolve
     from .selection import DEFAULT_INVENTORY, real_gpus_answer
 
     value, order, machine = arguments.value, arguments.order, arguments.inventory
@@ -180,7 +180,7 @@ def _resolve(arguments: argparse.Namespace) -> int:
             print(f"No GPU answers on this machine: read as if it were {DEFAULT_INVENTORY}.", file=sys.stderr)
     inventory = Inventory.from_nvml() if machine == "real" else Inventory.load(machine or DEFAULT_INVENTORY)
     visibility = resolve(value, inventory, device_order=order, driver=arguments.driver)
-    print(json.dumps(mask.as_json(visibility), indent=2) if arguments.json else mask.explain(visibility))
+    print(json.dumps(explain.as_json(visibility), indent=2) if arguments.json else explain.explain(visibility))
     return 0
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from .errors import UserError
 from .markers import wishes_of
+from .masks.resolver import resolve
 from .pytest_fixtures import SELECTION, active_selection
-from .resolver import resolve
 from .selection import narrowed
 from .third_parties import inventory_finder
 

@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 from .errors import UserError
 from .inventory.model import AnyDevice, Device, Inventory
+from .masks.resolver import resolve
 from .profile.files import DRIVER, Unsupported
-from .resolver import resolve
 from .scenario import Fleet, describe_mask
 from .selection import DEFAULT_INVENTORY, MASK, ORDER, real_gpus_answer
 from .simulator.machine import Machine, ProbeResult, probe

@@ -21,7 +21,7 @@ from .host import cleanup
 from .inventory.model import COMPUTE_MODES, AnyDevice, Device, Inventory
 from .launches import Launches
 from .machine_room import MachineRoom
-from .resolver import resolve
+from .masks.resolver import resolve
 from .selection import MASK, ORDER, OUTER
 from .simulator.ledger import LedgerRecord
 from .simulator.machine import MACHINE_VARIABLE, PROBE_VARIABLE, Machine

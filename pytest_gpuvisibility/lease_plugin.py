@@ -223,7 +223,7 @@ class LeasePlugin:
     @contextmanager
     def _in_force(self, lease: Lease) -> Iterator[None]:
         """This process and its children see the lease's devices alone."""
-        from .resolver import narrow, resolve
+        from .masks.resolver import narrow, resolve
         from .selection import MASK, ORDER
         from .simulator.machine import restore
 

@@ -16,8 +16,8 @@ from .hardware import RealMachine
 from .host.cleanup import Ports
 from .host.procfs import ProcessFacts
 from .host.supervisor import remove_tree
+from .masks.resolver import resolve
 from .profile.files import Profile
-from .resolver import resolve
 from .scenario import Fleet, ProcessRecord, Scenario
 from .server import Event, Outcome, ServerProcess
 from .simulator.machine import Machine

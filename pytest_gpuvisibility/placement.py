@@ -12,7 +12,7 @@ import pytest
 
 from .inventory.model import AnyDevice, Inventory
 from .markers import Wishes
-from .resolver import Visibility, narrow, resolve
+from .masks.resolver import Visibility, narrow, resolve
 from .selection import MASK, ORDER, OUTER, Setting, narrowed
 from .simulator.machine import DriverAlreadyLoaded, restore
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from .errors import UserError
 from .host.directories import SessionDirectory
 from .inventory.model import Inventory
-from .resolver import Visibility, narrow, resolve
+from .masks.resolver import Visibility, narrow, resolve
 from .simulator.machine import Machine, restore
 
 MASK = "CUDA_VISIBLE_DEVICES"

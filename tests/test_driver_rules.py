@@ -20,7 +20,7 @@ from simulated_programs import c_compiler
 from twin_runs import profile_of
 
 from pytest_gpuvisibility import Inventory, resolve
-from pytest_gpuvisibility.mask_rules import BY_ROW, Evidence
+from pytest_gpuvisibility.masks.rules import BY_ROW, Evidence
 from pytest_gpuvisibility.reports.json_report import SCHEMA
 from pytest_gpuvisibility.resources import shipped_directory
 from pytest_gpuvisibility.simulator.native import library_directory

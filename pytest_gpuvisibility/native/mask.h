@@ -1,4 +1,4 @@
-/* What CUDA_VISIBLE_DEVICES means: the same answers as pytest_gpuvisibility/resolver.py's default outcome. */
+/* What CUDA_VISIBLE_DEVICES means: the same answers as pytest_gpuvisibility/masks's default outcome. */
 #ifndef GPUVISIBILITY_MASK_H
 #define GPUVISIBILITY_MASK_H
 

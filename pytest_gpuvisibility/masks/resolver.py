@@ -1,4 +1,4 @@
-"""What CUDA_VISIBLE_DEVICES means: the reference implementation of the table in ``mask_rules``.
+"""What CUDA_VISIBLE_DEVICES means: the reference implementation of the table in ``masks.rules``.
 
 Reading follows the table from top to bottom. Where the evidence leaves a question open, the reader asks: the
 default answer gives ``Visibility.devices`` (and is what the simulated driver does), all answers together give
@@ -14,20 +14,10 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Literal
 
-from .errors import UserError
-from .inventory.model import AnyDevice, Device, Inventory, MigDevice
-from .mask_reader import (
-    FIRST_WITH_MIG_UUIDS,
-    Answers,
-    Machine,
-    Reading,
-    Units,
-    machine_of,
-    one_per_instance,
-    read,
-    split,
-)
-from .mask_rules import BY_ROW, REASONS
+from ..errors import UserError
+from ..inventory.model import AnyDevice, Device, Inventory, MigDevice
+from .reader import FIRST_WITH_MIG_UUIDS, Answers, Machine, Reading, Units, machine_of, one_per_instance, read, split
+from .rules import BY_ROW, REASONS
 
 Status = Literal["visible", "skipped", "ends", "repeats", "hidden"]
 

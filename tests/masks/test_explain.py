@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gpuvisibility import Inventory, resolve
-from pytest_gpuvisibility.reports.mask import as_json, explain
+from pytest_gpuvisibility.masks.explain import as_json, explain
 
 TEXTS = st.one_of(st.text(max_size=80), st.lists(st.sampled_from(["0", "+1", "0x1", "00", "", "x"])).map(",".join))
 

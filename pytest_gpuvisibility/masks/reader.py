@@ -1,4 +1,4 @@
-"""Reading CUDA_VISIBLE_DEVICES token by token, as the table in ``mask_rules`` has it.
+"""Reading CUDA_VISIBLE_DEVICES token by token, as the table in ``masks.rules`` has it.
 
 Where the evidence leaves a question open, the reader asks :class:`Answers`; without one it takes the default,
 which is also what the simulated driver does.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias, TypeVar
 
-from .inventory.model import AnyDevice, Device, Inventory, MigDevice
+from ..inventory.model import AnyDevice, Device, Inventory, MigDevice
 
 FIRST_WITH_MIG_UUIDS = 470
 FIRST_WITH_MANY_SLICES = 570

@@ -1,6 +1,6 @@
 """What a mask means, for people and for programs; and the table of rules as a page of the documentation.
 
-``python -m pytest_gpuvisibility.reports.mask`` prints that page.
+``python -m pytest_gpuvisibility.masks.explain`` prints that page.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from ..inventory.model import AnyDevice, Device, Inventory
-from ..mask_reader import Units
-from ..mask_rules import BY_ROW, RULES, SOURCES, Evidence, Example, Rule
-from ..resolver import Token, Visibility
+from .reader import Units
+from .resolver import Token, Visibility
+from .rules import BY_ROW, RULES, SOURCES, Evidence, Example, Rule
 
 _WIDTH = 100
 _TOKEN_WIDTH = 16
@@ -157,7 +157,7 @@ _SECTIONS = (
 
 _INTRODUCTION = """# What CUDA_VISIBLE_DEVICES means
 
-<!-- Generated from pytest_gpuvisibility/mask_rules.py by `python -m pytest_gpuvisibility.reports.mask`.
+<!-- Generated from pytest_gpuvisibility/masks/rules.py by `python -m pytest_gpuvisibility.masks.explain`.
      Do not edit. -->
 
 `gpu-visibility resolve VALUE` explains a value by these rows, and `pytest_gpuvisibility.resolve` does it in

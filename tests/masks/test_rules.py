@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from places import DOCS
 
 from pytest_gpuvisibility import Inventory, Visibility, resolve
 from pytest_gpuvisibility.inventory.model import Device
-from pytest_gpuvisibility.mask_reader import Units
-from pytest_gpuvisibility.mask_rules import BY_ROW, REASONS, RULES, SOURCES, Example
-from pytest_gpuvisibility.reports import mask
+from pytest_gpuvisibility.masks import explain
+from pytest_gpuvisibility.masks.reader import Units
+from pytest_gpuvisibility.masks.rules import BY_ROW, REASONS, RULES, SOURCES, Example
 
-PAGE = Path(__file__).parent.parent / "docs" / "cuda-visible-devices.md"
+PAGE = DOCS / "cuda-visible-devices.md"
 EXAMPLES = [(rule.row, example) for rule in RULES for example in rule.examples]
 SAID_WITHOUT_A_MASK = {"32a", "38", "39", "40", "41", "42", "44"}
 
@@ -55,5 +54,5 @@ def test_rows_are_unique_and_name_sources_that_exist() -> None:
 
 
 def test_the_page_of_the_documentation_is_current() -> None:
-    remedy = "run: python -m pytest_gpuvisibility.reports.mask > docs/cuda-visible-devices.md"
-    assert PAGE.read_text("utf-8") == mask.page(), remedy
+    remedy = "run: python -m pytest_gpuvisibility.masks.explain > docs/cuda-visible-devices.md"
+    assert PAGE.read_text("utf-8") == explain.page(), remedy
