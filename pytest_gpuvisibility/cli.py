@@ -148,7 +148,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _run(arguments: argparse.Namespace) -> int:
     from .inventory.model import Inventory
-    from .running import run_program
+    from .simulator.run_program import run_program
 
     program = arguments.program[1:] if arguments.program[:1] == ["--"] else arguments.program
     if not program:

@@ -11,11 +11,10 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from . import device_nodes
 from .errors import UserError
 from .inventory.model import Inventory
 from .selection import MASK, real_gpus_answer
-from .simulator import exports
+from .simulator import device_nodes, exports
 from .simulator.machine import MACHINE_VARIABLE, Machine, ProbeFailed
 from .simulator.native import library_directory
 

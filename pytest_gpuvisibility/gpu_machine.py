@@ -19,10 +19,11 @@ from .asserts import GpuProcess
 from .errors import UserError
 from .host import cleanup
 from .inventory.model import COMPUTE_MODES, AnyDevice, Device, Inventory
-from .launches import Launches
 from .machine_room import MachineRoom
 from .masks.resolver import resolve
 from .selection import MASK, ORDER, OUTER
+from .simulator import memory_holder
+from .simulator.kernel_launches import Launches
 from .simulator.ledger import LedgerRecord
 from .simulator.machine import MACHINE_VARIABLE, PROBE_VARIABLE, Machine
 
@@ -303,7 +304,7 @@ class GpuMachine:
             raise UserError(f"gpu_machine.occupy(mebibytes={mebibytes!r}): give a whole number of MiB, 0 or more.")
         unit = self.devices[self._index(device)] if isinstance(device, int) else self._own(device)
         environment = self.environ(visible=unit.uuid, environ={PROBE_VARIABLE: "1"})
-        program = str(Path(__file__).with_name("occupant.py"))
+        program = str(Path(memory_holder.__file__))
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", program, str(mebibytes)],
             env=environment,

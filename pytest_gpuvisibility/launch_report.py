@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from .launches import Launches
+    from .simulator.kernel_launches import Launches
     from .simulator.machine import Machine
 
 OPTION = "--gpu-launch=noop"
@@ -21,7 +21,7 @@ WORKER_OUTPUT = "gpu_visibility_launches"
 
 def account(config: pytest.Config, machine: Machine) -> None:
     """Keep what was launched on a machine that is about to be removed."""
-    from .launches import Launches
+    from .simulator.kernel_launches import Launches
 
     _add(config, Launches.on(machine))
 
@@ -36,7 +36,7 @@ def tell_of_refused(item: pytest.Item, report: pytest.TestReport) -> None:
     machine = _machine_of(item)
     if machine is None:
         return
-    from .launches import Launches
+    from .simulator.kernel_launches import Launches
 
     told = item.config.stash.setdefault(TOLD, {})
     now = Launches.on(machine)
@@ -66,15 +66,15 @@ def hand_over(config: pytest.Config) -> None:
 
 def take_over(config: pytest.Config, output: Mapping[str, Any]) -> None:
     """In the controller: add a worker's."""
-    from .launches import Launches
+    from .simulator.kernel_launches import Launches
 
     _add(config, Launches(*output.get(WORKER_OUTPUT, ())))
 
 
 def summarise(reporter: pytest.TerminalReporter) -> None:
     """One line where launches were skipped."""
-    from .launches import Launches
     from .pytest_fixtures import SELECTION
+    from .simulator.kernel_launches import Launches
 
     config = reporter.config
     if SELECTION in config.stash and (machine := config.stash[SELECTION].machine) is not None:

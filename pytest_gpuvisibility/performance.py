@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import device_nodes, statements
+from . import statements
 from .acts import Deed, Scene, perform
 from .hardware import RealMachine
 from .host.cleanup import Ports
@@ -20,6 +20,7 @@ from .masks.resolver import resolve
 from .profile.files import Profile
 from .scenario import Fleet, ProcessRecord, Scenario
 from .server import Event, Outcome, ServerProcess
+from .simulator import device_nodes
 from .simulator.machine import Machine
 from .statements import Statement
 from .witness import Account, Suspect, Witness, optional

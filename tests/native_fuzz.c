@@ -1,4 +1,4 @@
-/* Run under sanitizers by test_native_fuzz.py: the mask parser, the state and the ledger on random input, and from
+/* Run under sanitizers by native/test_fuzz.py: the mask parser, the state and the ledger on random input, and from
  * several threads at once. Usage: native_fuzz EMPTY-DIRECTORY ROUNDS [THREADS]; with THREADS they alone are at work, for
  * ThreadSanitizer sees what threads of one process share, and not what processes do. Exits 0, or dies of what it found. */
 #include <assert.h>

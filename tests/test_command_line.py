@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gpuvisibility import Inventory, device_nodes
+from pytest_gpuvisibility import Inventory
 from pytest_gpuvisibility.errors import UserError
-from pytest_gpuvisibility.running import run_program
+from pytest_gpuvisibility.simulator import device_nodes
+from pytest_gpuvisibility.simulator.run_program import run_program
 
 HELD = """
 import ctypes

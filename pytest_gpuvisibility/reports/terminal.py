@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from ..launches import Launches
+from ..simulator.kernel_launches import Launches
 from ..verdicts import Level, RuleResult, Verdict
 from .words import cut, family_of, judgement, number, place_of_family
 

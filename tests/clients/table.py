@@ -19,8 +19,8 @@ from pathlib import Path
 
 from pytest_gpuvisibility import Inventory, resolve
 from pytest_gpuvisibility.inventory.model import AnyDevice, MigDevice
-from pytest_gpuvisibility.running import PRIVATE_TABLES
 from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.simulator.run_program import PRIVATE_TABLES
 
 from .matrix import (
     CC,
@@ -47,7 +47,7 @@ Each program below is what its makers publish, unmodified. It was started in a p
 machine, once for each of {masks} values of `CUDA_VISIBLE_DEVICES` on each of {inventories} inventories, and what it
 said was held against the inventory and the [resolver](cuda-visible-devices.md): what NVML and nvidia-smi list does
 not depend on the mask; what CUDA shows does, by UUID and in order; and UUID, PCI bus id, name and memory of a
-device are the same in every layer. `tests/test_client_matrix.py` is the same as a test.
+device are the same in every layer. `tests/simulator/test_client_matrix.py` is the same as a test.
 
 {date}, {system}, Python {python}; the simulated driver calls itself {driver}, CUDA {cuda}.
 
@@ -71,12 +71,12 @@ GPUs by index in PCI order, slices as GPU:instance. CUDA's own order is fastest 
 TORCH = """
 ## A CUDA build of PyTorch
 
-PyTorch 2.14.1 for CUDA 13, unmodified, as `tox run -e torch-cuda` tests it (`tests/test_torch_cuda.py`): devices, their
-UUIDs, names, memory and properties are what the resolver says; tensors and modules go to a device, between devices and
-back bit for bit; streams, events, pinned memory; `torch.OutOfMemoryError` with the machine's numbers; workers of
-`torch.multiprocessing` and torchrun are in the ledger, each on its device; what one process holds, gpustat sees in
-another. Kernels do not run: anything that computes on the device is an error, or has no effect ([which, and
-how](cuda-runtime.md#kernel-launches)).
+PyTorch 2.14.1 for CUDA 13, unmodified, as `tox run -e torch-cuda` tests it (`tests/native/test_torch_cuda.py`):
+devices, their UUIDs, names, memory and properties are what the resolver says; tensors and modules go to a device,
+between devices and back bit for bit; streams, events, pinned memory; `torch.OutOfMemoryError` with the machine's
+numbers; workers of `torch.multiprocessing` and torchrun are in the ledger, each on its device; what one process
+holds, gpustat sees in another. Kernels do not run: anything that computes on the device is an error, or has no
+effect ([which, and how](cuda-runtime.md#kernel-launches)).
 """
 
 IMPOSSIBLE = """

@@ -29,12 +29,13 @@ from clients.matrix import (
     run_refused,
     spelled_alike,
 )
+from places import DOCS
 
 from pytest_gpuvisibility import Inventory, resolve
-from pytest_gpuvisibility.running import PRIVATE_TABLES
 from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.simulator.run_program import PRIVATE_TABLES
 
-PAGE = Path(__file__).parent.parent / "docs" / "clients.md"
+PAGE = DOCS / "clients.md"
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A process that holds memory of one device until its standard input ends: ``occupant.py MIB``, on CUDA's device 0.
+"""A process that holds memory of CUDA's device 0 until its standard input ends: ``memory_holder.py MIB``.
 
 Run with ``python -I -S``. Writes ``held``, or the function that failed and its CUresult, to standard output.
 """

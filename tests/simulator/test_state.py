@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from places import ROOT, TESTS
 from simulated_programs import CONTEXT, HOLDER, MEBIBYTE, ask, environ, holding, run
 
 from pytest_gpuvisibility import Inventory
@@ -24,8 +25,7 @@ from pytest_gpuvisibility.simulator.machine import Machine
 from pytest_gpuvisibility.simulator.native import LIBRARIES, library_directory
 from pytest_gpuvisibility.simulator.state import MachineError
 
-HERE = Path(__file__).parent
-NATIVE = HERE.parent / "pytest_gpuvisibility" / "native"
+NATIVE = ROOT / "pytest_gpuvisibility" / "native"
 
 # [cuInit, cuDevicePrimaryCtxRetain, cuMemAlloc of 1 MiB, nvmlInit], or as far as it came.
 ANSWERS = """
@@ -63,7 +63,7 @@ def compile_program(directory: Path, *sources: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def state_tool(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_program(tmp_path_factory.mktemp("tool"), HERE / "state_tool.c", NATIVE / "state.c")
+    return compile_program(tmp_path_factory.mktemp("tool"), TESTS / "state_tool.c", NATIVE / "state.c")
 
 
 def held(machine: Machine) -> list[tuple[int, int, int]]:
@@ -307,7 +307,7 @@ def test_a_full_disk_is_an_error_and_kills_no_program(tmp_path: Path) -> None:
         pytest.skip("no disk of a test's own: this system lets nobody mount one in a namespace")
     done = subprocess.run(
         [*unshare, tmp_path, sys.executable, FULL_DISK],
-        env={**os.environ, "PYTHONPATH": str(HERE)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS / "simulator")])},
         capture_output=True,
         text=True,
         check=False,

@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from ..errors import UserError
+from ..host.directories import SessionDirectory
+from ..inventory.model import Inventory
 from . import device_nodes
-from .errors import UserError
-from .host.directories import SessionDirectory
-from .inventory.model import Inventory
-from .launches import Launches
-from .simulator.ledger import LedgerRecord
-from .simulator.machine import Machine
+from .kernel_launches import Launches
+from .ledger import LedgerRecord
+from .machine import Machine
 
 FORWARDED = (signal.SIGTERM, signal.SIGHUP)
 PRIVATE_TABLES = (

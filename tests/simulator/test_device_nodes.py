@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gpuvisibility import device_nodes
+from pytest_gpuvisibility.simulator import device_nodes
 
 LIST = "import os; print(sorted(os.listdir('/dev')))"
 NODES = """

@@ -7,12 +7,12 @@ import json
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+from places import ROOT
 
-STRESS = Path(__file__).parent.parent / "benchmarks" / "stress.py"
+STRESS = ROOT / "benchmarks" / "stress.py"
 
 needs_a_compiler = pytest.mark.skipif(shutil.which("gcc") is None, reason="no C compiler")
 needs_headers = pytest.mark.skipif(

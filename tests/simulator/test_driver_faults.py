@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from places import DOCS
 from simulated_programs import ask, environ, run
 
 from pytest_gpuvisibility import Inventory
@@ -18,7 +19,7 @@ from pytest_gpuvisibility.inventory.model import FAULTS, MACHINE_FAULTS
 from pytest_gpuvisibility.simulator.machine import Machine
 from pytest_gpuvisibility.simulator.native import library_directory
 
-DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "inventories.md"
+DOCUMENT = DOCS / "inventories.md"
 DEVICE = """
 [[device]]
 uuid = "GPU-5f1ce952-d417-4541-a323-cf2f078b0ef9"

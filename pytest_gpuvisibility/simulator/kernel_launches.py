@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .simulator.machine import Machine
+from .machine import Machine
 
 
 class Launches(NamedTuple):

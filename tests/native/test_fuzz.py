@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import ROOT, TESTS
 
 from pytest_gpuvisibility.simulator.ledger import Ledger
 
-HERE = Path(__file__).parent
-NATIVE = HERE.parent / "pytest_gpuvisibility" / "native"
+NATIVE = ROOT / "pytest_gpuvisibility" / "native"
 SOURCES = ("state.c", "mask.c", "ledger.c", "text.c", "python_api.c")
 
 
@@ -33,7 +33,7 @@ def build(directory: Path, sanitizers: str) -> Path:
         f"-fsanitize={sanitizers}",
         "-fno-sanitize-recover=all",
     ]
-    sources = [str(HERE / "native_fuzz.c"), *(str(NATIVE / name) for name in SOURCES)]
+    sources = [str(TESTS / "native_fuzz.c"), *(str(NATIVE / name) for name in SOURCES)]
     run = subprocess.run([compiler, *options, *sources, "-o", str(program)], capture_output=True, text=True)
     if "cannot find" in run.stderr and "san" in run.stderr:
         pytest.skip("the compiler has no sanitizer libraries")
@@ -68,7 +68,7 @@ def test_threads_share_a_machine_and_may_fork(tmp_path: Path, sanitizers: str) -
 @pytest.mark.parametrize("target", ["mask", "state"])
 def test_the_fuzzers_find_nothing_at_once(target: str, tmp_path: Path) -> None:
     """How long they have run is in docs/benchmarks.md; that they can be built at all is for this test."""
-    command = [sys.executable, str(HERE / "fuzz" / "run.py"), target, "--seconds", "2"]
+    command = [sys.executable, str(TESTS / "fuzz" / "run.py"), target, "--seconds", "2"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=tmp_path, check=False)
     if "cannot find" in run.stderr and "fuzzer" in run.stderr:
         pytest.skip("this clang has no libFuzzer")
