@@ -9,7 +9,7 @@ from pytest_gpuvisibility.errors import UserError
 from pytest_gpuvisibility.masks.resolver import resolve
 from pytest_gpuvisibility.profile.files import Supports
 from pytest_gpuvisibility.scenario import Fleet, ProcessRecord
-from pytest_gpuvisibility.statements import Statement
+from pytest_gpuvisibility.server.self_reports import Statement
 from pytest_gpuvisibility.verdicts import Level, NotApplicable, Violation
 from pytest_gpuvisibility.witness import Evidence
 

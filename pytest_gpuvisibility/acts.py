@@ -11,7 +11,7 @@ from . import losses
 from .errors import UserError
 from .losses import Loss
 from .profile.files import Request
-from .server import ServerProcess
+from .server.process import ServerProcess
 
 
 @dataclass(frozen=True, slots=True)

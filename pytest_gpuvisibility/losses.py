@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import client, statements
-from .server import ServerProcess
+from .server import requests, self_reports
+from .server.process import ServerProcess
 
 KILL_LIMIT = 10.0
 """Seconds in which a killed process must be gone."""
@@ -72,7 +72,7 @@ def _lose(server: ServerProcess, group: int) -> Loss | None:
     if outcome != "replaced":
         return Loss(group, victim.pid, outcome, seconds)
     successor = server.worker(group)
-    said = statements.read(server).get("workers", statements.Statement())
+    said = self_reports.read(server).get("workers", self_reports.Statement())
     return Loss(group, victim.pid, outcome, seconds, successor.pid if successor else None, said.found)
 
 
@@ -89,4 +89,4 @@ def _state(server: ServerProcess, group: int, dead: int) -> str:
 def _answers(server: ServerProcess, group: int) -> bool:
     if server.profile.server.request is not None:
         return server.request(group).ok
-    return client.accepts(server.worker_ports[group], server.profile.server.host)
+    return requests.accepts(server.worker_ports[group], server.profile.server.host)

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import statements
 from .acts import Deed, Scene, perform
 from .hardware import RealMachine
 from .host.cleanup import Ports
@@ -19,10 +18,11 @@ from .host.supervisor import remove_tree
 from .masks.resolver import resolve
 from .profile.files import Profile
 from .scenario import Fleet, ProcessRecord, Scenario
-from .server import Event, Outcome, ServerProcess
+from .server import self_reports
+from .server.process import Event, Outcome, ServerProcess
+from .server.self_reports import Statement
 from .simulator import device_nodes
 from .simulator.machine import Machine
-from .statements import Statement
 from .witness import Account, Suspect, Witness, optional
 
 FAREWELL_DEADLINE = 3.0
@@ -147,7 +147,7 @@ class Performance:
                 reply = self.server.request(group)
                 self.requests[str(group)] = "answered" if reply.ok else reply.error
             self.says_ready = self.server.wait_until_it_says_ready()
-            self.statements = statements.read_when_it_answers(self.server)
+            self.statements = self_reports.read_when_it_answers(self.server)
         self.settled = time.time()
 
     def act(self, scene: Scene) -> None:

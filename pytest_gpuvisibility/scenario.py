@@ -15,8 +15,8 @@ from typing import Any
 
 from .acts import Act, Deed
 from .profile.files import Option
-from .server import Event
-from .statements import Statement
+from .server.process import Event
+from .server.self_reports import Statement
 from .witness import Evidence
 
 

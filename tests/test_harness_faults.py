@@ -22,7 +22,7 @@ from pytest_gpuvisibility.host import supervisor_client
 from pytest_gpuvisibility.host.cleanup import Ports
 from pytest_gpuvisibility.inventory.model import Inventory
 from pytest_gpuvisibility.profile import files as profiles
-from pytest_gpuvisibility.server import GuardError, ServerProcess
+from pytest_gpuvisibility.server.process import GuardError, ServerProcess
 from pytest_gpuvisibility.simulator.machine import Machine
 
 MISBEHAVING = Path(__file__).with_name("misbehaving.py")
@@ -158,7 +158,8 @@ def test_a_port_that_was_taken_is_an_error_in_the_report(tmp_path: Path, monkeyp
 
 FAULTY = """
 import errno, os
-from pytest_gpuvisibility import registry, scenario
+from pytest_gpuvisibility import scenario
+from pytest_gpuvisibility.host import cleanup
 from pytest_gpuvisibility.simulator.machine import Machine
 
 create, played = Machine.create.__func__, []
@@ -219,7 +220,7 @@ def test_no_place_for_temporary_files(tmp_path: Path, temporary: Path) -> None:
 
 def test_no_port_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "taken_ports.py").write_text(
-        "from pytest_gpuvisibility import registry\nregistry._is_free = lambda port: False\n"
+        "from pytest_gpuvisibility.host import cleanup\ncleanup._is_free = lambda port: False\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     run = check(profile_of("none", tmp_path), "-n0", "-p", "taken_ports")

@@ -11,7 +11,7 @@ from pytest_gpuvisibility.acts import Act, lose_workers, reload
 from pytest_gpuvisibility.profile import files as profiles
 from pytest_gpuvisibility.profile.files import Option
 from pytest_gpuvisibility.scenario import Fleet, Scenario
-from pytest_gpuvisibility.statements import Statement, _whole
+from pytest_gpuvisibility.server.self_reports import Statement, _whole
 from pytest_gpuvisibility.theatre import Theatre
 
 RESTARTS = (Option("restarts"),)

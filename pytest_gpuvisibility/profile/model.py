@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..client import Call
 from ..errors import UserError
 
 REQUEST_KINDS = ("websocket", "http", "command")
@@ -350,38 +349,6 @@ class Profile:
 
     def worker_port(self, group: int, port: int) -> int:
         return port + self.workers.first_port + group
-
-    def call(
-        self,
-        group: int,
-        values: Mapping[str, str],
-        port: int,
-        environ: Mapping[str, str],
-        request: Request | None = None,
-    ) -> Call:
-        """The request to worker ``group`` of a launch on ``port``, by default that of ``[server].request``.
-
-        :raises UserError: the profile has no request.
-        """
-        request = request or self.server.request
-        if request is None:
-            raise UserError(
-                f"{self.path} has no [server].request, so no worker of {self.product.name} can be asked."
-                " Describe one there."
-            )
-        filled = {**values, "worker_port": str(self.worker_port(group, port)), "group": str(group)}
-        return Call(
-            kind=request.kind,
-            expect=request.expect,
-            deadline=request.deadline,
-            url=fill(request.url, filled),
-            send=fill(request.send, filled),
-            method=request.method,
-            body=fill(request.body, filled),
-            headers={name: fill(value, filled) for name, value in request.headers.items()},
-            command=tuple(fill(word, filled) for word in request.command),
-            environ=environ,
-        )
 
 
 def amount(text: str, groups: int, devices: int) -> int:

@@ -13,6 +13,7 @@ import pytest
 from pytest_gpuvisibility.errors import UserError
 from pytest_gpuvisibility.profile import files as profiles
 from pytest_gpuvisibility.profile.files import Option, Profile
+from pytest_gpuvisibility.server.requests import worker_call
 
 MINIMAL = """
 [product]
@@ -101,7 +102,7 @@ def test_an_option_says_what_it_is_in_a_few_words() -> None:
 
 def test_the_request_is_made_to_the_port_of_its_group(tmp_path: Path) -> None:
     profile = read(tmp_path)
-    call = profile.call(2, profile.values(groups=3, devices=1, port=9000), 9000, {})
+    call = worker_call(profile, 2, profile.values(groups=3, devices=1, port=9000), 9000, {})
     assert call.url == "http://localhost:9003/2"
 
 
@@ -137,7 +138,7 @@ def test_lmql_workers_are_told_from_launcher_and_balancer() -> None:
 def test_lmql_on_gpus_is_asked_what_ends_by_itself() -> None:
     profile = profiles.load("lmql-cuda").with_scratch(Path("/room"))
     assert profile.server.launch == "noop"
-    call = profile.call(1, profile.values(groups=2, devices=1, port=9000), 9000, {})
+    call = worker_call(profile, 1, profile.values(groups=2, devices=1, port=9000), 9000, {})
     command, _, request = call.send.partition(" ")
     assert (command, call.url) == ("GENERATE", "ws://localhost:9002/")
     asked = json.loads(request)

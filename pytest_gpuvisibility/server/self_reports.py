@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .profile.files import REPORT_GROUPS, Report
-from .server import ServerProcess
+from ..profile.files import REPORT_GROUPS, Report
+from .process import ServerProcess
 
 UNITS = {"bytes": 1, "mib": 1 << 20, "gib": 1 << 30}
 

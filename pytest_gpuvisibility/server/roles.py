@@ -6,9 +6,9 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from .host import procfs
-from .host.procfs import ProcessFacts
-from .profile.files import Profile
+from ..host import procfs
+from ..host.procfs import ProcessFacts
+from ..profile.files import Profile
 
 PORT_POLL = 0.25
 """Seconds between two looks at who listens where, which costs more than a look at the processes."""

@@ -14,16 +14,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import client
-from .census import PORT_POLL, Census, Touchers
-from .client import Call, Knocker, Reply
-from .host import procfs
-from .host.cleanup import MARK, Ports, Run, kill_marked
-from .host.deadline import Patience
-from .host.procfs import ProcessFacts
-from .host.supervisor import remove_tree
-from .host.supervisor_client import Guard, GuardError
-from .profile.files import HARNESS_VARIABLES, Option, Profile, Request, amount, fill, find_program
+from ..host import procfs
+from ..host.cleanup import MARK, Ports, Run, kill_marked
+from ..host.deadline import Patience
+from ..host.procfs import ProcessFacts
+from ..host.supervisor import remove_tree
+from ..host.supervisor_client import Guard, GuardError
+from ..profile.files import HARNESS_VARIABLES, Option, Profile, Request, amount, fill, find_program
+from . import requests
+from .requests import Call, Knocker, Reply, worker_call
+from .roles import PORT_POLL, Census, Touchers
 
 __all__ = ["Event", "GuardError", "Outcome", "ProcessFacts", "Reply", "ServerProcess"]
 
@@ -404,7 +404,7 @@ class ServerProcess:
                 knocker.join(knocker.call.deadline + 1)
 
     def _call(self, group: int) -> Call:
-        return self.profile.call(group, self._values, self.port, self._environ)
+        return worker_call(self.profile, group, self._values, self.port, self._environ)
 
     def _outcome(self, kind: str) -> Outcome:
         outcome = Outcome(kind, self._seconds(), self.exit_code)
@@ -525,7 +525,7 @@ class ServerProcess:
 
     def ask(self, request: Request, group: int) -> Reply:
         """Make another of the profile's requests to the worker of a group, once."""
-        reply = self.profile.call(group, self._values, self.port, self._environ, request)()
+        reply = worker_call(self.profile, group, self._values, self.port, self._environ, request)()
         self._tell("request", f"asked group {group} something else: {'answered' if reply.ok else reply.error}")
         return reply
 
@@ -561,7 +561,7 @@ class ServerProcess:
 
     def answers_front(self) -> bool:
         """Whether the front door, ``port``, accepts a connection."""
-        return client.accepts(self.port, self.profile.server.host)
+        return requests.accepts(self.port, self.profile.server.host)
 
     def signal_launcher(self, number: signal.Signals) -> bool:
         """Send a signal to the launcher alone; False when it is gone."""

@@ -22,14 +22,14 @@ import pytest
 from websockets.sync.server import ServerConnection, serve
 
 import pytest_gpuvisibility
-from pytest_gpuvisibility.client import Call
 from pytest_gpuvisibility.errors import UserError
 from pytest_gpuvisibility.host import cleanup, procfs
 from pytest_gpuvisibility.host.cleanup import Ports
 from pytest_gpuvisibility.host.procfs import ProcessFacts
 from pytest_gpuvisibility.profile import files as profiles
 from pytest_gpuvisibility.profile.files import Profile
-from pytest_gpuvisibility.server import GuardError, ServerProcess
+from pytest_gpuvisibility.server.process import GuardError, ServerProcess
+from pytest_gpuvisibility.server.requests import Call
 
 LIMIT = 20.0
 

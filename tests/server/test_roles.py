@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gpuvisibility.census import Census
 from pytest_gpuvisibility.host.procfs import ProcessFacts
 from pytest_gpuvisibility.profile import files as profiles
-from pytest_gpuvisibility.server import ServerProcess
+from pytest_gpuvisibility.server.process import ServerProcess
+from pytest_gpuvisibility.server.roles import Census
 
 # The last group's worker is started first. Arguments tell nothing; GROUP and PORT are in the environment alone.
 PROGRAM = r"""

@@ -15,6 +15,9 @@ import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ..errors import UserError
+from ..profile.model import Profile, Request, fill
+
 CONNECT_LIMIT = 1.0
 """Seconds to connect to a port of this machine."""
 RETRY = 0.05
@@ -139,6 +142,39 @@ class Call:
         if client.returncode:
             raise ConnectionError(f"{self.command[0]} exited with {client.returncode}: {text[-200:]!r}")
         return text
+
+
+def worker_call(
+    profile: Profile,
+    group: int,
+    values: Mapping[str, str],
+    port: int,
+    environ: Mapping[str, str],
+    request: Request | None = None,
+) -> Call:
+    """The request to worker ``group`` of a launch on ``port``, by default that of ``[server].request``.
+
+    :raises UserError: the profile has no request.
+    """
+    request = request or profile.server.request
+    if request is None:
+        raise UserError(
+            f"{profile.path} has no [server].request, so no worker of {profile.product.name} can be asked."
+            " Describe one there."
+        )
+    filled = {**values, "worker_port": str(profile.worker_port(group, port)), "group": str(group)}
+    return Call(
+        kind=request.kind,
+        expect=request.expect,
+        deadline=request.deadline,
+        url=fill(request.url, filled),
+        send=fill(request.send, filled),
+        method=request.method,
+        body=fill(request.body, filled),
+        headers={name: fill(value, filled) for name, value in request.headers.items()},
+        command=tuple(fill(word, filled) for word in request.command),
+        environ=environ,
+    )
 
 
 def _left(deadline: float) -> float:
