@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytest_gpuvisibility.environment import CONTAINER_MASK
 from pytest_gpuvisibility.verdicts import MUST, SHOULD, rule
 
 from .expect import (
@@ -54,7 +55,7 @@ def test_the_containers_own_variable_is_no_list_of_ordinals(launch: Launch, gpus
     """
     inside = renumbered(gpus, shipped)
     chosen = ",".join(str(device.minor) for device in inside.devices)
-    fleet = launch(gpus=inside, groups=2, device_nodes=True, environ=(("NVIDIA_VISIBLE_DEVICES", chosen),))
+    fleet = launch(gpus=inside, groups=2, device_nodes=True, environ=((CONTAINER_MASK, chosen),))
     assert_uses_exactly(fleet, inside, uuids(inside.devices[:2]))
 
 
@@ -73,7 +74,7 @@ def test_a_container_with_every_device_still_obeys_the_mask(launch: Launch, gpus
     given = gpus.every_other(2)[1:]
     simulated = launch.theatre.hardware is None  # a real machine's nodes are all there
     fleets = [
-        launch(visible=mask(given, gpus), device_nodes=simulated, environ=(("NVIDIA_VISIBLE_DEVICES", exposed),))
+        launch(visible=mask(given, gpus), device_nodes=simulated, environ=((CONTAINER_MASK, exposed),))
         for exposed in EXPOSED
     ]
     assert_each(fleets, lambda fleet: assert_uses_exactly(fleet, gpus, uuids(given)))

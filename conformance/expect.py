@@ -11,7 +11,7 @@ from pytest_gpuvisibility.profile.files import Supports
 from pytest_gpuvisibility.scenario import Fleet, ProcessRecord
 from pytest_gpuvisibility.server.self_reports import Statement
 from pytest_gpuvisibility.verdicts import Level, NotApplicable, Violation
-from pytest_gpuvisibility.witness import Evidence
+from pytest_gpuvisibility.witness.base import Evidence
 
 from .launch import Gpus, Launch
 

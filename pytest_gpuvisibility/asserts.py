@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from .environment import MASK
 from .errors import UserError
 from .inventory.model import AnyDevice, Inventory, MigDevice
 from .simulator.ledger import LedgerRecord
@@ -104,7 +105,7 @@ def table(account: Account, permitted: Sequence[AnyDevice]) -> list[str]:
     """Lines of text: for each process and device ``touched``, ``OUT OF BOUNDS``, ``permitted`` or ``-``."""
     allowed = {device.uuid for device in permitted}
     units = [unit for unit in account.inventory.units if not isinstance(unit, MigDevice) or _concerned(unit, account)]
-    rows = [["process", *(label(unit) for unit in units), "CUDA_VISIBLE_DEVICES"]]
+    rows = [["process", *(label(unit) for unit in units), MASK]]
     for process in account.processes:
         mask = "not set" if process.mask is None else f'"{process.mask}"'
         rows.append([_name(process), *(_cell(unit, process, allowed) for unit in units), mask])

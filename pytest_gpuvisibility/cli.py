@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from .environment import MASK, ORDER
 from .errors import UserError
 from .inventory.model import MACHINE_FAULTS
 
@@ -166,15 +167,15 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _resolve(arguments: argparse.Namespace) -> int:
     from .inventory.model import Inventory
+    from .inventory.real import DEFAULT_INVENTORY, real_gpus_answer
     from .masks import explain
     from .masks.resolver import resolve
-    from .selection import DEFAULT_INVENTORY, real_gpus_answer
 
     value, order, machine = arguments.value, arguments.order, arguments.inventory
     if arguments.environ:
         if value is not None:
             raise UserError(f"--environ explains this process's environment; leave out the value {value!r}.")
-        value, order = os.environ.get("CUDA_VISIBLE_DEVICES"), order or os.environ.get("CUDA_DEVICE_ORDER")
+        value, order = os.environ.get(MASK), order or os.environ.get(ORDER)
         machine = machine or ("real" if real_gpus_answer() else None)
         if machine is None:
             print(f"No GPU answers on this machine: read as if it were {DEFAULT_INVENTORY}.", file=sys.stderr)

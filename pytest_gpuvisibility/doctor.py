@@ -11,11 +11,12 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from .environment import MACHINE_VARIABLE, MASK
 from .errors import UserError
 from .inventory.model import Inventory
-from .selection import MASK, real_gpus_answer
+from .inventory.real import real_gpus_answer
 from .simulator import device_nodes, exports
-from .simulator.machine import MACHINE_VARIABLE, Machine, ProbeFailed
+from .simulator.machine import Machine, ProbeFailed
 from .simulator.native import library_directory
 
 WIDTH = 120

@@ -15,12 +15,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from .environment import MASK, ORDER
 from .errors import UserError
 from .inventory.model import AnyDevice, Device, Inventory
+from .inventory.real import DEFAULT_INVENTORY, real_gpus_answer
 from .masks.resolver import resolve
 from .profile.files import DRIVER, Unsupported
 from .scenario import Fleet, describe_mask
-from .selection import DEFAULT_INVENTORY, MASK, ORDER, real_gpus_answer
 from .simulator.machine import Machine, ProbeResult, probe
 
 SUCCESS, NO_DEVICE, NO_DRIVER = 0, 100, -1

@@ -16,16 +16,16 @@ from typing import Any, TypeAlias
 
 from . import asserts
 from .asserts import GpuProcess
+from .environment import MACHINE_VARIABLE, MASK, ORDER, OUTER, PROBE_VARIABLE
 from .errors import UserError
 from .host import cleanup
 from .inventory.model import COMPUTE_MODES, AnyDevice, Device, Inventory
 from .machine_room import MachineRoom
 from .masks.resolver import resolve
-from .selection import MASK, ORDER, OUTER
 from .simulator import memory_holder
 from .simulator.kernel_launches import Launches
 from .simulator.ledger import LedgerRecord
-from .simulator.machine import MACHINE_VARIABLE, PROBE_VARIABLE, Machine
+from .simulator.machine import Machine
 
 PCI_ORDER = "PCI_BUS_ID"
 

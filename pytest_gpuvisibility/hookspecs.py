@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from .hardware import RealMachine
     from .inventory.model import AnyDevice, Inventory
+    from .inventory.real import RealMachine
     from .lease import Claim
     from .profile.files import Profile
     from .simulator.machine import Machine
-    from .witness import Witness
+    from .witness.base import Witness
 
 
 @pytest.hookspec(firstresult=True)
@@ -78,7 +78,7 @@ def pytest_gpu_witness(machine: Machine | RealMachine) -> Witness | None:
     Asked once for each launch of a server on trial. A witness has the methods ``accounts``, ``touchers`` and
     ``strangers`` of ``pytest_gpuvisibility.witness.Witness``, and ``look`` and ``close`` if it likes; without one, the
     simulated driver's ledger is believed, and under ``--gpu-inventory=real``, where ``machine`` is a
-    ``pytest_gpuvisibility.hardware.RealMachine``, NVML's process lists.
+    ``pytest_gpuvisibility.inventory.RealMachine``, NVML's process lists.
 
     Example::
 

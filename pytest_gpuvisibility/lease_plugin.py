@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from .environment import LEASE_CONTROLLER, LEASE_SCOPE, XDIST_WORKER, XDIST_WORKER_COUNT
 from .pytest_fixtures import active_selection
 
 if TYPE_CHECKING:
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
     from .selection import Setting
 
 POLICIES = ("none", "worker", "test")
-SCOPE = "PYTEST_GPU_VISIBILITY_LEASE"
-"""Set while a lease is in force: whoever inherits the environment divides that lease, and does not wait for it."""
-CONTROLLER = "PYTEST_GPU_VISIBILITY_CONTROLLER"
-"""The process whose children, as pytest-xdist workers, share its devices."""
 TIMEOUT = "gpu_lease_timeout"
 DEFAULT_TIMEOUT = "600"
 _REFUSAL = pytest.StashKey["BaseException"]()
@@ -119,8 +116,8 @@ class LeasePlugin:
 
     def announce(self) -> None:
         """Let the workers know that they are ours: they have the same command line and environment as we."""
-        os.environ[CONTROLLER] = str(os.getpid())
-        self._session.callback(os.environ.pop, CONTROLLER, None)
+        os.environ[LEASE_CONTROLLER] = str(os.getpid())
+        self._session.callback(os.environ.pop, LEASE_CONTROLLER, None)
 
     def hold_share(self) -> None:
         """Take this worker's part of the devices until the session ends.
@@ -223,16 +220,15 @@ class LeasePlugin:
     @contextmanager
     def _in_force(self, lease: Lease) -> Iterator[None]:
         """This process and its children see the lease's devices alone."""
+        from .environment import MASK, ORDER, restore
         from .masks.resolver import narrow, resolve
-        from .selection import MASK, ORDER
-        from .simulator.machine import restore
 
         outer = self._selection.visibility
         names = {device.uuid for device in lease.devices}
-        before = {name: os.environ.get(name) for name in (MASK, SCOPE)}
+        before = {name: os.environ.get(name) for name in (MASK, LEASE_SCOPE)}
         with lease:
             mask = narrow(outer, [place for place, device in enumerate(outer.devices) if device.uuid in names])
-            os.environ[MASK], os.environ[SCOPE] = mask, lease.scope
+            os.environ[MASK], os.environ[LEASE_SCOPE] = mask, lease.scope
             # The fixtures and markers that narrow further count within the lease.
             self._selection.visibility = resolve(mask, outer.inventory, device_order=os.environ.get(ORDER))
             try:
@@ -246,14 +242,14 @@ _MORE_TIME = f"Wait for the other run to end, ask for fewer, or give it longer: 
 
 
 def _office(devices: tuple[Device | MigDevice, ...]) -> LeaseOffice:
+    from .environment import MACHINE_VARIABLE
     from .host import cleanup
     from .lease import LeaseOffice
-    from .selection import MACHINE
 
     # A simulated machine's locks go away with it. Those of a real one stay: a UUID has no second GPU.
-    machine = os.environ.get(MACHINE)
+    machine = os.environ.get(MACHINE_VARIABLE)
     directory = Path(machine) if machine else cleanup.directory()
-    return LeaseOffice(devices, directory / "leases", os.environ.get(SCOPE, "machine"))
+    return LeaseOffice(devices, directory / "leases", os.environ.get(LEASE_SCOPE, "machine"))
 
 
 def _claim(item: pytest.Item, permitted: tuple[Device | MigDevice, ...]) -> Claim | None:
@@ -305,16 +301,16 @@ def _timeout(config: pytest.Config) -> float:
 def _is_worker() -> bool:
     """Whether this is one of our controller's workers, not a pytest that one of its tests has started."""
     return (
-        os.environ.get(CONTROLLER) == str(os.getppid())
-        and "PYTEST_XDIST_WORKER" in os.environ
-        and SCOPE not in os.environ
+        os.environ.get(LEASE_CONTROLLER) == str(os.getppid())
+        and XDIST_WORKER in os.environ
+        and LEASE_SCOPE not in os.environ
     )
 
 
 def _worker() -> tuple[int, int]:
     """How many workers there are, and this one's number. The replacement of a dead one has a number of its own."""
-    number = os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")
-    return int(os.environ["PYTEST_XDIST_WORKER_COUNT"]), int(number) if number.isdigit() else 0
+    number = os.environ[XDIST_WORKER].removeprefix("gw")
+    return int(os.environ[XDIST_WORKER_COUNT]), int(number) if number.isdigit() else 0
 
 
 def _will_distribute(config: pytest.Config) -> bool:

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from .environment import RUN_VARIABLE
 from .host import cleanup
 from .inventory.model import Inventory
 from .simulator.machine import Machine, write_tools
@@ -36,7 +37,7 @@ class MachineRoom:
     @property
     def mark(self) -> dict[str, str]:
         """The variable by which programs of these machines are found after a crash."""
-        return {cleanup.MARK: self._run.id}
+        return {RUN_VARIABLE: self._run.id}
 
     def machine(self, inventory: Inventory, launch: str = "error") -> Machine:
         """A new machine; its close() removes it, at the latest that of the room.

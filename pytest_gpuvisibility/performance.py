@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .acts import Deed, Scene, perform
-from .hardware import RealMachine
+from .environment import CONTAINER_MASK, MASK, ORDER
 from .host.cleanup import Ports
 from .host.procfs import ProcessFacts
 from .host.supervisor import remove_tree
+from .inventory.real import RealMachine
 from .masks.resolver import resolve
 from .profile.files import Profile
 from .scenario import Fleet, ProcessRecord, Scenario
@@ -23,7 +24,7 @@ from .server.process import Event, Outcome, ServerProcess
 from .server.self_reports import Statement
 from .simulator import device_nodes
 from .simulator.machine import Machine
-from .witness import Account, Suspect, Witness, optional
+from .witness.base import Account, Suspect, Witness, optional
 
 FAREWELL_DEADLINE = 3.0
 """Seconds between asking a server to stop and killing it, where no rule judges how it stops."""
@@ -110,8 +111,8 @@ class Stage:
 
 def _environ(scenario: Scenario, machine: Machine | RealMachine) -> dict[str, str]:
     environ = machine.environ(os.environ, nvidia_smi=scenario.nvidia_smi)
-    given = {"CUDA_VISIBLE_DEVICES": scenario.visible, "CUDA_DEVICE_ORDER": scenario.device_order}
-    for name, value in {"NVIDIA_VISIBLE_DEVICES": None, **given, **dict(scenario.environ)}.items():
+    given = {MASK: scenario.visible, ORDER: scenario.device_order}
+    for name, value in {CONTAINER_MASK: None, **given, **dict(scenario.environ)}.items():
         environ.pop(name, None)
         if value is not None:
             environ[name] = value

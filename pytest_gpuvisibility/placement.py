@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from .environment import MASK, ORDER, OUTER, restore
 from .inventory.model import AnyDevice, Inventory
 from .markers import Wishes
 from .masks.resolver import Visibility, narrow, resolve
-from .selection import MASK, ORDER, OUTER, Setting, narrowed
-from .simulator.machine import DriverAlreadyLoaded, restore
+from .selection import Setting, narrowed
+from .simulator.machine import DriverAlreadyLoaded
 
 if TYPE_CHECKING:
     from .gpu_machine import GpuMachine

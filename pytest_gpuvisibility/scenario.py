@@ -17,7 +17,7 @@ from .acts import Act, Deed
 from .profile.files import Option
 from .server.process import Event
 from .server.self_reports import Statement
-from .witness import Evidence
+from .witness.base import Evidence
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,27 +8,17 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .environment import MACHINE_VARIABLE, MASK, ORDER, OUTER, XDIST_WORKER, restore
 from .errors import UserError
 from .host.directories import SessionDirectory
 from .inventory.model import Inventory
+from .inventory.real import DEFAULT_INVENTORY, real_gpus_answer
 from .masks.resolver import Visibility, narrow, resolve
-from .simulator.machine import Machine, restore
-
-MASK = "CUDA_VISIBLE_DEVICES"
-ORDER = "CUDA_DEVICE_ORDER"
-MACHINE = "GPU_VISIBILITY_MACHINE"
-OUTER = "PYTEST_GPU_VISIBILITY_OUTER"
-"""Set while a selection is in force, to "real" or "simulated" and, after a blank, the caller's own mask if it had one:
-a pytest-xdist worker, which inherits the narrowed mask, does not narrow it again."""
-XDIST_WORKER = "PYTEST_XDIST_WORKER"
-DEFAULT_INVENTORY = "a100x8"
-DRIVER_FILES = ("/dev/nvidiactl", "/dev/dxg", "/proc/driver/nvidia/version")
+from .simulator.machine import Machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +128,7 @@ def _inherit(masks: Sequence[Setting]) -> Selection:
     inherited = os.environ.pop(OUTER)
     kind, blank, mask = inherited.partition(" ")
     # A real machine may itself be a simulated one, of somebody further out.
-    directory = os.environ.get(MACHINE) if kind != "real" else None
+    directory = os.environ.get(MACHINE_VARIABLE) if kind != "real" else None
     machine = Machine.open(Path(directory)) if directory else None
     if machine is not None:
         machine.attach()
@@ -197,15 +187,3 @@ def _not_there(token: str, setting: Setting, outer: Visibility, inventory: Inven
         f" (inventory {inventory.name}, {kind}).\nUse {', '.join(use[:-1])}{', or ' if len(use) > 1 else ''}{use[-1]};"
         " `all` and `none` work too."
     )
-
-
-def real_gpus_answer() -> bool:
-    """Whether this machine's own NVML lists a GPU. Asked in a child: a driver that is loaded cannot be replaced."""
-    if MACHINE not in os.environ and not any(os.path.exists(path) for path in DRIVER_FILES):
-        return False
-    question = "import pynvml; pynvml.nvmlInit(); raise SystemExit(pynvml.nvmlDeviceGetCount() == 0)"
-    return _succeeds([sys.executable, "-c", question])
-
-
-def _succeeds(command: Sequence[str]) -> bool:
-    return subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL).returncode == 0

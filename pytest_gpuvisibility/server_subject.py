@@ -10,13 +10,14 @@ from typing import Literal
 
 from .driver_subject import Answer
 from .errors import UserError
-from .hardware import REAL, check_attribution, check_caller, usual_witness
 from .inventory.model import Inventory
+from .inventory.real import DEFAULT_INVENTORY, REAL, check_caller
 from .profile import files as profiles
 from .profile.files import Profile, Unsupported
 from .scenario import Fleet, Scenario
-from .selection import DEFAULT_INVENTORY
 from .theatre import Theatre, Witnesses
+from .witness.nvml import check_attribution
+from .witness.usual import usual_witness
 
 CONTROL_GROUPS = 2
 """The launch that shows whether the server runs at all: no mask, so many groups of one."""

@@ -13,12 +13,12 @@ from .errors import UserError
 from .inventory.model import Inventory
 
 if TYPE_CHECKING:
-    from .hardware import RealMachine
     from .inventory.model import AnyDevice
+    from .inventory.real import RealMachine
     from .lease import Claim
     from .profile.files import Profile
     from .simulator.machine import Machine
-    from .witness import Witness
+    from .witness.base import Witness
 
 WITNESS_METHODS = ("accounts", "touchers", "strangers")
 
@@ -93,8 +93,8 @@ def witness(config: pytest.Config, machine: Machine | RealMachine) -> Witness:
 
     :raises UserError: a hook answers with something that is no witness.
     """
-    from .checked_witness import CheckedWitness
-    from .hardware import usual_witness
+    from .witness.checked import CheckedWitness
+    from .witness.usual import usual_witness
 
     found: object = config.hook.pytest_gpu_witness(machine=machine)
     if found is None:

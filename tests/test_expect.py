@@ -20,7 +20,7 @@ from pytest_gpuvisibility.conformance.telemetry import assert_reported
 from pytest_gpuvisibility.inventory.model import Inventory
 from pytest_gpuvisibility.scenario import Fleet, ProcessRecord, Scenario
 from pytest_gpuvisibility.verdicts import NotApplicable, Violation
-from pytest_gpuvisibility.witness import Evidence
+from pytest_gpuvisibility.witness.base import Evidence
 
 MIG = Gpus(Inventory.load("mig"), "mig")
 WHOLE = MIG.devices[0].uuid

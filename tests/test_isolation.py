@@ -21,7 +21,7 @@ from pytest_gpuvisibility.conformance.launch import Gpus
 from pytest_gpuvisibility.inventory.model import Inventory
 from pytest_gpuvisibility.scenario import Fleet, ProcessRecord, Scenario
 from pytest_gpuvisibility.verdicts import MUST, NotApplicable, Violation
-from pytest_gpuvisibility.witness import Evidence
+from pytest_gpuvisibility.witness.base import Evidence
 
 GPUS = Gpus(Inventory.load("a100x8"), "a100x8")
 UUIDS = tuple(device.uuid for device in GPUS.devices)

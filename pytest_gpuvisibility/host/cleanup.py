@@ -23,11 +23,10 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from ..environment import RUN_VARIABLE
 from . import procfs
 from .supervisor import remove_tree
 
-MARK = "GPU_VISIBILITY_RUN"
-"""Environment variable that every process of a server carries: the id of its run."""
 BLOCK = 16
 """Ports are reserved in blocks of so many, aligned: one lock each."""
 KILL_LIMIT = 10.0
@@ -127,7 +126,7 @@ def _abandoned() -> list[LockFile]:
     return [lock for lock in locks if lock is not None]
 
 
-def kill_marked(ids: Sequence[str], variable: str = MARK) -> list[int]:
+def kill_marked(ids: Sequence[str], variable: str = RUN_VARIABLE) -> list[int]:
     """Kill all processes of the given runs, and their descendants. Returns their pids when they are gone.
 
     ``variable``: another environment variable to know them by.

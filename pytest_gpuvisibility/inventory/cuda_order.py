@@ -8,6 +8,8 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
+from ..environment import MASKS, PROBE_VARIABLE
+
 _DEADLINE = 60  # seconds; the first cuInit after a boot loads firmware
 
 # Asked in a child: the first cuInit of a process settles what it sees for good.
@@ -53,10 +55,9 @@ class CudaDevice:
 
 def enumerated() -> tuple[CudaDevice, ...] | None:
     """The GPUs in CUDA's default order, whatever this process's own mask; None where CUDA does not answer."""
-    ours = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
-    environ = {name: value for name, value in os.environ.items() if name not in ours}
+    environ = {name: value for name, value in os.environ.items() if name not in MASKS}
     # On a simulated machine: a question about the machine is no use of it, and stays out of the ledger.
-    environ["GPU_VISIBILITY_PROBE"] = "1"
+    environ[PROBE_VARIABLE] = "1"
     try:
         asked = subprocess.run(
             [sys.executable, "-I", "-S", "-c", _QUESTION],

@@ -16,8 +16,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..environment import RUN_VARIABLE
 from ..errors import UserError
-from ..host.cleanup import MARK, kill_marked
+from ..host.cleanup import kill_marked
 from ..resources import shipped_directory
 from .model import REPORT_GROUPS, Option, Profile, Report, Request, Supports, Unsupported, amount, fill
 from .reader import Reader
@@ -154,7 +155,7 @@ def run(
         try:
             done = subprocess.run(
                 [find_program(command[0], environ, profile), *command[1:]],
-                env={**environ, MARK: mark},
+                env={**environ, RUN_VARIABLE: mark},
                 cwd=directory,
                 stdin=subprocess.DEVNULL,
                 stdout=file,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..environment import CONTAINER_MASK, MASK, ORDER
 from ..errors import UserError
 
 REQUEST_KINDS = ("websocket", "http", "command")
@@ -28,9 +29,9 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
 }
 """The names of ``[server.options]``, and the placeholders that each must hold."""
 RESERVED_VARIABLES = (
-    "CUDA_VISIBLE_DEVICES",
-    "CUDA_DEVICE_ORDER",
-    "NVIDIA_VISIBLE_DEVICES",
+    MASK,
+    ORDER,
+    CONTAINER_MASK,
     "LD_LIBRARY_PATH",
     "LD_AUDIT",
     "LD_PRELOAD",

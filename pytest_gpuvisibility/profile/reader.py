@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from ..environment import OURS
 from ..errors import UserError
 from .model import (
     DEVICE_FLAGS,
@@ -116,7 +117,7 @@ class Reader:
         self.check_choice(server.launch, LAUNCH_POLICIES, "server.launch")
         self.check_amount(server.ports, "server.ports", "Write how many consecutive ports a launch uses")
         for name in server.env:
-            if name in RESERVED_VARIABLES or name.startswith("GPU_VISIBILITY_"):
+            if name in RESERVED_VARIABLES or name.startswith(OURS):
                 self.fail(f"[server].env sets {name}, which belongs to the scenarios", "Remove it.")
         for name in server.values:
             if name in ("groups", "devices", "port", "host", "python", "here", "scratch", "worker_port", "group"):

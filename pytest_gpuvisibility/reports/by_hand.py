@@ -6,6 +6,7 @@ import re
 import shlex
 from typing import Any
 
+from ..environment import MASK, ORDER
 from ..profile.files import fill
 
 SCRATCH = "/tmp/gpu-visibility-by-hand"
@@ -21,7 +22,7 @@ def check_command(subject: Any, rule: str) -> str:
 def launch_command(fleet: Any, theatre: Any, simulated: bool) -> str:
     """Launch the server as in ``fleet``, after what the profile prepares; what was then done to it is not in it."""
     scenario = fleet.scenario
-    masks = [("CUDA_VISIBLE_DEVICES", scenario.visible), ("CUDA_DEVICE_ORDER", scenario.device_order)]
+    masks = [(MASK, scenario.visible), (ORDER, scenario.device_order)]
     unset = [word for name, value in masks if value is None for word in ("-u", name)]
     given = {**dict(masks), **dict(scenario.environ), **fleet.environ}
     values = [f"{name}={value}" for name, value in given.items() if value is not None]

@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..environment import RUN_VARIABLE
 from ..host import procfs
-from ..host.cleanup import MARK, Ports, Run, kill_marked
+from ..host.cleanup import Ports, Run, kill_marked
 from ..host.deadline import Patience
 from ..host.procfs import ProcessFacts
 from ..host.supervisor import remove_tree
@@ -226,7 +227,7 @@ class ServerProcess:
             "XDG_CACHE_HOME": str(home / "home" / ".cache"),
             "TMPDIR": str(temporary),
             **self.profile_environ,
-            MARK: run,
+            RUN_VARIABLE: run,
         }
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_gpuvisibility.errors import UserError
+from ..errors import UserError
 
 # Written out in full although all that it does is to refuse and to say so in the ledger.
 _REFUSED_BY_HAND = frozenset({"cuGetExportTable"})

@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from pytest_gpuvisibility.errors import UserError
-from pytest_gpuvisibility.simulator import state
+from ..errors import UserError
+from . import state
 
 
 class LedgerDamaged(UserError):

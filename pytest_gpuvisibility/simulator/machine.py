@@ -12,28 +12,25 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pytest_gpuvisibility.errors import UserError
-from pytest_gpuvisibility.simulator import state
-from pytest_gpuvisibility.simulator.ledger import Ledger
-from pytest_gpuvisibility.simulator.native import (
+from ..environment import LIBRARIES_VARIABLE, MACHINE_VARIABLE, PROBE_VARIABLE, restore
+from ..errors import UserError
+from ..inventory.model import Device, Inventory, MigDevice
+from . import state
+from .ledger import Ledger
+from .native import (
     RUNTIMES,
     absent_nvml_directory,
     cublas_library,
     library_directory,
     probe_program,
 )
-from pytest_gpuvisibility.simulator.preloading import lead_to_runtimes, prepend, without
-
-from ..inventory.model import Device, Inventory, MigDevice
-
-MACHINE_VARIABLE = "GPU_VISIBILITY_MACHINE"
-PROBE_VARIABLE = "GPU_VISIBILITY_PROBE"
+from .preloading import lead_to_runtimes, prepend, without
 
 # In the order in which they are loaded: the runtimes need libcuda.so.1.
 _DRIVER_LIBRARIES = ("libnvidia-ml.so.1", "libcuda.so.1", *RUNTIMES)
@@ -263,15 +260,6 @@ def _as_slice(device: ProbedDevice) -> ProbedDevice:
     return replace(device, uuid="MIG-" + device.uuid.removeprefix("GPU-").removeprefix("MIG-"))
 
 
-def restore(environ: MutableMapping[str, str], before: Mapping[str, str | None]) -> None:
-    """Give each variable its earlier value; None means it was not set."""
-    for name, value in before.items():
-        if value is None:
-            environ.pop(name, None)
-        else:
-            environ[name] = value
-
-
 def _new_directory(directory: Path | None) -> Path:
     if directory is None:
         return Path(tempfile.mkdtemp(prefix="gpu-visibility-"))
@@ -307,7 +295,7 @@ def _write_script(script: Path, find_machine: str) -> None:
     script.write_text(
         "#!/bin/sh\n"
         f"{find_machine}"
-        f"export GPU_VISIBILITY_LIBRARIES={shlex.quote(str(library_directory()))}\n"
+        f"export {LIBRARIES_VARIABLE}={shlex.quote(str(library_directory()))}\n"
         # It asks NVML about every GPU, whatever it is to print: none of that is the caller's decision.
         f"export {PROBE_VARIABLE}=1\n"
         f'exec {shlex.quote(sys.executable)} -I -S {shlex.quote(str(program))} "$@"\n'

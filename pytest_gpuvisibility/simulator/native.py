@@ -6,7 +6,7 @@ import functools
 import importlib.metadata
 from pathlib import Path
 
-from pytest_gpuvisibility.errors import UserError
+from ..errors import UserError
 
 DISTRIBUTION = "pytest-gpuvisibility"
 RUNTIMES = ("libcudart.so.13", "libcudart.so.12")

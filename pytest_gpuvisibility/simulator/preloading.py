@@ -7,8 +7,9 @@ import re
 from collections.abc import MutableMapping
 from pathlib import Path
 
-from pytest_gpuvisibility.errors import UserError
-from pytest_gpuvisibility.simulator.native import RUNTIMES, library_directory, redirect_library
+from ..environment import RUNTIME_VARIABLE
+from ..errors import UserError
+from .native import RUNTIMES, library_directory, redirect_library
 
 AUDITS_WELL = (2, 35)
 """The release of glibc from which on an auditor costs nothing but its questions. Before, each call of a function that
@@ -19,7 +20,6 @@ ROOM_FOR_TLS = ("glibc.rtld.optional_static_tls", 16384)
 """Where there is an auditor, libraries that are loaded with the program find no more room for thread-local variables
 than those that are opened later, 512 bytes: jemalloc, which Ray preloads, wants 2,632. The room is each thread's, out
 of its stack. ThreadSanitizer's would be 768 KiB; programs built with that need another of the ways."""
-CHOICE = "GPU_VISIBILITY_RUNTIME"
 WAYS = ("audit", "preload", "none")
 """What the variable may be: LD_AUDIT, LD_PRELOAD, or programs keep their own runtime, which cannot work."""
 
@@ -33,9 +33,9 @@ def lead_to_runtimes(environ: MutableMapping[str, str]) -> None:
 
     Raises UserError where it is something else.
     """
-    way = environ.get(CHOICE) or ("audit" if linker_audits_well() else "preload")
+    way = environ.get(RUNTIME_VARIABLE) or ("audit" if linker_audits_well() else "preload")
     if way not in WAYS:
-        raise UserError(f"{CHOICE}={way} is not known. Unset it, or use one of {', '.join(WAYS)}.")
+        raise UserError(f"{RUNTIME_VARIABLE}={way} is not known. Unset it, or use one of {', '.join(WAYS)}.")
     if way == "audit":
         environ["LD_AUDIT"] = prepend(redirect_library(), environ.get("LD_AUDIT", ""))
         environ[TUNABLES] = _with_room(environ.get(TUNABLES, ""))

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from ..environment import MASK
 from ..errors import UserError
 from ..host.directories import SessionDirectory
 from ..inventory.model import Inventory
@@ -62,7 +63,7 @@ def run_program(
     ):
         environ = machine.environ(os.environ, nvidia_smi=nvidia_smi)
         if visible is not None:
-            environ["CUDA_VISIBLE_DEVICES"] = visible
+            environ[MASK] = visible
         code = _run(program, environ, wrapper)
         said = [f"gpu-visibility: {sentence}" for sentence in Launches.on(machine).sentences(SKIPPING)]
         print("\n".join([*touch_table(machine.ledger.records(), inventory, launch), *said]), file=sys.stderr)

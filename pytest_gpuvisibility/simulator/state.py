@@ -12,10 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_gpuvisibility.errors import UserError
-from pytest_gpuvisibility.simulator.native import library_directory
-
+from ..errors import UserError
 from ..inventory.model import Device, Inventory, MigDevice
+from .native import library_directory
 
 COMPUTE_MODES = {"default": 0, "prohibited": 2, "exclusive-process": 3}
 FAULTS = {"nvml-unknown": 1, "nvml-no-permission": 2, "lost": 4}

@@ -9,7 +9,8 @@ import pytest
 
 from pytest_gpuvisibility.inventory.model import Inventory
 from pytest_gpuvisibility.simulator.machine import Machine
-from pytest_gpuvisibility.witness import Evidence, LedgerWitness
+from pytest_gpuvisibility.witness.base import Evidence
+from pytest_gpuvisibility.witness.ledger import LedgerWitness
 
 PROGRAM = """
 import pynvml

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .errors import UserError
-from .witness import Account, Suspect, Witness, optional
+from ..errors import UserError
+from .base import Account, Suspect, Witness, optional
 
 
 class CheckedWitness:

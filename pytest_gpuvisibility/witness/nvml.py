@@ -21,16 +21,13 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-from .errors import UserError
-from .host import procfs
-from .host.cleanup import MARK
-from .inventory.model import Inventory
-from .simulator.machine import Machine, probe
-from .witness import Account, Evidence, LedgerWitness, Suspect, Witness
+from ..environment import MASKS, RUN_VARIABLE
+from ..errors import UserError
+from ..host import procfs
+from ..inventory.model import Inventory
+from ..simulator.machine import probe
+from .base import Account, Evidence, Suspect
 
-REAL = "real"
-"""The name of the machine's own inventory, as --gpu-inventory has it."""
-MASKS = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
 PERIOD = 0.05
 """Seconds between two looks at NVML's lists. Making a context takes a real driver several times as long."""
 CONTROL_LIMIT = 120.0
@@ -54,26 +51,6 @@ for ordinal in range(count.value):
 print("done", flush=True)
 sys.stdin.read()
 """
-
-
-@dataclass(frozen=True)
-class RealMachine:
-    """This machine, where a simulated one could stand as well."""
-
-    inventory: Inventory
-
-    def environ(self, base: Mapping[str, str], *, nvidia_smi: bool = True) -> dict[str, str]:
-        """``base``: the driver is where it always is.
-
-        :raises ValueError: nvidia-smi is to be missing.
-        """
-        if not nvidia_smi:
-            raise ValueError("nvidia-smi cannot be taken away from a real machine")
-        return dict(base)
-
-    def launches(self) -> tuple[int, int]:
-        """As a simulated machine counts kernel launches that it skipped and refused: real ones run."""
-        return 0, 0
 
 
 @dataclass
@@ -145,7 +122,7 @@ class ProcessLists:
             return
         identity = pid, found.start_time
         if identity not in self.seen:
-            self.seen[identity] = Sighting(procfs.environ(pid).get(MARK, ""))
+            self.seen[identity] = Sighting(procfs.environ(pid).get(RUN_VARIABLE, ""))
         self.seen[identity].touched.setdefault(uuid, time.time())
 
 
@@ -202,7 +179,7 @@ class NvmlWitness:
         """Listed processes that carry the mark of the same run, and were gone before /proc was looked through."""
         known = list(known)
         identities = {(suspect.pid, suspect.start) for suspect in known}
-        marks = {mark for suspect in known if (mark := suspect.environ.get(MARK))}
+        marks = {mark for suspect in known if (mark := suspect.environ.get(RUN_VARIABLE))}
         return {
             identity[0]: Account(
                 Evidence.TOUCHED, touched=tuple(sighting.touched), touched_at=tuple(sighting.touched.values())
@@ -224,35 +201,16 @@ class NvmlWitness:
 
     def _shown(self, environ: Mapping[str, str]) -> tuple[str, ...]:
         """Asked of the driver from a process that is started with this environment."""
-        key = tuple(sorted(item for item in environ.items() if item[0] != MARK))
+        key = tuple(sorted(item for item in environ.items() if item[0] != RUN_VARIABLE))
         if key not in self._probed:
             devices = probe(environ).devices
             self._probed[key] = tuple(self._uuids.get(_bytes_of(device.uuid), device.uuid) for device in devices)
         return self._probed[key]
 
 
-def usual_witness(machine: Machine | RealMachine) -> Witness:
-    """The simulated driver's ledger, or NVML's process lists."""
-    return NvmlWitness(machine.inventory) if isinstance(machine, RealMachine) else LedgerWitness(machine)
-
-
 def _bytes_of(uuid: str) -> str:
     """CUDA gives the bytes of a UUID, and not whether they are a GPU's or a slice's."""
     return uuid.removeprefix("GPU-").removeprefix("MIG-").replace("-", "").lower()
-
-
-def check_caller(environ: Mapping[str, str]) -> None:
-    """The suite writes masks over the whole machine, so the whole machine must be the caller's.
-
-    :raises UserError: the caller was given a part of it.
-    """
-    mask = environ.get(MASKS[0])
-    if mask is not None:
-        raise UserError(
-            f"--gpu-inventory=real: CUDA_VISIBLE_DEVICES={mask} is set, but the suite starts servers under masks of its"
-            " own, over every GPU of the machine. Where all of them are yours to use, unset it; else use a simulated"
-            " machine such as --gpu-inventory=a100x8."
-        )
 
 
 def check_attribution(hardware: Inventory) -> str:

@@ -11,7 +11,8 @@ import pytest
 
 from pytest_gpuvisibility.inventory.model import Inventory
 from pytest_gpuvisibility.simulator.machine import Machine
-from pytest_gpuvisibility.witness import Account, LedgerWitness
+from pytest_gpuvisibility.witness.base import Account
+from pytest_gpuvisibility.witness.ledger import LedgerWitness
 
 INVENTORY = Inventory.load("a100x4")
 UUIDS = [device.uuid for device in INVENTORY.devices]

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from twin_runs import profile_of
 
-from pytest_gpuvisibility import Inventory, hardware
+from pytest_gpuvisibility import Inventory
 from pytest_gpuvisibility.errors import UserError
+from pytest_gpuvisibility.inventory import check_caller
 
 GPU_VISIBILITY = [sys.executable, "-m", "pytest_gpuvisibility"]
 
@@ -63,7 +64,8 @@ def test_a_twin_fails_its_rule_on_what_nvml_lists(rule: str, tmp_path: Path) -> 
 BLAMING = """
 from dataclasses import replace
 from pathlib import Path
-from pytest_gpuvisibility.hardware import NvmlWitness, RealMachine
+from pytest_gpuvisibility.inventory import RealMachine
+from pytest_gpuvisibility.witness import NvmlWitness
 
 class Blaming(NvmlWitness):
     def accounts(self, suspects):
@@ -118,8 +120,9 @@ def test_without_a_driver_there_is_no_real_machine(tmp_path: Path) -> None:
 
 WATCH = """
 import json, os, subprocess, sys
-from pytest_gpuvisibility import Inventory, hardware, processes
-from pytest_gpuvisibility.witness import Suspect
+from pytest_gpuvisibility import Inventory
+from pytest_gpuvisibility.host import procfs
+from pytest_gpuvisibility.witness import NvmlWitness, Suspect
 
 PROGRAM = '''
 import ctypes, os, sys
@@ -136,7 +139,7 @@ sys.stdin.read()
 '''
 machine = Inventory.from_nvml()
 masks = json.loads(sys.argv[1])
-with hardware.NvmlWitness(machine) as witness:
+with NvmlWitness(machine) as witness:
     for at_exec, later in masks:
         environ = os.environ | ({"CUDA_VISIBLE_DEVICES": at_exec} if at_exec is not None else {})
         arguments = [f"CUDA_VISIBLE_DEVICES={later}"] if later is not None else []
@@ -145,8 +148,8 @@ with hardware.NvmlWitness(machine) as witness:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )
         child.stdout.readline()
-        found = processes.stat(child.pid)
-        suspect = Suspect(child.pid, found.start_time, processes.environ(child.pid))
+        found = procfs.stat(child.pid)
+        suspect = Suspect(child.pid, found.start_time, procfs.environ(child.pid))
         account = witness.accounts([suspect])[child.pid]
         child.communicate()
         again = witness.accounts([suspect])[child.pid]
@@ -179,11 +182,13 @@ def test_a_context_on_a_slice_is_told_from_one_beside_it() -> None:
 
 
 CONTROL = """
-from pytest_gpuvisibility import Inventory, hardware, processes
+from pytest_gpuvisibility import Inventory
+from pytest_gpuvisibility.host import procfs
+from pytest_gpuvisibility.witness import nvml
 from pytest_gpuvisibility.errors import UserError
 {before}
 try:
-    print(hardware.check_attribution(Inventory.from_nvml()))
+    print(nvml.check_attribution(Inventory.from_nvml()))
 except UserError as error:
     print(error)
 """
@@ -193,8 +198,8 @@ except UserError as error:
     ("before", "said"),
     [
         ("", "on each of the 4 devices that it opened"),
-        ("known = processes.stat; processes.stat = lambda pid: None", "pids that /proc does not know"),
-        ("hardware.ProcessLists._list = lambda self, handle: []", "its list does not have it"),
+        ("known = procfs.stat; procfs.stat = lambda pid: None", "pids that /proc does not know"),
+        ("nvml.ProcessLists._list = lambda self, handle: []", "its list does not have it"),
     ],
     ids=["listed", "pids of another namespace", "an empty list"],
 )
@@ -207,5 +212,5 @@ def test_an_empty_list_is_no_proof(before: str, said: str) -> None:
 
 def test_the_mask_of_the_caller_is_named() -> None:
     with pytest.raises(UserError, match="CUDA_VISIBLE_DEVICES=0 is set"):
-        hardware.check_caller({"CUDA_VISIBLE_DEVICES": "0"})
-    hardware.check_caller({})
+        check_caller({"CUDA_VISIBLE_DEVICES": "0"})
+    check_caller({})
