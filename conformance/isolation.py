@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pytest_gpuvisibility.masks.resolver import resolve
-from pytest_gpuvisibility.scenario import Fleet, ProcessRecord
+from pytest_gpuvisibility.records import Fleet, ProcessRecord
 from pytest_gpuvisibility.verdicts import MUST, NotApplicable
 
 from .expect import MEMBERS, groups, violation

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_gpuvisibility.inventory.model import AnyDevice, Device, Inventory, MigDevice
+from pytest_gpuvisibility.launch.launcher import Theatre
 from pytest_gpuvisibility.masks.resolver import resolve
 from pytest_gpuvisibility.profile.files import Profile
-from pytest_gpuvisibility.scenario import Fleet, Scenario
-from pytest_gpuvisibility.theatre import Theatre
+from pytest_gpuvisibility.records import Fleet, Scenario
 from pytest_gpuvisibility.verdicts import NotApplicable
 
 

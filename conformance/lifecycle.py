@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_gpuvisibility.acts import lose_workers, reload
-from pytest_gpuvisibility.losses import Loss
+from pytest_gpuvisibility.launch.actions import lose_workers, reload
+from pytest_gpuvisibility.launch.worker_kills import Loss
 from pytest_gpuvisibility.profile.files import Option
-from pytest_gpuvisibility.scenario import Fleet
+from pytest_gpuvisibility.records import Fleet
 from pytest_gpuvisibility.verdicts import MUST, SHOULD, NotApplicable, rule
 
 from .expect import (

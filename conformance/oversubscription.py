@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 
 from pytest_gpuvisibility.profile.files import Option
-from pytest_gpuvisibility.scenario import Fleet
+from pytest_gpuvisibility.records import Fleet
 from pytest_gpuvisibility.verdicts import MUST, SHOULD, NotApplicable, rule
 
 from .expect import (

@@ -8,11 +8,11 @@ from contextlib import nullcontext, suppress
 import pytest
 
 from .errors import UserError
+from .hooks.calls import inventory_finder
 from .markers import wishes_of
 from .masks.resolver import resolve
 from .pytest_fixtures import SELECTION, active_selection
 from .selection import narrowed
-from .third_parties import inventory_finder
 
 PLACE = "_gpu_place"
 

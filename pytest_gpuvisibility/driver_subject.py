@@ -21,7 +21,7 @@ from .inventory.model import AnyDevice, Device, Inventory
 from .inventory.real import DEFAULT_INVENTORY, real_gpus_answer
 from .masks.resolver import resolve
 from .profile.files import DRIVER, Unsupported
-from .scenario import Fleet, describe_mask
+from .records import Fleet, describe_mask
 from .simulator.machine import Machine, ProbeResult, probe
 
 SUCCESS, NO_DEVICE, NO_DRIVER = 0, 100, -1

@@ -6,7 +6,7 @@ from typing import Any
 
 from .inventory.model import Inventory
 from .profile.files import Profile
-from .scenario import Fleet, Scenario
+from .records import Fleet, Scenario
 from .server_subject import ServerSubject
 
 
@@ -40,7 +40,7 @@ class GpuServer:
         The same launch is made once a session. Nothing of it is left when this returns.
 
         :param visible: CUDA_VISIBLE_DEVICES of the launcher; None: not set.
-        :param more: further fields of :class:`~pytest_gpuvisibility.scenario.Scenario`, such as ``device_order``,
+        :param more: further fields of :class:`~pytest_gpuvisibility.records.Scenario`, such as ``device_order``,
             ``inventory`` (a name), ``environ`` or ``ending``.
         :raises TypeError: a field that does not exist.
         """

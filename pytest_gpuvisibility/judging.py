@@ -16,11 +16,11 @@ from typing import Any, Protocol
 import pytest
 
 from . import expectations as expectation_files
-from . import third_parties
 from .driver_subject import open_driver
 from .errors import UserError
 from .expectations import Expectation
 from .harness_faults import HARNESS_ERRORS, in_words
+from .hooks import calls
 from .profile import files as profiles
 from .profile.files import DRIVER
 from .server_subject import open_server
@@ -107,18 +107,16 @@ def open_trial(config: pytest.Config, room: Path, rules: Sequence[Rule], version
     source, chosen = _option(config, "gpu_server"), _option(config, "gpu_inventory")
     subject: Subject
     if family_of(config) == "driver":
-        subject = open_driver(
-            chosen, room, first=version is None, find_inventory=third_parties.inventory_finder(config)
-        )
+        subject = open_driver(chosen, room, first=version is None, find_inventory=calls.inventory_finder(config))
     else:
         subject = open_server(
             source,
             chosen,
             room,
             version,
-            find_profile=third_parties.profile_finder(config),
-            find_inventory=third_parties.inventory_finder(config),
-            witness=functools.partial(third_parties.witness, config),
+            find_profile=calls.profile_finder(config),
+            find_inventory=calls.inventory_finder(config),
+            witness=functools.partial(calls.witness, config),
         )
     _check_declared(subject, {rule.id for rule in rules})
     expected, expected_from = _expectations(config, subject, [rule.id for rule in rules])

@@ -258,8 +258,8 @@ def _claim(item: pytest.Item, permitted: tuple[Device | MigDevice, ...]) -> Clai
     :raises pytest.UsageError: a third party's answer, or the test's marker, makes no sense.
     """
     from .errors import UserError
+    from .hooks.calls import claim
     from .lease import Claim
-    from .third_parties import claim
 
     fixtures: list[str] = getattr(item, "fixturenames", [])
     if item.get_closest_marker("gpu_inventory") or any(name.startswith("gpu_machine") for name in fixtures):

@@ -48,9 +48,9 @@ MARKERS = (
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    from . import hookspecs
+    from .hooks import specs
 
-    pluginmanager.add_hookspecs(hookspecs)
+    pluginmanager.add_hookspecs(specs)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -68,8 +68,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     asked = inventory or masks or launch or lease_plugin.asked_for(lease)
     if not asked or settings.one(early_config, "gpu_server"):
         return
+    from .hooks.calls import inventory_finder
     from .selection import Setting, select
-    from .third_parties import inventory_finder
 
     with usage_errors():
         settings.check_lease_and_masks(lease_plugin.asked_for(lease), masks)

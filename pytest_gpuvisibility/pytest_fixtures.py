@@ -105,8 +105,8 @@ def clean_up(config: pytest.Config) -> None:
 def _machine(config: pytest.Config, inventory: str | None) -> Iterator[GpuMachine]:
     """A machine of that inventory without a mask, or a copy of the session's under the session's mask."""
     from .gpu_machine import GpuMachine
+    from .hooks.calls import inventory_finder
     from .placement import carried_over
-    from .third_parties import inventory_finder
 
     with usage_errors():
         if inventory is not None:

@@ -12,10 +12,10 @@ from .driver_subject import Answer
 from .errors import UserError
 from .inventory.model import Inventory
 from .inventory.real import DEFAULT_INVENTORY, REAL, check_caller
+from .launch.launcher import Theatre, Witnesses
 from .profile import files as profiles
 from .profile.files import Profile, Unsupported
-from .scenario import Fleet, Scenario
-from .theatre import Theatre, Witnesses
+from .records import Fleet, Scenario
 from .witness.nvml import check_attribution
 from .witness.usual import usual_witness
 

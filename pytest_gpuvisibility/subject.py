@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 from .driver_subject import Answer
 from .inventory.model import Inventory
 from .profile.files import Unsupported
-from .scenario import Fleet
+from .records import Fleet
 
 Family = Literal["server", "driver"]
 """Which rules apply: those for servers, or those for the CUDA driver itself."""

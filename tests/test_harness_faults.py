@@ -158,7 +158,6 @@ def test_a_port_that_was_taken_is_an_error_in_the_report(tmp_path: Path, monkeyp
 
 FAULTY = """
 import errno, os
-from pytest_gpuvisibility import scenario
 from pytest_gpuvisibility.host import cleanup
 from pytest_gpuvisibility.simulator.machine import Machine
 

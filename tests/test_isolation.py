@@ -19,7 +19,7 @@ from pytest_gpuvisibility.conformance.isolation import (
 from pytest_gpuvisibility.conformance.launch import Gpus
 
 from pytest_gpuvisibility.inventory.model import Inventory
-from pytest_gpuvisibility.scenario import Fleet, ProcessRecord, Scenario
+from pytest_gpuvisibility.records import Fleet, ProcessRecord, Scenario
 from pytest_gpuvisibility.verdicts import MUST, NotApplicable, Violation
 from pytest_gpuvisibility.witness.base import Evidence
 

@@ -15,9 +15,9 @@ from pytest_gpuvisibility.conformance import RULE_MODULES
 from pytest_gpuvisibility.conformance.launch import Gpus, Launch
 
 from pytest_gpuvisibility.inventory.model import Inventory
+from pytest_gpuvisibility.launch.launcher import Theatre
 from pytest_gpuvisibility.profile import files as profiles
 from pytest_gpuvisibility.resources import shipped_directory
-from pytest_gpuvisibility.theatre import Theatre
 from pytest_gpuvisibility.verdicts import Rule, rule_of
 
 if sys.version_info >= (3, 11):

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 from twin_runs import check
 
-from pytest_gpuvisibility.acts import IDLE, SECOND_MODEL, beside
 from pytest_gpuvisibility.errors import UserError
 from pytest_gpuvisibility.inventory.model import Inventory
+from pytest_gpuvisibility.launch.actions import IDLE, SECOND_MODEL, beside
+from pytest_gpuvisibility.launch.launcher import PATIENCE, Theatre
 from pytest_gpuvisibility.profile import files as profiles
 from pytest_gpuvisibility.profile.files import Option
+from pytest_gpuvisibility.records import Fleet, Scenario
 from pytest_gpuvisibility.reports import by_hand
-from pytest_gpuvisibility.scenario import Fleet, Scenario
-from pytest_gpuvisibility.theatre import PATIENCE, Theatre
 
 # A server of one process, which says what cuLaunchKernel answers it.
 SERVER = r"""

@@ -13,16 +13,16 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from .acts import Scene
-from .inventory.model import Inventory
-from .inventory.real import RealMachine
-from .performance import Accounts, Performance, Stage
-from .profile import files as profiles
-from .profile.files import Profile
-from .scenario import Fleet, Scenario
-from .simulator.machine import Machine
-from .witness.base import Witness, optional
-from .witness.usual import usual_witness
+from ..inventory.model import Inventory
+from ..inventory.real import RealMachine
+from ..profile import files as profiles
+from ..profile.files import Profile
+from ..records import Fleet, Scenario
+from ..simulator.machine import Machine
+from ..witness.base import Witness, optional
+from ..witness.usual import usual_witness
+from .actions import Scene
+from .server_run import Accounts, Performance, Stage
 
 Witnesses = Callable[[Machine | RealMachine], Witness]
 """What makes the witness of a launch."""

@@ -10,21 +10,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .acts import Deed, Scene, perform
-from .environment import CONTAINER_MASK, MASK, ORDER
-from .host.cleanup import Ports
-from .host.procfs import ProcessFacts
-from .host.supervisor import remove_tree
-from .inventory.real import RealMachine
-from .masks.resolver import resolve
-from .profile.files import Profile
-from .scenario import Fleet, ProcessRecord, Scenario
-from .server import self_reports
-from .server.process import Event, Outcome, ServerProcess
-from .server.self_reports import Statement
-from .simulator import device_nodes
-from .simulator.machine import Machine
-from .witness.base import Account, Suspect, Witness, optional
+from ..environment import CONTAINER_MASK, MASK, ORDER
+from ..host.cleanup import Ports
+from ..host.procfs import ProcessFacts
+from ..host.supervisor import remove_tree
+from ..inventory.real import RealMachine
+from ..masks.resolver import resolve
+from ..profile.files import Profile
+from ..records import Fleet, ProcessRecord, Scenario
+from ..server import self_reports
+from ..server.process import Event, Outcome, ServerProcess
+from ..server.self_reports import Statement
+from ..simulator import device_nodes
+from ..simulator.machine import Machine
+from ..witness.base import Account, Suspect, Witness, optional
+from .actions import Deed, Scene, perform
 
 FAREWELL_DEADLINE = 3.0
 """Seconds between asking a server to stop and killing it, where no rule judges how it stops."""

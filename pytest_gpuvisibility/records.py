@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .acts import Act, Deed
+from .launch.actions import Act, Deed
 from .profile.files import Option
 from .server.process import Event
 from .server.self_reports import Statement

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from twin_runs import profile_of, verdicts
 
-from pytest_gpuvisibility.acts import Act, lose_workers, reload
+from pytest_gpuvisibility.launch.actions import Act, lose_workers, reload
+from pytest_gpuvisibility.launch.launcher import Theatre
 from pytest_gpuvisibility.profile import files as profiles
 from pytest_gpuvisibility.profile.files import Option
-from pytest_gpuvisibility.scenario import Fleet, Scenario
+from pytest_gpuvisibility.records import Fleet, Scenario
 from pytest_gpuvisibility.server.self_reports import Statement, _whole
-from pytest_gpuvisibility.theatre import Theatre
 
 RESTARTS = (Option("restarts"),)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from pytest_gpuvisibility.launch.launcher import Theatre
 from pytest_gpuvisibility.profile import files as profiles
-from pytest_gpuvisibility.scenario import Fleet, Scenario
+from pytest_gpuvisibility.records import Fleet, Scenario
 from pytest_gpuvisibility.simulator import device_nodes
-from pytest_gpuvisibility.theatre import Theatre
 
 # Says what it finds, and ends; a second start finds what the first one left in its home, and goes on for ever.
 SERVER = r"""

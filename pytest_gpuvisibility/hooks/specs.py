@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from .inventory.model import AnyDevice, Inventory
-    from .inventory.real import RealMachine
-    from .lease import Claim
-    from .profile.files import Profile
-    from .simulator.machine import Machine
-    from .witness.base import Witness
+    from ..inventory.model import AnyDevice, Inventory
+    from ..inventory.real import RealMachine
+    from ..lease import Claim
+    from ..profile.files import Profile
+    from ..simulator.machine import Machine
+    from ..witness.base import Witness
 
 
 @pytest.hookspec(firstresult=True)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import losses
-from .errors import UserError
-from .losses import Loss
-from .profile.files import Request
-from .server.process import ServerProcess
+from ..errors import UserError
+from ..profile.files import Request
+from ..server.process import ServerProcess
+from . import worker_kills
+from .worker_kills import Loss
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ def _beside(act: Act, scene: Scene) -> Result:
 
 
 def _lose_workers(act: Act, scene: Scene) -> Result:
-    return Result(losses=losses.lose_workers(scene.server, int(act["times"])))
+    return Result(losses=worker_kills.lose_workers(scene.server, int(act["times"])))
 
 
 def _reload(act: Act, scene: Scene) -> Result:

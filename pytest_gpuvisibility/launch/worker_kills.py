@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .server import requests, self_reports
-from .server.process import ServerProcess
+from ..server import requests, self_reports
+from ..server.process import ServerProcess
 
 KILL_LIMIT = 10.0
 """Seconds in which a killed process must be gone."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import pytest
+from places import DOCS, ROOT
 
 from pytest_gpuvisibility.resources import shipped_directory
 
-PAGE = (Path(__file__).parent.parent / "docs" / "plugin-authors.md").read_text()
+PAGE = (DOCS / "plugin-authors.md").read_text()
 EXAMPLES = {
     re.search(r"def (pytest_gpu_\w+)", block)[1]: block  # type: ignore[index]
     for block in re.findall(r"```python\n(.*?)```", PAGE, re.S)
@@ -28,7 +28,7 @@ def fails(pytester: pytest.Pytester, *options: str) -> str:
 
 
 def test_the_page_shows_each_hook() -> None:
-    hooks = (Path(__file__).parent.parent / "pytest_gpuvisibility" / "hookspecs.py").read_text()
+    hooks = (ROOT / "pytest_gpuvisibility" / "hooks" / "specs.py").read_text()
     assert EXAMPLES.keys() == set(re.findall(r"^def (pytest_gpu_\w+)", hooks, re.M))
 
 

@@ -1,4 +1,4 @@
-"""Ask the hooks of ``hookspecs``, and check what they answer."""
+"""Ask the hooks of ``specs``, and check what they answer."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from .errors import UserError
-from .inventory.model import Inventory
+from ..errors import UserError
+from ..inventory.model import Inventory
 
 if TYPE_CHECKING:
-    from .inventory.model import AnyDevice
-    from .inventory.real import RealMachine
-    from .lease import Claim
-    from .profile.files import Profile
-    from .simulator.machine import Machine
-    from .witness.base import Witness
+    from ..inventory.model import AnyDevice
+    from ..inventory.real import RealMachine
+    from ..lease import Claim
+    from ..profile.files import Profile
+    from ..simulator.machine import Machine
+    from ..witness.base import Witness
 
 WITNESS_METHODS = ("accounts", "touchers", "strangers")
 
@@ -45,7 +45,7 @@ def profile_finder(config: pytest.Config) -> Callable[[str], Profile]:
 
     It raises UserError where there is none, it is malformed, or a hook answers something else.
     """
-    from .profile import files as profiles
+    from ..profile import files as profiles
 
     hook = "pytest_gpu_server"
 
@@ -70,7 +70,7 @@ def claim(config: pytest.Config, item: pytest.Item, devices: Sequence[AnyDevice]
 
     :raises UserError: a hook answers something else, claims a device that is not permitted, or more than it names.
     """
-    from .lease import Claim
+    from ..lease import Claim
 
     hook = "pytest_gpu_lease"
     found: object = config.hook.pytest_gpu_lease(item=item, devices=tuple(devices))
@@ -93,8 +93,8 @@ def witness(config: pytest.Config, machine: Machine | RealMachine) -> Witness:
 
     :raises UserError: a hook answers with something that is no witness.
     """
-    from .witness.checked import CheckedWitness
-    from .witness.usual import usual_witness
+    from ..witness.checked import CheckedWitness
+    from ..witness.usual import usual_witness
 
     found: object = config.hook.pytest_gpu_witness(machine=machine)
     if found is None:

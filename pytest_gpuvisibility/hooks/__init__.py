@@ -1,0 +1,1 @@
+"""What other plugins and conftest files may supply, and how they are asked."""
