@@ -9,8 +9,8 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 
-from pytest_gpuvisibility.subject import Family
-from pytest_gpuvisibility.verdicts import Rule, rule_of
+from pytest_gpuvisibility.suite.subject import Family
+from pytest_gpuvisibility.suite.verdicts import Rule, rule_of
 
 RULE_MODULES: Mapping[Family, tuple[str, ...]] = {
     "server": (

@@ -6,7 +6,7 @@ from pytest_gpuvisibility.inventory.model import Device
 from pytest_gpuvisibility.launch.actions import IDLE, SECOND_MODEL, beside
 from pytest_gpuvisibility.profile.files import Option
 from pytest_gpuvisibility.records import Fleet
-from pytest_gpuvisibility.verdicts import MUST, SHOULD, NotApplicable, rule
+from pytest_gpuvisibility.suite.verdicts import MUST, SHOULD, NotApplicable, rule
 
 from .expect import (
     assert_each,

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gpuvisibility.driver_subject import DriverSubject
 from pytest_gpuvisibility.inventory.model import Inventory
-from pytest_gpuvisibility.judging import Trial, family_of, trial_of
-from pytest_gpuvisibility.server_subject import ServerSubject
-from pytest_gpuvisibility.verdicts import NotApplicable
+from pytest_gpuvisibility.suite.driver_subject import DriverSubject
+from pytest_gpuvisibility.suite.server_subject import ServerSubject
+from pytest_gpuvisibility.suite.trial import Trial, family_of, trial_of
+from pytest_gpuvisibility.suite.verdicts import NotApplicable
 
 from . import RULE_MODULES
 from .interview import Interview

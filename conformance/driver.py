@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pytest_gpuvisibility.driver_subject import Question
-from pytest_gpuvisibility.verdicts import NotApplicable
+from pytest_gpuvisibility.suite.driver_subject import Question
+from pytest_gpuvisibility.suite.verdicts import NotApplicable
 
 from .interview import row
 from .masks import FASTEST, PCI, Masks

@@ -10,7 +10,7 @@ from pytest_gpuvisibility.masks.resolver import resolve
 from pytest_gpuvisibility.profile.files import Supports
 from pytest_gpuvisibility.records import Fleet, ProcessRecord
 from pytest_gpuvisibility.server.self_reports import Statement
-from pytest_gpuvisibility.verdicts import Level, NotApplicable, Violation
+from pytest_gpuvisibility.suite.verdicts import Level, NotApplicable, Violation
 from pytest_gpuvisibility.witness.base import Evidence
 
 from .launch import Gpus, Launch

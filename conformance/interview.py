@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_gpuvisibility.driver_subject import NO_DEVICE, SUCCESS, Answer, DriverSubject, Question
 from pytest_gpuvisibility.masks.resolver import resolve
 from pytest_gpuvisibility.masks.rules import BY_ROW, SOURCES, Evidence
 from pytest_gpuvisibility.masks.rules import Rule as Row
-from pytest_gpuvisibility.verdicts import MUST, SHOULD, Level, NotApplicable, Violation, rule
+from pytest_gpuvisibility.suite.driver_subject import NO_DEVICE, SUCCESS, Answer, DriverSubject, Question
+from pytest_gpuvisibility.suite.verdicts import MUST, SHOULD, Level, NotApplicable, Violation, rule
 
 from .masks import Masks
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from pytest_gpuvisibility.masks.resolver import resolve
 from pytest_gpuvisibility.records import Fleet, ProcessRecord
-from pytest_gpuvisibility.verdicts import MUST, NotApplicable
+from pytest_gpuvisibility.suite.verdicts import MUST, NotApplicable
 
 from .expect import MEMBERS, groups, violation
 from .launch import Gpus

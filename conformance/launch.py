@@ -12,7 +12,7 @@ from pytest_gpuvisibility.launch.launcher import Theatre
 from pytest_gpuvisibility.masks.resolver import resolve
 from pytest_gpuvisibility.profile.files import Profile
 from pytest_gpuvisibility.records import Fleet, Scenario
-from pytest_gpuvisibility.verdicts import NotApplicable
+from pytest_gpuvisibility.suite.verdicts import NotApplicable
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pytest_gpuvisibility.launch.actions import lose_workers, reload
 from pytest_gpuvisibility.launch.worker_kills import Loss
 from pytest_gpuvisibility.profile.files import Option
 from pytest_gpuvisibility.records import Fleet
-from pytest_gpuvisibility.verdicts import MUST, SHOULD, NotApplicable, rule
+from pytest_gpuvisibility.suite.verdicts import MUST, SHOULD, NotApplicable, rule
 
 from .expect import (
     NO_EVIDENCE,

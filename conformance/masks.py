@@ -8,7 +8,7 @@ from itertools import combinations, takewhile
 
 from pytest_gpuvisibility.inventory.model import Device, Inventory, MigDevice
 from pytest_gpuvisibility.masks.reader import FIRST_WITH_MANY_SLICES
-from pytest_gpuvisibility.verdicts import NotApplicable
+from pytest_gpuvisibility.suite.verdicts import NotApplicable
 
 PCI = "PCI_BUS_ID"
 FASTEST = "FASTEST_FIRST"

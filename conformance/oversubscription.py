@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from pytest_gpuvisibility.profile.files import Option
 from pytest_gpuvisibility.records import Fleet
-from pytest_gpuvisibility.verdicts import MUST, SHOULD, NotApplicable, rule
+from pytest_gpuvisibility.suite.verdicts import MUST, SHOULD, NotApplicable, rule
 
 from .expect import (
     assert_each,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pytest_gpuvisibility.inventory.model import AnyDevice
 from pytest_gpuvisibility.profile.files import Option
 from pytest_gpuvisibility.records import Fleet
-from pytest_gpuvisibility.verdicts import MUST, SHOULD, NotApplicable, rule
+from pytest_gpuvisibility.suite.verdicts import MUST, SHOULD, NotApplicable, rule
 
 from .expect import assert_ready, assert_within, stated, violation
 from .launch import Gpus, Launch, Shipped, mask, sliced, unequal

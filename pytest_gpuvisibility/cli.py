@@ -215,8 +215,8 @@ def _workers(server: str, options: Sequence[str]) -> int:
     than find room in memory.
     """
     from .conformance import catalogue
-    from .judging import matches
     from .profile.files import DRIVER
+    from .suite.trial import matches
 
     if server == DRIVER:
         return 0

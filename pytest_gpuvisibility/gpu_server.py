@@ -7,7 +7,7 @@ from typing import Any
 from .inventory.model import Inventory
 from .profile.files import Profile
 from .records import Fleet, Scenario
-from .server_subject import ServerSubject
+from .suite.server_subject import ServerSubject
 
 
 class GpuServer:

@@ -95,7 +95,7 @@ def pytest_configure(config: pytest.Config) -> None:
         with usage_errors():
             config.pluginmanager.register(TrialPlugin.open(config), "gpu-visibility-trial")
     elif settings.runs_the_suite(config):
-        from .judging import trial_of
+        from .suite.trial import trial_of
 
         trial_of(config)
 

@@ -254,8 +254,8 @@ def gpu_server(pytestconfig: pytest.Config) -> GpuServer:
             assert [worker.uses(1) for worker in fleet.workers] == [(fourth.uuid,), (sixth.uuid,)]
     """
     from .gpu_server import GpuServer
-    from .judging import TRIAL
-    from .server_subject import ServerSubject
+    from .suite.server_subject import ServerSubject
+    from .suite.trial import TRIAL
 
     subject = pytestconfig.stash[TRIAL].subject if TRIAL in pytestconfig.stash else None
     if not isinstance(subject, ServerSubject):

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from . import judging
 from .conformance import catalogue
 from .errors import UserError
-from .harness_faults import HARNESS_ERRORS, in_words
 from .host.directories import SessionDirectory
-from .judging import TRIAL, Trial
 from .reports import files, rendering, terminal
-from .verdicts import Rule
+from .suite import trial as judging
+from .suite.harness_errors import HARNESS_ERRORS, in_words
+from .suite.trial import TRIAL, Trial
+from .suite.verdicts import Rule
 
 HEARTBEAT = 5.0
 """Seconds between two signs of life while a server starts for the first time."""

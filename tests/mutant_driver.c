@@ -1,4 +1,4 @@
-/* A libcuda.so.1 with a fault, for tests/test_driver_rules.py: the library that MUTANT_OF names. But where
+/* A libcuda.so.1 with a fault, for tests/conformance/test_driver.py: the library that MUTANT_OF names. But where
    CUDA_VISIBLE_DEVICES is MUTANT_WHEN (or that is "*"), cuInit fails with MUTANT_RESULT; or, where that is unset, reads
    MUTANT_MASK instead; or, where that is unset too, sees no mask. */
 #include <dlfcn.h>

@@ -18,7 +18,7 @@ from pytest_gpuvisibility.inventory.model import Inventory
 from pytest_gpuvisibility.launch.launcher import Theatre
 from pytest_gpuvisibility.profile import files as profiles
 from pytest_gpuvisibility.resources import shipped_directory
-from pytest_gpuvisibility.verdicts import Rule, rule_of
+from pytest_gpuvisibility.suite.verdicts import Rule, rule_of
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..verdicts import Verdict
+from ..suite.verdicts import Verdict
 from .markup import Element, as_html, node
 from .words import conclusion, number
 

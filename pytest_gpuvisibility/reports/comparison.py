@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..verdicts import Verdict
+from ..suite.verdicts import Verdict
 from .words import cut, judgement, number
 
 BROKEN = (Verdict.FAIL, Verdict.WARN)

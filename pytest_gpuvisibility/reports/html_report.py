@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..verdicts import Verdict
+from ..suite.verdicts import Verdict
 from .markup import Element, as_html, node
 from .picture import picture
 from .timeline import timeline

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
-from ..verdicts import Verdict
+from ..suite.verdicts import Verdict
 from . import by_hand
 
 SCHEMA = Path(__file__).parent / "report.schema.json"

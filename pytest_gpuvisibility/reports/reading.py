@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..verdicts import Verdict
+from ..suite.verdicts import Verdict
 
 KNOWN = 1
 """The version of the format that this release writes and reads."""

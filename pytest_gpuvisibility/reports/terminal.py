@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from ..simulator.kernel_launches import Launches
-from ..verdicts import Level, RuleResult, Verdict
+from ..suite.verdicts import Level, RuleResult, Verdict
 from .words import cut, family_of, judgement, number, place_of_family
 
 WORST = 3

@@ -15,14 +15,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from .environment import MASK, ORDER
-from .errors import UserError
-from .inventory.model import AnyDevice, Device, Inventory
-from .inventory.real import DEFAULT_INVENTORY, real_gpus_answer
-from .masks.resolver import resolve
-from .profile.files import DRIVER, Unsupported
-from .records import Fleet, describe_mask
-from .simulator.machine import Machine, ProbeResult, probe
+from ..environment import MASK, ORDER
+from ..errors import UserError
+from ..inventory.model import AnyDevice, Device, Inventory
+from ..inventory.real import DEFAULT_INVENTORY, real_gpus_answer
+from ..masks.resolver import resolve
+from ..profile.files import DRIVER, Unsupported
+from ..records import Fleet, describe_mask
+from ..simulator.machine import Machine, ProbeResult, probe
 
 SUCCESS, NO_DEVICE, NO_DRIVER = 0, 100, -1
 """What the probe answers: cuInit's CUresult, or -1 where no libcuda.so.1 with the functions it needs was found."""

@@ -19,7 +19,7 @@ from pytest_gpuvisibility.conformance.telemetry import assert_reported
 
 from pytest_gpuvisibility.inventory.model import Inventory
 from pytest_gpuvisibility.records import Fleet, ProcessRecord, Scenario
-from pytest_gpuvisibility.verdicts import NotApplicable, Violation
+from pytest_gpuvisibility.suite.verdicts import NotApplicable, Violation
 from pytest_gpuvisibility.witness.base import Evidence
 
 MIG = Gpus(Inventory.load("mig"), "mig")

@@ -15,14 +15,14 @@ from typing import Any, Protocol
 
 import pytest
 
+from ..errors import UserError
+from ..hooks import calls
+from ..profile import files as profiles
+from ..profile.files import DRIVER
 from . import expectations as expectation_files
 from .driver_subject import open_driver
-from .errors import UserError
 from .expectations import Expectation
-from .harness_faults import HARNESS_ERRORS, in_words
-from .hooks import calls
-from .profile import files as profiles
-from .profile.files import DRIVER
+from .harness_errors import HARNESS_ERRORS, in_words
 from .server_subject import open_server
 from .subject import Family, Subject
 from .verdicts import Level, NotApplicable, Rule, RuleResult, Verdict, Violation, rule_of

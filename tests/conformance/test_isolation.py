@@ -20,7 +20,7 @@ from pytest_gpuvisibility.conformance.launch import Gpus
 
 from pytest_gpuvisibility.inventory.model import Inventory
 from pytest_gpuvisibility.records import Fleet, ProcessRecord, Scenario
-from pytest_gpuvisibility.verdicts import MUST, NotApplicable, Violation
+from pytest_gpuvisibility.suite.verdicts import MUST, NotApplicable, Violation
 from pytest_gpuvisibility.witness.base import Evidence
 
 GPUS = Gpus(Inventory.load("a100x8"), "a100x8")

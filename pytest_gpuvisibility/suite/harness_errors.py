@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import tempfile
 
-from .errors import UserError
-from .host.supervisor_client import GuardError
-from .simulator.machine import ProbeFailed
+from ..errors import UserError
+from ..host.supervisor_client import GuardError
+from ..simulator.machine import ProbeFailed
 
 HARNESS_ERRORS = (OSError, UserError, GuardError, ProbeFailed)
 """What says all of it in its text: a traceback would only hide it. Nothing is known of the server then."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import TESTS
 from twin_runs import check, profile_of
 
 from pytest_gpuvisibility.host import supervisor_client
@@ -25,7 +26,7 @@ from pytest_gpuvisibility.profile import files as profiles
 from pytest_gpuvisibility.server.process import GuardError, ServerProcess
 from pytest_gpuvisibility.simulator.machine import Machine
 
-MISBEHAVING = Path(__file__).with_name("misbehaving.py")
+MISBEHAVING = TESTS / "misbehaving.py"
 
 
 def misbehaving(what: str, directory: Path) -> Path:

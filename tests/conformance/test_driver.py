@@ -13,6 +13,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from places import ROOT
 from pytest_gpuvisibility.conformance import catalogue, driver
 from pytest_gpuvisibility.conformance.interview import questions_of, row_of
 from pytest_gpuvisibility.conformance.masks import Masks
@@ -24,7 +25,7 @@ from pytest_gpuvisibility.masks.rules import BY_ROW, Evidence
 from pytest_gpuvisibility.reports.json_report import SCHEMA
 from pytest_gpuvisibility.resources import shipped_directory
 from pytest_gpuvisibility.simulator.native import library_directory
-from pytest_gpuvisibility.verdicts import NotApplicable, rule_of
+from pytest_gpuvisibility.suite.verdicts import NotApplicable, rule_of
 
 Reports = Callable[[str], dict[str, Any]]
 
@@ -34,7 +35,7 @@ GPU_VISIBILITY = [sys.executable, "-m", "pytest_gpuvisibility"]
 ABOUT_NO_TOKEN = {"1", "10", "24", "27", "28c", "34", "35", "36", "43"}
 """Rows that speak of a whole mask, or of a form that the resolver takes for a number."""
 NO_MASK_TO_ASK_UNDER = {"38", "39", "40", "41", "42", "44"}
-MUTANT = Path(__file__).parent / "mutant_driver.c"
+MUTANT = ROOT / "tests" / "mutant_driver.c"
 MACHINES_FOR_MUTANTS = ("mixed4", "container", "mig", "mig-550", "uncut")
 MACHINES = ("a100x1", "a100x8", "mixed4", "container", "none", "sick8", "mig", "mig-550", "mig-460", "uncut")
 

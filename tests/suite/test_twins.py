@@ -14,7 +14,7 @@ from pytest_gpuvisibility.conformance import catalogue
 from twin_runs import check, described_twins, judge, profile_of, verdicts
 
 from pytest_gpuvisibility.reports.json_report import SCHEMA
-from pytest_gpuvisibility.verdicts import Rule, Violation
+from pytest_gpuvisibility.suite.verdicts import Rule, Violation
 
 
 @pytest.mark.parametrize("rule", catalogue("server"), ids=lambda rule: rule.id)

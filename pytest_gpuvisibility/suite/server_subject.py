@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from ..errors import UserError
+from ..inventory.model import Inventory
+from ..inventory.real import DEFAULT_INVENTORY, REAL, check_caller
+from ..launch.launcher import Theatre, Witnesses
+from ..profile import files as profiles
+from ..profile.files import Profile, Unsupported
+from ..records import Fleet, Scenario
+from ..witness.nvml import check_attribution
+from ..witness.usual import usual_witness
 from .driver_subject import Answer
-from .errors import UserError
-from .inventory.model import Inventory
-from .inventory.real import DEFAULT_INVENTORY, REAL, check_caller
-from .launch.launcher import Theatre, Witnesses
-from .profile import files as profiles
-from .profile.files import Profile, Unsupported
-from .records import Fleet, Scenario
-from .witness.nvml import check_attribution
-from .witness.usual import usual_witness
 
 CONTROL_GROUPS = 2
 """The launch that shows whether the server runs at all: no mask, so many groups of one."""

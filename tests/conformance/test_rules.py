@@ -18,7 +18,7 @@ from twin_runs import TWINS, rule_functions
 from pytest_gpuvisibility.inventory.model import Inventory
 from pytest_gpuvisibility.profile import files as profiles
 from pytest_gpuvisibility.records import Scenario
-from pytest_gpuvisibility.verdicts import NotApplicable, Rule
+from pytest_gpuvisibility.suite.verdicts import NotApplicable, Rule
 
 
 class Launched(Exception):

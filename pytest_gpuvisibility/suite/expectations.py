@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import UserError
-from .resources import shipped_directory
+from ..errors import UserError
+from ..resources import shipped_directory
 
 if sys.version_info >= (3, 11):
     import tomllib

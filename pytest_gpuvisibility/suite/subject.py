@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
+from ..inventory.model import Inventory
+from ..profile.files import Unsupported
+from ..records import Fleet
 from .driver_subject import Answer
-from .inventory.model import Inventory
-from .profile.files import Unsupported
-from .records import Fleet
 
 Family = Literal["server", "driver"]
 """Which rules apply: those for servers, or those for the CUDA driver itself."""
