@@ -265,7 +265,7 @@ def _rules(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from .reports import comparison, files, reading, rendering
+    from .reports import comparison, files, load, write
 
     targets = [
         (path, option, ending)
@@ -274,10 +274,10 @@ def _report(arguments: argparse.Namespace) -> int:
     ]
     for path, option, ending in targets:
         files.check_path(path, option, [ending])
-    first = reading.load(arguments.report)
-    later = reading.load(arguments.later) if arguments.later is not None else None
+    first = load.load(arguments.report)
+    later = load.load(arguments.later) if arguments.later is not None else None
     for path, _, _ in targets:
-        rendering.write(path, later or first)
+        write.write(path, later or first)
     if later is None:
         if arguments.json:
             print(json.dumps({rule["id"]: rule["verdict"] for rule in first["rules"]}, indent=2))

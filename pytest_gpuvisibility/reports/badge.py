@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..suite.verdicts import Verdict
-from .markup import Element, as_html, node
-from .words import conclusion, number
+from .html_tree import Element, as_html, node
+from .wording import conclusion, number
 
 LABEL = "GPU visibility"
 COLOURS = {"Conforms": "#116329", "Does not conform": "#b3261e", "Not judged": "#57606a"}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..suite.verdicts import Verdict
-from .words import cut, judgement, number
+from .wording import cut, judgement, number
 
 BROKEN = (Verdict.FAIL, Verdict.WARN)
 UNJUDGED = (Verdict.NOT_APPLICABLE, Verdict.UNSUPPORTED)

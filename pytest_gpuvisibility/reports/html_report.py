@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ..suite.verdicts import Verdict
-from .markup import Element, as_html, node
-from .picture import picture
+from .device_table import picture
+from .html_tree import Element, as_html, node
 from .timeline import timeline
-from .words import FAMILIES, conclusion, family_of, judgement, number, place_of_family
+from .wording import FAMILIES, conclusion, family_of, judgement, number, place_of_family
 
 STYLE = Path(__file__).with_name("style.css")
 LAST_LINES = 30

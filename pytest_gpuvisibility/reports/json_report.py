@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..suite.verdicts import Verdict
-from . import by_hand
+from . import reproduce
 
 SCHEMA = Path(__file__).parent / "report.schema.json"
 
@@ -60,7 +60,7 @@ def _rule(trial: Any, result: Any, launches: Mapping[str, Any], answers: Mapping
         "facts": list(result.facts),
         "known": result.known,
         "sources": list(result.rule.sources),
-        "reproduce": by_hand.check_command(trial.subject, result.rule.id),
+        "reproduce": reproduce.check_command(trial.subject, result.rule.id),
         "scenarios": [
             _scenario(key, launches[key], trial.subject, in_full) for key in result.scenarios if key in launches
         ],
@@ -121,7 +121,7 @@ def _scenario(key: str, fleet: Any, subject: Any, in_full: bool) -> dict[str, An
         "layout": scenario.layout if scenario.layout is not None else f"{scenario.groups}x{scenario.devices}",
         "settings": dataclasses.asdict(scenario),
         "command": list(fleet.command),
-        "reproduce": by_hand.launch_command(fleet, subject.theatre, subject.simulated),
+        "reproduce": reproduce.launch_command(fleet, subject.theatre, subject.simulated),
         "ending": scenario.ending,
         "outcome": fleet.outcome,
         "seconds": round(fleet.seconds, 3),

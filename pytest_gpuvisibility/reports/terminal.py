@@ -7,7 +7,7 @@ from typing import Protocol
 
 from ..simulator.kernel_launches import Launches
 from ..suite.verdicts import Level, RuleResult, Verdict
-from .words import cut, family_of, judgement, number, place_of_family
+from .wording import cut, family_of, judgement, number, place_of_family
 
 WORST = 3
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .markup import Element, node
+from .html_tree import Element, node
 
 OTHERS = 12
 """Processes that are neither launcher, worker nor balancer are counted where there are more than these."""

@@ -20,7 +20,7 @@ from pytest_gpuvisibility.launch.launcher import PATIENCE, Theatre
 from pytest_gpuvisibility.profile import files as profiles
 from pytest_gpuvisibility.profile.files import Option
 from pytest_gpuvisibility.records import Fleet, Scenario
-from pytest_gpuvisibility.reports import by_hand
+from pytest_gpuvisibility.reports import reproduce
 
 # A server of one process, which says what cuLaunchKernel answers it.
 SERVER = r"""
@@ -122,7 +122,7 @@ print(*given, shutil.which("nvidia-smi") is not None, nvml, sorted(glob.glob("/d
 def test_a_launch_by_hand_is_the_launch_of_the_suite(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scenario: Scenario, told: str
 ) -> None:
-    monkeypatch.setattr(by_hand, "SCRATCH", str(tmp_path / "by-hand"))
+    monkeypatch.setattr(reproduce, "SCRATCH", str(tmp_path / "by-hand"))
     stage = theatre(tmp_path)
     (tmp_path / "server.py").write_text(TELLING)
     fleet = stage.play(scenario)
@@ -131,7 +131,7 @@ def test_a_launch_by_hand_is_the_launch_of_the_suite(
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ["PATH"]])
     for _ in range(2):  # what the profile prepares can be made once only
         again = subprocess.run(
-            by_hand.launch_command(fleet, stage, simulated=True),
+            reproduce.launch_command(fleet, stage, simulated=True),
             shell=True,
             env={**os.environ, "PATH": path},
             capture_output=True,

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from pytest_gpuvisibility import plugin
+from pytest_gpuvisibility.plugin import hooks
 
 LISTS = ("--help", "--markers", "--fixtures")
 OFF = ("-p", "no:gpuvisibility")
@@ -67,7 +67,7 @@ def test_each_fixture_has_an_example(pytester: pytest.Pytester) -> None:
         assert section is not None, name
         assert "Example::" in section[0], name
     shown = set(re.findall(r"^(gpu_\w+)", text, re.M))
-    assert shown == {name for name in plugin.__all__ if name.startswith("gpu_")}
+    assert shown == {name for name in hooks.__all__ if name.startswith("gpu_")}
 
 
 def test_each_marker_is_explained(pytester: pytest.Pytester) -> None:

@@ -116,8 +116,8 @@ def launch(config: pytest.Config) -> str:
     if given is None:
         return "error"
     if given[0] not in ("error", "noop"):
-        from .errors import UserError
-        from .selection import Setting
+        from ..errors import UserError
+        from .session import Setting
 
         raise UserError(
             f"{Setting(*given)}: a kernel launch on a simulated machine either fails (error, the default) or does"
@@ -150,7 +150,7 @@ def _switch(config: pytest.Config, name: str) -> bool:
 
 def runs_the_suite(config: pytest.Config) -> bool:
     """Whether the command line names the conformance suite, or a part of it, as a package."""
-    suite = f"{__package__}.conformance"
+    suite = "pytest_gpuvisibility.conformance"
     return bool(config.option.pyargs) and any(argument.startswith(suite) for argument in config.args)
 
 
@@ -188,7 +188,7 @@ def _given(config: pytest.Config, name: str) -> str:
 def check_lease_and_masks(leases: bool, masks: Sequence[tuple[str, str]]) -> None:
     """:raises UserError: leases and several masks, which would hand out devices beyond the lease."""
     if leases and len(masks) > 1:
-        from .errors import UserError
+        from ..errors import UserError
 
         raise UserError(
             f"{masks[0][1]} names {len(masks)} masks, and GPUs are to be leased as well; a lease is of one mask's"

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from .conformance import catalogue
-from .errors import UserError
-from .host.directories import SessionDirectory
-from .reports import files, rendering, terminal
-from .suite import trial as judging
-from .suite.harness_errors import HARNESS_ERRORS, in_words
-from .suite.trial import TRIAL, Trial
-from .suite.verdicts import Rule
+from ..conformance import catalogue
+from ..errors import UserError
+from ..host.directories import SessionDirectory
+from ..reports import files, terminal, write
+from ..suite import trial as judging
+from ..suite.harness_errors import HARNESS_ERRORS, in_words
+from ..suite.trial import TRIAL, Trial
+from ..suite.verdicts import Rule
 
 HEARTBEAT = 5.0
 """Seconds between two signs of life while a server starts for the first time."""
@@ -136,7 +136,7 @@ class TrialPlugin:
             return
         for path in self.config.getoption("gpu_report"):
             try:
-                rendering.write_trial(Path(path), self.trial)
+                write.write_trial(Path(path), self.trial)
             except UserError as error:
                 self.unwritten.append(str(error))
                 self.failed_to_write = True

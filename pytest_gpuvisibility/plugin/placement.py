@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .environment import MASK, ORDER, OUTER, restore
-from .inventory.model import AnyDevice, Inventory
+from ..environment import MASK, ORDER, OUTER, restore
+from ..inventory.model import AnyDevice, Inventory
+from ..masks.resolver import Visibility, narrow, resolve
+from ..simulator.machine import DriverAlreadyLoaded
 from .markers import Wishes
-from .masks.resolver import Visibility, narrow, resolve
-from .selection import Setting, narrowed
-from .simulator.machine import DriverAlreadyLoaded
+from .session import Setting, narrowed
 
 if TYPE_CHECKING:
     from .gpu_machine import GpuMachine
-    from .selection import Selection
+    from .session import Selection
 
 
 @dataclass

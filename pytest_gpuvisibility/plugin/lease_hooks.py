@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .environment import LEASE_CONTROLLER, LEASE_SCOPE, XDIST_WORKER, XDIST_WORKER_COUNT
-from .pytest_fixtures import active_selection
+from ..environment import LEASE_CONTROLLER, LEASE_SCOPE, XDIST_WORKER, XDIST_WORKER_COUNT
+from .fixtures import active_selection
 
 if TYPE_CHECKING:
-    from .inventory.model import Device, MigDevice
-    from .lease import Claim, Lease, LeaseOffice
-    from .selection import Setting
+    from ..inventory.model import Device, MigDevice
+    from ..lease import Claim, Lease, LeaseOffice
+    from .session import Setting
 
 POLICIES = ("none", "worker", "test")
 TIMEOUT = "gpu_lease_timeout"
@@ -73,7 +73,7 @@ def asked_for(setting: tuple[str, str] | None) -> bool:
     """
     if setting is None or setting[0] in POLICIES:
         return setting is not None and setting[0] != "none"
-    from .selection import Setting
+    from .session import Setting
 
     raise pytest.UsageError(
         f"{Setting(*setting)} is no way to lease GPUs. Use worker (each pytest-xdist worker has its own for the"
@@ -86,7 +86,7 @@ def register(config: pytest.Config, setting: Setting) -> None:
 
     :raises pytest.UsageError: a timeout that is no number, fewer devices than workers, or none free in time.
     """
-    from .errors import UserError
+    from ..errors import UserError
 
     try:
         plugin = LeasePlugin(config, setting)
@@ -124,8 +124,8 @@ class LeasePlugin:
 
         :raises UserError: fewer devices than workers, or they were not free in time.
         """
-        from .errors import UserError
-        from .lease import Lease, LeaseTimeout
+        from ..errors import UserError
+        from ..lease import Lease, LeaseTimeout
 
         self._has_share = True
         workers, number = _worker() if _is_worker() else (1, 0)
@@ -141,7 +141,7 @@ class LeasePlugin:
         self._session.enter_context(self._in_force(lease))
 
     def _check_shares(self, workers: int) -> None:
-        from .errors import UserError
+        from ..errors import UserError
 
         if workers > self._permitted:
             few = {0: "no GPU is permitted", 1: "only 1 GPU is permitted"}
@@ -154,7 +154,7 @@ class LeasePlugin:
             )
 
     def pytest_configure(self, config: pytest.Config) -> None:
-        from .errors import UserError
+        from ..errors import UserError
 
         if self._setting.value != "worker" or self._has_share:
             return
@@ -207,7 +207,7 @@ class LeasePlugin:
             raise refusal
 
     def _take(self, claim: Claim) -> Lease:
-        from .lease import LeaseTimeout, TooFewDevices
+        from ..lease import LeaseTimeout, TooFewDevices
 
         try:
             return self._office.take(claim.count, self._timeout, among=claim.among)
@@ -220,8 +220,8 @@ class LeasePlugin:
     @contextmanager
     def _in_force(self, lease: Lease) -> Iterator[None]:
         """This process and its children see the lease's devices alone."""
-        from .environment import MASK, ORDER, restore
-        from .masks.resolver import narrow, resolve
+        from ..environment import MASK, ORDER, restore
+        from ..masks.resolver import narrow, resolve
 
         outer = self._selection.visibility
         names = {device.uuid for device in lease.devices}
@@ -242,9 +242,9 @@ _MORE_TIME = f"Wait for the other run to end, ask for fewer, or give it longer: 
 
 
 def _office(devices: tuple[Device | MigDevice, ...]) -> LeaseOffice:
-    from .environment import MACHINE_VARIABLE
-    from .host import cleanup
-    from .lease import LeaseOffice
+    from ..environment import MACHINE_VARIABLE
+    from ..host import cleanup
+    from ..lease import LeaseOffice
 
     # A simulated machine's locks go away with it. Those of a real one stay: a UUID has no second GPU.
     machine = os.environ.get(MACHINE_VARIABLE)
@@ -257,9 +257,9 @@ def _claim(item: pytest.Item, permitted: tuple[Device | MigDevice, ...]) -> Clai
 
     :raises pytest.UsageError: a third party's answer, or the test's marker, makes no sense.
     """
-    from .errors import UserError
-    from .hooks.calls import claim
-    from .lease import Claim
+    from ..errors import UserError
+    from ..hooks.calls import claim
+    from ..lease import Claim
 
     fixtures: list[str] = getattr(item, "fixturenames", [])
     if item.get_closest_marker("gpu_inventory") or any(name.startswith("gpu_machine") for name in fixtures):
@@ -284,7 +284,7 @@ def _count(item: pytest.Item, permitted: int) -> int:
 
 
 def _timeout(config: pytest.Config) -> float:
-    from .errors import UserError
+    from ..errors import UserError
 
     value = config.getini(TIMEOUT)
     try:

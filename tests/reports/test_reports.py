@@ -20,7 +20,7 @@ import pytest
 from twin_runs import TWINS, check, profile_of
 
 from pytest_gpuvisibility.errors import UserError
-from pytest_gpuvisibility.reports import html_report, rendering
+from pytest_gpuvisibility.reports import html_report, write
 from pytest_gpuvisibility.reports.badge import badge
 from pytest_gpuvisibility.reports.comparison import compare
 from pytest_gpuvisibility.reports.files import write_whole
@@ -191,7 +191,7 @@ def test_nothing_that_a_server_says_becomes_markup(document: dict[str, Any], tmp
             ]
     hostile["server"]["url"] = "javascript:alert(1)"
     path = tmp_path / "hostile.html"
-    rendering.write(path, hostile)
+    write.write(path, hostile)
     found = Page(path.read_bytes().decode("utf-8"))
     assert {tag for tag, _ in found.elements} <= {tag for tag, _ in Page(page(tame)).elements}
     assert not [attributes for _, attributes in found.elements if any(name.startswith("on") for name in attributes)]

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import launch_report, settings
+from . import kernel_launch_report, options
 
 if TYPE_CHECKING:
+    from ..inventory.model import AnyDevice, Inventory
     from .gpu_machine import GpuMachine
     from .gpu_server import GpuServer
-    from .inventory.model import AnyDevice, Inventory
-    from .machine_room import MachineRoom
+    from .machines import MachineRoom
     from .placement import Place
-    from .selection import Selection
+    from .session import Selection
 
 SELECTION = pytest.StashKey["Selection"]()
 ROOM = pytest.StashKey["MachineRoom"]()
@@ -54,7 +54,7 @@ class GpuVisibility:
 
         :raises pytest.UsageError: a device that is not there or not permitted.
         """
-        from .selection import Setting
+        from .session import Setting
 
         with usage_errors():
             if not isinstance(devices, str):
@@ -65,7 +65,7 @@ class GpuVisibility:
 @contextmanager
 def usage_errors() -> Iterator[None]:
     """Users' mistakes as pytest shows them."""
-    from .errors import UserError
+    from ..errors import UserError
 
     try:
         yield
@@ -76,17 +76,17 @@ def usage_errors() -> Iterator[None]:
 def active_selection(config: pytest.Config) -> Selection:
     """The session's selection; made now, for the default machine, where no option asked for one."""
     if SELECTION not in config.stash:
-        from .selection import select
+        from .session import select
 
         with usage_errors():
-            config.stash[SELECTION] = selection = select(None, launch=settings.launch(config))
+            config.stash[SELECTION] = selection = select(None, launch=options.launch(config))
         config.add_cleanup(selection.undo)
     return config.stash[SELECTION]
 
 
 def _room(config: pytest.Config) -> MachineRoom:
     if ROOM not in config.stash:
-        from .machine_room import MachineRoom
+        from .machines import MachineRoom
 
         config.stash[ROOM] = room = MachineRoom()
         config.add_cleanup(room.close)
@@ -104,22 +104,22 @@ def clean_up(config: pytest.Config) -> None:
 @contextmanager
 def _machine(config: pytest.Config, inventory: str | None) -> Iterator[GpuMachine]:
     """A machine of that inventory without a mask, or a copy of the session's under the session's mask."""
+    from ..hooks.calls import inventory_finder
     from .gpu_machine import GpuMachine
-    from .hooks.calls import inventory_finder
     from .placement import carried_over
 
     with usage_errors():
         if inventory is not None:
-            machine = GpuMachine(inventory_finder(config)(inventory), _room(config), launch=settings.launch(config))
+            machine = GpuMachine(inventory_finder(config)(inventory), _room(config), launch=options.launch(config))
         else:
             selection = active_selection(config)
             mask = carried_over(selection)
-            machine = GpuMachine(selection.inventory, _room(config), mask, launch=settings.launch(config))
+            machine = GpuMachine(selection.inventory, _room(config), mask, launch=options.launch(config))
     machine.asked_for = inventory
     try:
         yield machine
     finally:
-        launch_report.account(config, machine.simulated)
+        kernel_launch_report.account(config, machine.simulated)
         machine.close()
 
 
@@ -253,9 +253,9 @@ def gpu_server(pytestconfig: pytest.Config) -> GpuServer:
             fourth, sixth = gpu_server.inventory.devices[4], gpu_server.inventory.devices[6]
             assert [worker.uses(1) for worker in fleet.workers] == [(fourth.uuid,), (sixth.uuid,)]
     """
+    from ..suite.server_subject import ServerSubject
+    from ..suite.trial import TRIAL
     from .gpu_server import GpuServer
-    from .suite.server_subject import ServerSubject
-    from .suite.trial import TRIAL
 
     subject = pytestconfig.stash[TRIAL].subject if TRIAL in pytestconfig.stash else None
     if not isinstance(subject, ServerSubject):

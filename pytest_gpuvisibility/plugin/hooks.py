@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from . import launch_report, lease_plugin, settings
-from .lease_plugin import gpu_lease
-from .pytest_fixtures import (
+from . import kernel_launch_report, lease_hooks, options
+from .fixtures import (
     SELECTION,
     _gpu_place,
     clean_up,
@@ -26,6 +25,7 @@ from .pytest_fixtures import (
     usage_errors,
     wants_place,
 )
+from .lease_hooks import gpu_lease
 
 __all__ = [
     "_gpu_place",
@@ -48,61 +48,61 @@ MARKERS = (
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    from .hooks import specs
+    from ..hooks import specs
 
     pluginmanager.add_hookspecs(specs)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("gpu-visibility", "GPU visibility")
-    settings.add_options(parser, group, settings.RUNNING)
-    lease_plugin.add_options(parser, group)
-    settings.add_options(parser, group, settings.JUDGING)
+    options.add_options(parser, group, options.RUNNING)
+    lease_hooks.add_options(parser, group)
+    options.add_options(parser, group, options.JUDGING)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    inventory, masks = settings.inventory(early_config), settings.masks(early_config)
-    lease = settings.one(early_config, "gpu_lease")
-    launch = settings.one(early_config, "gpu_launch")
-    asked = inventory or masks or launch or lease_plugin.asked_for(lease)
-    if not asked or settings.one(early_config, "gpu_server"):
+    inventory, masks = options.inventory(early_config), options.masks(early_config)
+    lease = options.one(early_config, "gpu_lease")
+    launch = options.one(early_config, "gpu_launch")
+    asked = inventory or masks or launch or lease_hooks.asked_for(lease)
+    if not asked or options.one(early_config, "gpu_server"):
         return
-    from .hooks.calls import inventory_finder
-    from .selection import Setting, select
+    from ..hooks.calls import inventory_finder
+    from .session import Setting, select
 
     with usage_errors():
-        settings.check_lease_and_masks(lease_plugin.asked_for(lease), masks)
+        options.check_lease_and_masks(lease_hooks.asked_for(lease), masks)
         early_config.stash[SELECTION] = selection = select(
             Setting(*inventory) if inventory else None,
             [Setting(*mask) for mask in masks],
             find=inventory_finder(early_config),
-            launch=settings.launch(early_config),
+            launch=options.launch(early_config),
         )
     early_config.add_cleanup(selection.undo)
-    if lease and lease_plugin.asked_for(lease):
-        lease_plugin.register(early_config, Setting(*lease))
+    if lease and lease_hooks.asked_for(lease):
+        lease_hooks.register(early_config, Setting(*lease))
 
 
 def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
-    settings.check_judging(config)
-    settings.take_over_ini(config)
-    if settings.one(config, "gpu_server"):
-        from .trial_plugin import TrialPlugin
+    options.check_judging(config)
+    options.take_over_ini(config)
+    if options.one(config, "gpu_server"):
+        from .suite_hooks import TrialPlugin
 
         with usage_errors():
             config.pluginmanager.register(TrialPlugin.open(config), "gpu-visibility-trial")
-    elif settings.runs_the_suite(config):
-        from .suite.trial import trial_of
+    elif options.runs_the_suite(config):
+        from ..suite.trial import trial_of
 
         trial_of(config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if SELECTION in metafunc.config.stash:
-        from .collecting import repeat_under_masks
+        from .collection import repeat_under_masks
 
         with usage_errors():
             repeat_under_masks(metafunc)
@@ -112,7 +112,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     concerned = [item for item in items if wants_place(item)]
     if concerned:
-        from .collecting import place_marked
+        from .collection import place_marked
 
         with usage_errors():
             place_marked(config, concerned)
@@ -124,22 +124,22 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     if call.when == "call":
-        launch_report.tell_of_refused(item, report)
+        kernel_launch_report.tell_of_refused(item, report)
     return report
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object | None) -> None:
-    launch_report.take_over(node.config, node.workeroutput if error is None else {})
+    kernel_launch_report.take_over(node.config, node.workeroutput if error is None else {})
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    launch_report.summarise(terminalreporter)
+    kernel_launch_report.summarise(terminalreporter)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    launch_report.hand_over(session.config)
+    kernel_launch_report.hand_over(session.config)
     clean_up(session.config)
 
 

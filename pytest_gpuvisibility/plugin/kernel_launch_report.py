@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from .simulator.kernel_launches import Launches
-    from .simulator.machine import Machine
+    from ..simulator.kernel_launches import Launches
+    from ..simulator.machine import Machine
 
 OPTION = "--gpu-launch=noop"
 TOLD = pytest.StashKey["dict[str, Launches]"]()
@@ -21,7 +21,7 @@ WORKER_OUTPUT = "gpu_visibility_launches"
 
 def account(config: pytest.Config, machine: Machine) -> None:
     """Keep what was launched on a machine that is about to be removed."""
-    from .simulator.kernel_launches import Launches
+    from ..simulator.kernel_launches import Launches
 
     _add(config, Launches.on(machine))
 
@@ -36,7 +36,7 @@ def tell_of_refused(item: pytest.Item, report: pytest.TestReport) -> None:
     machine = _machine_of(item)
     if machine is None:
         return
-    from .simulator.kernel_launches import Launches
+    from ..simulator.kernel_launches import Launches
 
     told = item.config.stash.setdefault(TOLD, {})
     now = Launches.on(machine)
@@ -47,7 +47,7 @@ def tell_of_refused(item: pytest.Item, report: pytest.TestReport) -> None:
 
 
 def _machine_of(item: pytest.Item) -> Machine | None:
-    from .pytest_fixtures import SELECTION
+    from .fixtures import SELECTION
 
     place = getattr(item, "funcargs", {}).get("_gpu_place")
     if place is not None and place.machine is not None:
@@ -66,15 +66,15 @@ def hand_over(config: pytest.Config) -> None:
 
 def take_over(config: pytest.Config, output: Mapping[str, Any]) -> None:
     """In the controller: add a worker's."""
-    from .simulator.kernel_launches import Launches
+    from ..simulator.kernel_launches import Launches
 
     _add(config, Launches(*output.get(WORKER_OUTPUT, ())))
 
 
 def summarise(reporter: pytest.TerminalReporter) -> None:
     """One line where launches were skipped."""
-    from .pytest_fixtures import SELECTION
-    from .simulator.kernel_launches import Launches
+    from ..simulator.kernel_launches import Launches
+    from .fixtures import SELECTION
 
     config = reporter.config
     if SELECTION in config.stash and (machine := config.stash[SELECTION].machine) is not None:

@@ -8,10 +8,10 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from .environment import RUN_VARIABLE
-from .host import cleanup
-from .inventory.model import Inventory
-from .simulator.machine import Machine, write_tools
+from ..environment import RUN_VARIABLE
+from ..host import cleanup
+from ..inventory.model import Inventory
+from ..simulator.machine import Machine, write_tools
 
 IN_MEMORY = Path("/dev/shm")
 ROOM_IN_MEMORY = 32 << 20

@@ -14,18 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from ..environment import MACHINE_VARIABLE, MASK, ORDER, OUTER, PROBE_VARIABLE
+from ..errors import UserError
+from ..host import cleanup
+from ..inventory.model import COMPUTE_MODES, AnyDevice, Device, Inventory
+from ..masks.resolver import resolve
+from ..simulator import memory_holder
+from ..simulator.kernel_launches import Launches
+from ..simulator.ledger import LedgerRecord
+from ..simulator.machine import Machine
 from . import asserts
 from .asserts import GpuProcess
-from .environment import MACHINE_VARIABLE, MASK, ORDER, OUTER, PROBE_VARIABLE
-from .errors import UserError
-from .host import cleanup
-from .inventory.model import COMPUTE_MODES, AnyDevice, Device, Inventory
-from .machine_room import MachineRoom
-from .masks.resolver import resolve
-from .simulator import memory_holder
-from .simulator.kernel_launches import Launches
-from .simulator.ledger import LedgerRecord
-from .simulator.machine import Machine
+from .machines import MachineRoom
 
 PCI_ORDER = "PCI_BUS_ID"
 

@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .environment import MACHINE_VARIABLE, MASK, ORDER, OUTER, XDIST_WORKER, restore
-from .errors import UserError
-from .host.directories import SessionDirectory
-from .inventory.model import Inventory
-from .inventory.real import DEFAULT_INVENTORY, real_gpus_answer
-from .masks.resolver import Visibility, narrow, resolve
-from .simulator.machine import Machine
+from ..environment import MACHINE_VARIABLE, MASK, ORDER, OUTER, XDIST_WORKER, restore
+from ..errors import UserError
+from ..host.directories import SessionDirectory
+from ..inventory.model import Inventory
+from ..inventory.real import DEFAULT_INVENTORY, real_gpus_answer
+from ..masks.resolver import Visibility, narrow, resolve
+from ..simulator.machine import Machine
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .markup import Element, node
+from .html_tree import Element, node
 
 ROLES = ("launcher", "worker", "balancer", "other")
 ROWS = 40

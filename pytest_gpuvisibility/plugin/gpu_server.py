@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .inventory.model import Inventory
-from .profile.files import Profile
-from .records import Fleet, Scenario
-from .suite.server_subject import ServerSubject
+from ..inventory.model import Inventory
+from ..profile.files import Profile
+from ..records import Fleet, Scenario
+from ..suite.server_subject import ServerSubject
 
 
 class GpuServer:

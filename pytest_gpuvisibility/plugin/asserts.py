@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from .environment import MASK
-from .errors import UserError
-from .inventory.model import AnyDevice, Inventory, MigDevice
-from .simulator.ledger import LedgerRecord
+from ..environment import MASK
+from ..errors import UserError
+from ..inventory.model import AnyDevice, Inventory, MigDevice
+from ..simulator.ledger import LedgerRecord
 
 TOUCHED, OUT_OF_BOUNDS, PERMITTED, NOTHING = "touched", "OUT OF BOUNDS", "permitted", "-"
 

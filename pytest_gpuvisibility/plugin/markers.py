@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .errors import UserError
+from ..errors import UserError
 
 if TYPE_CHECKING:
-    from .selection import Setting
+    from .session import Setting
 
 _PARAMETER = {"gpu_visibility": "devices", "gpu_inventory": "name", "gpu_count": "n"}
 _EXAMPLE = {
@@ -39,7 +39,7 @@ class Wishes:
 
 def wishes_of(item: pytest.Item) -> Wishes:
     """:raises UserError: an argument is unknown, missing or of a wrong type, or markers contradict each other."""
-    from .selection import Setting
+    from .session import Setting
 
     visibility = _argument(item, "gpu_visibility", _is_text)
     inventory = _argument(item, "gpu_inventory", lambda value: _is_text(value) and bool(value))

@@ -7,12 +7,12 @@ from contextlib import nullcontext, suppress
 
 import pytest
 
-from .errors import UserError
-from .hooks.calls import inventory_finder
+from ..errors import UserError
+from ..hooks.calls import inventory_finder
+from ..masks.resolver import resolve
+from .fixtures import SELECTION, active_selection
 from .markers import wishes_of
-from .masks.resolver import resolve
-from .pytest_fixtures import SELECTION, active_selection
-from .selection import narrowed
+from .session import narrowed
 
 PLACE = "_gpu_place"
 
