@@ -28,10 +28,9 @@ from typing import Any
 from mask_cases import ROOT, Case, all_cases, label, shown
 
 from pytest_gpuvisibility import resolve
-from pytest_gpuvisibility.inventory.model import AnyDevice, Inventory
-from pytest_gpuvisibility.masks.rules import BY_ROW
-from pytest_gpuvisibility.simulator.machine import Machine
-from pytest_gpuvisibility.simulator.native import library_directory
+from pytest_gpuvisibility.inventory import AnyDevice, Inventory
+from pytest_gpuvisibility.masks import BY_ROW
+from pytest_gpuvisibility.simulator import Machine, library_directory
 
 SCRIPTS = Path(__file__).resolve().parent / "peers"
 PAGE = ROOT / "docs" / "resolver-comparison.md"

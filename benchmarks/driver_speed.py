@@ -23,8 +23,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from pytest_gpuvisibility import Inventory
-from pytest_gpuvisibility.simulator.machine import Machine
-from pytest_gpuvisibility.simulator.native import library_directory
+from pytest_gpuvisibility.simulator import Machine, library_directory
 
 ROOT = Path(__file__).resolve().parent.parent
 NATIVE = ROOT / "pytest_gpuvisibility" / "native"

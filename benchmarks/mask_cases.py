@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 from pytest_gpuvisibility import Inventory, Visibility, resolve
-from pytest_gpuvisibility.inventory.model import AnyDevice, Device
+from pytest_gpuvisibility.inventory import AnyDevice, Device
 from pytest_gpuvisibility.masks.rules import RULES
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -13,8 +13,7 @@ import resource
 import sys
 
 from pytest_gpuvisibility import Inventory
-from pytest_gpuvisibility.simulator.machine import Machine
-from pytest_gpuvisibility.simulator.native import library_directory
+from pytest_gpuvisibility.simulator import Machine, library_directory
 
 PROGRAM = "/bin/true"
 STARTS, ROUNDS = 200, 15

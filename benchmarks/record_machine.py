@@ -31,7 +31,7 @@ from typing import Any
 from nvml_readings import read_nvml
 
 from pytest_gpuvisibility import Inventory
-from pytest_gpuvisibility.inventory.model import Device
+from pytest_gpuvisibility.inventory import Device
 
 Json = Any
 

@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_gpuvisibility import Inventory, resolve
-from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.simulator import Machine
 
 ROOT = Path(__file__).resolve().parent.parent
 INVENTORY = "a100x4"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pytest_gpuvisibility.inventory.model import Device
-from pytest_gpuvisibility.launch.actions import IDLE, SECOND_MODEL, beside
-from pytest_gpuvisibility.profile.files import Option
-from pytest_gpuvisibility.records import Fleet
-from pytest_gpuvisibility.suite.verdicts import MUST, SHOULD, NotApplicable, rule
+from pytest_gpuvisibility.inventory import Device
+from pytest_gpuvisibility.profile import Option
+from pytest_gpuvisibility.records import IDLE, SECOND_MODEL, LaunchRecord, beside
+from pytest_gpuvisibility.suite import MUST, SHOULD, NotApplicable, rule
 
 from .expect import (
     assert_each,
@@ -31,11 +30,11 @@ SPLITS = ((2, 2, 1), (2, 1, 2), (4, 1, 1))
 """Data, pipeline and tensor parallel: each needs four devices."""
 
 
-def two_groups(launch: Launch, gpus: Gpus) -> tuple[Fleet, int]:
+def two_groups(launch: Launch, gpus: Gpus) -> tuple[LaunchRecord, int]:
     """Two groups on the last half of the devices, and how many each has; asked once more after the start, then idle."""
     given = gpus.last_half(at_least=2)
     size = len(given) // 2 if launch.profile.sizes_groups else 1
-    return launch(visible=mask(given[: 2 * size], gpus), groups=2, devices=size, acts=(IDLE,)), size
+    return launch(visible=mask(given[: 2 * size], gpus), groups=2, devices=size, actions=(IDLE,)), size
 
 
 @rule("ASN-001", MUST, sources=["sgl-project/sglang#8963", "pytorch/serve#950", "verl-project/verl#1096"], devices=4)
@@ -136,7 +135,7 @@ def test_two_servers_on_one_machine_do_not_meet(launch: Launch, gpus: Gpus) -> N
     given = gpus.last_half(at_least=2)
     count = len(given) // 2
     one, other = mask(given[:count], gpus), mask(given[count : 2 * count], gpus)
-    fleet = launch(visible=one, groups=count, acts=(beside(other),))
+    fleet = launch(visible=one, groups=count, actions=(beside(other),))
     assert_ready(fleet)
     [second] = fleet.beside
     assert_apart(fleet, second, gpus)
@@ -190,7 +189,7 @@ def test_the_device_flag_chooses_among_visible_devices(launch: Launch, gpus: Gpu
     """
     given = gpus.last_half(at_least=2)[:2]
 
-    def flagged(device: int) -> Fleet:
+    def flagged(device: int) -> LaunchRecord:
         return launch(visible=mask(given, gpus), groups=1, options=(Option.of("device", device=device),))
 
     ordinal = launch.profile.supports.device_flag == "ordinal"
@@ -220,10 +219,10 @@ def test_a_second_model_takes_no_other_groups_device(launch: Launch, gpus: Gpus)
     if launch.profile.server.second_model is None:
         raise NotApplicable("the profile declares no [server].second_model")
     given = gpus.last_half(at_least=2)
-    fleet = launch(visible=mask(given, gpus), groups=2, acts=(SECOND_MODEL,))
+    fleet = launch(visible=mask(given, gpus), groups=2, actions=(SECOND_MODEL,))
     assert_ready(fleet)
-    if fleet.deeds[0].error:
-        raise NotApplicable(f"the second model could not be loaded: {fleet.deeds[0].error}")
+    if fleet.action_results[0].error:
+        raise NotApplicable(f"the second model could not be loaded: {fleet.action_results[0].error}")
     assert_within(fleet, gpus)
     if not launch.profile.supports.sharing:
         assert_second_model_apart(fleet, gpus)

@@ -1,28 +1,20 @@
-"""Fixtures of the suite; options and markers live in the plugin."""
+"""The suite as pytest runs it: which modules hold rules, and what their functions take."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-from pytest_gpuvisibility.inventory.model import Inventory
-from pytest_gpuvisibility.suite.driver_subject import DriverSubject
-from pytest_gpuvisibility.suite.server_subject import ServerSubject
-from pytest_gpuvisibility.suite.trial import Trial, family_of, trial_of
-from pytest_gpuvisibility.suite.verdicts import NotApplicable
+from pytest_gpuvisibility.plugin.suite_hooks import family_of, rests_on, trial_of
+from pytest_gpuvisibility.suite import ServerSubject
 
 from . import RULE_MODULES
-from .interview import Interview
+from .arguments import Arguments
 from .launch import Gpus, Launch, Shipped
+from .mask_queries import MaskQueries
 
 HERE = Path(__file__).parent
-STAND_INS: Mapping[str, Callable[[Inventory], bool]] = {
-    "mixed4": lambda machine: len(machine.devices) >= 4 and machine.fastest_first[0] != machine.in_pci_order[0],
-    "exclusive4": lambda machine: all(device.compute_mode == "exclusive-process" for device in machine.devices),
-}
-"""Whether a real machine will do instead of the shipped inventory."""
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
@@ -34,56 +26,39 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Mod
 
 
 @pytest.fixture
-def trial(request: pytest.FixtureRequest) -> Trial:
-    """What is judged, and how strictly."""
-    return trial_of(request.config)
+def _arguments(request: pytest.FixtureRequest) -> Arguments:
+    return Arguments(trial_of(request.config))
 
 
 @pytest.fixture
-def server(trial: Trial) -> ServerSubject:
-    """The server under test, and where its launches are kept."""
-    if not isinstance(trial.subject, ServerSubject):
-        raise TypeError(f"{trial.name} is no server")
-    return trial.subject
+def server(_arguments: Arguments) -> ServerSubject:
+    """As :attr:`Arguments.server`."""
+    return _arguments.server
 
 
 @pytest.fixture
-def gpus(server: ServerSubject) -> Gpus:
-    """The devices of the inventory at hand."""
-    return Gpus(server.machine(server.inventory), server.inventory)
+def gpus(_arguments: Arguments) -> Gpus:
+    """As :attr:`Arguments.gpus`."""
+    return _arguments.gpus
 
 
 @pytest.fixture
-def shipped(server: ServerSubject) -> Shipped:
-    """A shipped inventory, for rules that need unequal or few devices."""
-
-    def choose(name: str) -> Gpus:
-        if server.hardware is not None:
-            if name in STAND_INS and STAND_INS[name](server.hardware):
-                return Gpus(server.hardware, server.inventory)
-            raise NotApplicable(f"needs a machine like the inventory {name}; this run is on the machine's own GPUs")
-        if server.inventory_is_chosen and server.inventory != name:
-            raise NotApplicable(
-                f"needs the inventory {name}; this run is tied to {server.inventory} by --gpu-inventory"
-            )
-        return Gpus(Inventory.load(name), name)
-
-    return choose
+def shipped(_arguments: Arguments) -> Shipped:
+    """As :attr:`Arguments.shipped`."""
+    return _arguments.shipped
 
 
 @pytest.fixture
-def launch(trial: Trial, server: ServerSubject, request: pytest.FixtureRequest) -> Launch:
-    """Launch the server under test in a scenario, once a session."""
-    launching = Launch(server.theatre, server.inventory)
-    trial.note(request.node, launching.played)
-    return launching
+def launch(_arguments: Arguments, request: pytest.FixtureRequest) -> Launch:
+    """As :attr:`Arguments.launch`."""
+    launch = _arguments.launch
+    rests_on(request.node, _arguments.basis)
+    return launch
 
 
 @pytest.fixture
-def interview(trial: Trial, request: pytest.FixtureRequest) -> Interview:
-    """Ask the driver under test what it shows under a mask."""
-    if not isinstance(trial.subject, DriverSubject):
-        raise TypeError(f"{trial.name} is no driver")
-    asking = Interview(trial.subject)
-    trial.note(request.node, asking.asked, asking.facts)
-    return asking
+def mask_queries(_arguments: Arguments, request: pytest.FixtureRequest) -> MaskQueries:
+    """As :attr:`Arguments.mask_queries`."""
+    queries = _arguments.mask_queries
+    rests_on(request.node, _arguments.basis)
+    return queries

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_gpuvisibility.environment import CONTAINER_MASK
-from pytest_gpuvisibility.suite.verdicts import MUST, SHOULD, rule
+from pytest_gpuvisibility.suite import MUST, SHOULD, rule
 
 from .expect import (
     assert_as_driver,
@@ -72,7 +72,7 @@ def test_a_container_with_every_device_still_obeys_the_mask(launch: Launch, gpus
     "all" nor "void" widens it.
     """
     given = gpus.every_other(2)[1:]
-    simulated = launch.theatre.hardware is None  # a real machine's nodes are all there
+    simulated = launch.launcher.hardware is None  # a real machine's nodes are all there
     fleets = [
         launch(visible=mask(given, gpus), device_nodes=simulated, environ=((CONTAINER_MASK, exposed),))
         for exposed in EXPOSED

@@ -6,12 +6,10 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from pytest_gpuvisibility.errors import UserError
-from pytest_gpuvisibility.masks.resolver import resolve
-from pytest_gpuvisibility.profile.files import Supports
-from pytest_gpuvisibility.records import Fleet, ProcessRecord
-from pytest_gpuvisibility.server.self_reports import Statement
-from pytest_gpuvisibility.suite.verdicts import Level, NotApplicable, Violation
-from pytest_gpuvisibility.witness.base import Evidence
+from pytest_gpuvisibility.masks import resolve
+from pytest_gpuvisibility.profile import Supports
+from pytest_gpuvisibility.records import Evidence, LaunchRecord, ProcessRecord, SelfReport
+from pytest_gpuvisibility.suite import Level, NotApplicable, Violation
 
 from .launch import Gpus, Launch
 
@@ -23,12 +21,12 @@ MEMBERS = frozenset({"worker", "other"})
 NO_EVIDENCE = "a worker touched no device and is shown more than its group has: nobody can say which it binds"
 
 
-def violation(fleet: Fleet, headline: str, *facts: str, level: Level | None = None) -> Violation:
+def violation(fleet: LaunchRecord, headline: str, *facts: str, level: Level | None = None) -> Violation:
     """A violation whose first fact is the launch."""
     return Violation(headline, [fleet.scenario.describe(), *facts], level)
 
 
-def outcome(fleet: Fleet) -> str:
+def outcome(fleet: LaunchRecord) -> str:
     """What became of the launch, in words."""
     if fleet.outcome == "ready":
         return f"ready after {fleet.seconds:.1f} s"
@@ -38,7 +36,7 @@ def outcome(fleet: Fleet) -> str:
     return f"neither ready nor ended after {fleet.seconds:.0f} s{waiting}"
 
 
-def last_words(fleet: Fleet) -> str:
+def last_words(fleet: LaunchRecord) -> str:
     """The last line that the server wrote, stderr first."""
     for text in (fleet.stderr, fleet.stdout):
         lines = [line.strip() for line in text.splitlines() if line.strip()]
@@ -47,13 +45,13 @@ def last_words(fleet: Fleet) -> str:
     return ""
 
 
-def assert_ready(fleet: Fleet) -> None:
+def assert_ready(fleet: LaunchRecord) -> None:
     """Every worker answered a request."""
     if not fleet.ready:
         raise violation(fleet, "does not start although its GPUs are there", outcome(fleet), *_quote(fleet))
 
 
-def assert_refused(fleet: Fleet) -> None:
+def assert_refused(fleet: LaunchRecord) -> None:
     """The launcher ended by itself with a non-zero exit code and left no process, or waits as it declares."""
     if fleet.ready:
         raise violation(fleet, _refusal_headline(fleet), f"{_asked(fleet)}; {outcome(fleet)}{_on(fleet)}")
@@ -65,7 +63,7 @@ def assert_refused(fleet: Fleet) -> None:
         raise violation(fleet, "leaves processes behind when it refuses", *fleet.survivors)
 
 
-def assert_each(fleets: Iterable[Fleet], *assertions: Callable[[Fleet], None]) -> None:
+def assert_each(fleets: Iterable[LaunchRecord], *assertions: Callable[[LaunchRecord], None]) -> None:
     """Every assertion of every fleet; one violation that tells of all that fail."""
     found: list[Violation] = []
     for fleet in fleets:
@@ -82,7 +80,7 @@ def assert_each(fleets: Iterable[Fleet], *assertions: Callable[[Fleet], None]) -
         raise Violation(found[0].headline, facts)
 
 
-def assert_within(fleet: Fleet, gpus: Gpus, allowed: Iterable[str] | None = None) -> None:
+def assert_within(fleet: LaunchRecord, gpus: Gpus, allowed: Iterable[str] | None = None) -> None:
     """No process uses a device outside ``allowed`` (UUIDs; default: what the launch's mask permits)."""
     permitted = set(fleet.permitted if allowed is None else allowed)
     for process in _suspects(fleet):
@@ -93,7 +91,7 @@ def assert_within(fleet: Fleet, gpus: Gpus, allowed: Iterable[str] | None = None
             raise violation(fleet, "takes GPUs it was not given", _compare(fleet, gpus, permitted))
 
 
-def assert_uses_exactly(fleet: Fleet, gpus: Gpus, uuids: Sequence[str]) -> None:
+def assert_uses_exactly(fleet: LaunchRecord, gpus: Gpus, uuids: Sequence[str]) -> None:
     """Ready, inside its mask, and the workers together use these devices and no other."""
     assert_within(fleet, gpus)
     assert_ready(fleet)
@@ -101,7 +99,7 @@ def assert_uses_exactly(fleet: Fleet, gpus: Gpus, uuids: Sequence[str]) -> None:
         raise violation(fleet, "does not use the GPUs it was given", _compare(fleet, gpus, uuids))
 
 
-def assert_as_driver(fleet: Fleet, gpus: Gpus, count: int) -> None:
+def assert_as_driver(fleet: LaunchRecord, gpus: Gpus, count: int) -> None:
     """Ready on the first ``count`` devices of what CUDA may show under its mask, or refused where that may be fewer."""
     scenario = fleet.scenario
     outcomes = resolve(scenario.visible, gpus.inventory, device_order=scenario.device_order).admissible
@@ -120,7 +118,7 @@ def assert_as_driver(fleet: Fleet, gpus: Gpus, count: int) -> None:
         assert_refused(fleet)
 
 
-def assert_uses_count(fleet: Fleet, gpus: Gpus, count: int) -> None:
+def assert_uses_count(fleet: LaunchRecord, gpus: Gpus, count: int) -> None:
     """Ready, and the workers together use ``count`` devices."""
     assert_ready(fleet)
     used = used_by_workers(fleet)
@@ -128,12 +126,12 @@ def assert_uses_count(fleet: Fleet, gpus: Gpus, count: int) -> None:
         raise violation(fleet, f"uses {len(used)} GPUs where {count} were asked for", _compare(fleet, gpus, used))
 
 
-def assert_nothing_used(fleet: Fleet, gpus: Gpus) -> None:
+def assert_nothing_used(fleet: LaunchRecord, gpus: Gpus) -> None:
     """No process touches a device, none is bound to one."""
     assert_within(fleet, gpus, allowed=())
 
 
-def assert_groups_in_order(fleet: Fleet, gpus: Gpus, uuids: Sequence[str]) -> None:
+def assert_groups_in_order(fleet: LaunchRecord, gpus: Gpus, uuids: Sequence[str]) -> None:
     """Ready, and worker ``i`` uses ``uuids[i]`` alone."""
     assert_ready(fleet)
     found = groups(fleet)
@@ -142,7 +140,7 @@ def assert_groups_in_order(fleet: Fleet, gpus: Gpus, uuids: Sequence[str]) -> No
             raise violation(fleet, "does not keep the order of its list", _by_group(found, gpus, uuids))
 
 
-def assert_groups_disjoint(fleet: Fleet, gpus: Gpus, size: int) -> None:
+def assert_groups_disjoint(fleet: LaunchRecord, gpus: Gpus, size: int) -> None:
     """Ready, every worker uses ``size`` devices, and no two share one."""
     assert_ready(fleet)
     found = groups(fleet)
@@ -153,7 +151,7 @@ def assert_groups_disjoint(fleet: Fleet, gpus: Gpus, size: int) -> None:
         raise violation(fleet, "gives a group the wrong number of GPUs", f"{size} each; {_by_group(found, gpus)}")
 
 
-def shares_as_declared(fleet: Fleet, gpus: Gpus, supports: Supports) -> bool:
+def shares_as_declared(fleet: LaunchRecord, gpus: Gpus, supports: Supports) -> bool:
     """Whether it is ready on fewer devices than it was asked to use, all of them permitted, and declares to share."""
     if not (supports.sharing and fleet.ready and fleet.permitted):
         return False
@@ -161,14 +159,14 @@ def shares_as_declared(fleet: Fleet, gpus: Gpus, supports: Supports) -> bool:
     return True
 
 
-def assert_no_sharing(fleet: Fleet, gpus: Gpus) -> None:
+def assert_no_sharing(fleet: LaunchRecord, gpus: Gpus) -> None:
     """Whatever was started: no two groups use the same device."""
     used = [uuid for devices in groups(fleet).values() for uuid in devices]
     if len(used) != len(set(used)):
         raise violation(fleet, "lets two groups share a GPU", _compare(fleet, gpus, fleet.permitted))
 
 
-def assert_total_used(fleet: Fleet, gpus: Gpus, count: int) -> None:
+def assert_total_used(fleet: LaunchRecord, gpus: Gpus, count: int) -> None:
     """Ready, and all processes together, workers or not, use ``count`` devices."""
     assert_ready(fleet)
     used_by_workers(fleet)
@@ -179,7 +177,7 @@ def assert_total_used(fleet: Fleet, gpus: Gpus, count: int) -> None:
         )
 
 
-def assert_masks_only_narrow(fleet: Fleet, gpus: Gpus) -> None:
+def assert_masks_only_narrow(fleet: LaunchRecord, gpus: Gpus) -> None:
     """Every process is shown a subset of what its parent is shown; the launcher, of what is permitted."""
     assert_ready(fleet)
     shown = {process.pid: process.shown for process in fleet.processes if process.shown is not None}
@@ -195,13 +193,13 @@ def assert_masks_only_narrow(fleet: Fleet, gpus: Gpus) -> None:
             )
 
 
-def assert_no_hang(fleet: Fleet) -> None:
+def assert_no_hang(fleet: LaunchRecord) -> None:
     """It became ready or ended before the deadline, or waits as it declares."""
     if fleet.outcome == "timeout":
         raise violation(fleet, "hangs when it is asked for more than it has", outcome(fleet))
 
 
-def assert_all_gone(fleet: Fleet) -> None:
+def assert_all_gone(fleet: LaunchRecord) -> None:
     """The ending left nothing."""
     if fleet.survivors:
         count = len(fleet.survivors)
@@ -211,7 +209,7 @@ def assert_all_gone(fleet: Fleet) -> None:
         raise violation(fleet, "leaves processes behind", fact)
 
 
-def assert_admits_a_dead_worker(fleet: Fleet) -> None:
+def assert_admits_a_dead_worker(fleet: LaunchRecord) -> None:
     """After a worker died in set-up: ended non-zero, or replaced the worker, or does not report ready."""
     if fleet.outcome == "exited" and fleet.exit_code == 0:
         raise violation(fleet, "ends with exit code 0 although a worker could not start", *_quote(fleet))
@@ -220,7 +218,7 @@ def assert_admits_a_dead_worker(fleet: Fleet) -> None:
         raise violation(fleet, "reports ready although a worker could not start", fact)
 
 
-def assert_fails_without_workers(fleet: Fleet) -> None:
+def assert_fails_without_workers(fleet: LaunchRecord) -> None:
     """After all workers died the launcher ended, and not with 0; or there are workers again."""
     if fleet.revived:
         return
@@ -231,7 +229,7 @@ def assert_fails_without_workers(fleet: Fleet) -> None:
         raise violation(fleet, "ends with exit code 0 after all its workers died", "exit code 0")
 
 
-def assert_says(fleet: Fleet, *words: str) -> None:
+def assert_says(fleet: LaunchRecord, *words: str) -> None:
     """The refusal on stderr holds each of ``words`` as a word of its own, said to a person."""
     missing = [word for word in words if not _is_said(word, fleet.stderr)]
     if missing:
@@ -252,31 +250,31 @@ def _is_said(word: str, text: str) -> bool:
     return re.search(rf"(?<![\w.])(?<!cuda:)(?<!\[Errno ){re.escape(word)}(?![\w.])", prose) is not None
 
 
-def assert_not_a_bare_error(fleet: Fleet) -> None:
+def assert_not_a_bare_error(fleet: LaunchRecord) -> None:
     """The last line of a refusal is for a person, not the end of a traceback."""
     if fleet.outcome == "exited" and BARE_ERROR.search(last_words(fleet)):
         raise violation(fleet, "refuses with a bare exception", *_quote(fleet))
 
 
-def stated(fleet: Fleet, report: str, launch: Launch) -> Statement:
+def self_report(fleet: LaunchRecord, report: str, launch: Launch) -> SelfReport:
     """What the server said in a report of its profile.
 
     :raises UserError: it could not be asked, or said nothing that the pattern finds: nobody can judge that.
     """
-    statement = fleet.statements[report]
-    if statement.error or not statement.found:
-        why = statement.error or f"/{getattr(launch.profile.reports, report).pattern.pattern}/ finds nothing"
+    said = fleet.self_reports[report]
+    if said.error or not said.found:
+        why = said.error or f"/{getattr(launch.profile.reports, report).pattern.pattern}/ finds nothing"
         raise UserError(f"[reports].{report} of {launch.profile.path}: {why}. Correct it, or leave it out.")
-    return statement
+    return said
 
 
-def assert_no_traceback(fleet: Fleet) -> None:
+def assert_no_traceback(fleet: LaunchRecord) -> None:
     """A server that did not start does not end in a traceback, of whatever exception."""
     if fleet.outcome == "exited" and TRACEBACK in fleet.stderr and ANY_ERROR.search(last_words(fleet)):
         raise violation(fleet, "ends in a traceback", *_quote(fleet))
 
 
-def used_by_workers(fleet: Fleet) -> set[str]:
+def used_by_workers(fleet: LaunchRecord) -> set[str]:
     """The union of what the groups use.
 
     :raises NotApplicable: nobody can say what some group uses.
@@ -284,7 +282,7 @@ def used_by_workers(fleet: Fleet) -> set[str]:
     return {uuid for devices in groups(fleet).values() for uuid in devices}
 
 
-def groups(fleet: Fleet) -> dict[int | None, set[str]]:
+def groups(fleet: LaunchRecord) -> dict[int | None, set[str]]:
     """The devices of each group: what its processes touched while they started, else what its worker is bound to use.
 
     :raises NotApplicable: nobody can say what some group uses.
@@ -300,13 +298,13 @@ def groups(fleet: Fleet) -> dict[int | None, set[str]]:
     return found
 
 
-def evidence(fleet: Fleet) -> str:
+def evidence(fleet: LaunchRecord) -> str:
     """The weakest evidence that a statement about the workers rests on."""
     kinds = {worker.evidence for worker in fleet.workers}
     return Evidence.TOUCHED.value if kinds <= {Evidence.TOUCHED} else Evidence.PROBED.value
 
 
-def _suspects(fleet: Fleet) -> list[ProcessRecord]:
+def _suspects(fleet: LaunchRecord) -> list[ProcessRecord]:
     """Workers by what they are bound to use; everybody else by what it did."""
     return [process for process in fleet.processes if process.role == "worker" or process.touched]
 
@@ -316,7 +314,7 @@ def _all_forbidden(shown: Sequence[str] | None, permitted: set[str]) -> tuple[st
     return tuple(shown) if shown and not set(shown) & permitted else ()
 
 
-def _compare(fleet: Fleet, gpus: Gpus, expected: Iterable[str]) -> str:
+def _compare(fleet: LaunchRecord, gpus: Gpus, expected: Iterable[str]) -> str:
     used = {
         uuid for process in _suspects(fleet) for uuid in process.uses(fleet.scenario.devices) or process.shown or ()
     }
@@ -329,20 +327,20 @@ def _by_group(found: dict[int | None, set[str]], gpus: Gpus, expected: Sequence[
     return f"{text}; asked for {' | '.join(gpus.indices([uuid]) for uuid in expected)}" if expected else text
 
 
-def _asked(fleet: Fleet) -> str:
+def _asked(fleet: LaunchRecord) -> str:
     return f"asked {fleet.scenario.asked}, permitted {len(fleet.permitted)}"
 
 
-def _refusal_headline(fleet: Fleet) -> str:
+def _refusal_headline(fleet: LaunchRecord) -> str:
     if fleet.scenario.layout is not None or fleet.scenario.asked <= 0:
         return "starts with a layout that makes no sense"
     return "starts although it asks for more than it has"
 
 
-def _on(fleet: Fleet) -> str:
+def _on(fleet: LaunchRecord) -> str:
     return f" with {len(fleet.workers)} workers ({evidence(fleet)})"
 
 
-def _quote(fleet: Fleet) -> list[str]:
+def _quote(fleet: LaunchRecord) -> list[str]:
     words = last_words(fleet)
     return [f"last words: {words[:160]}"] if words else ["it wrote nothing"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pytest_gpuvisibility.profile.files import Option
-from pytest_gpuvisibility.records import Fleet
-from pytest_gpuvisibility.suite.verdicts import MUST, SHOULD, rule
+from pytest_gpuvisibility.profile import Option
+from pytest_gpuvisibility.records import LaunchRecord
+from pytest_gpuvisibility.suite import MUST, SHOULD, rule
 
 from .expect import (
     assert_as_driver,
@@ -15,14 +15,14 @@ from .expect import (
     assert_within,
     evidence,
     groups,
-    stated,
+    self_report,
     violation,
 )
 from .launch import Gpus, Launch, Shipped, mask, uuids
 from .masks import Masks
 
 
-def named_by_uuid(launch: Launch, gpus: Gpus) -> tuple[Fleet, tuple[str, ...]]:
+def named_by_uuid(launch: Launch, gpus: Gpus) -> tuple[LaunchRecord, tuple[str, ...]]:
     """Two groups of one under a mask of two UUIDs, and these."""
     launch.claims("uuid", "masks of UUIDs")
     given = uuids(gpus.last_half(at_least=2)[:2])
@@ -167,7 +167,7 @@ def test_the_server_says_which_worker_has_which_device(launch: Launch, gpus: Gpu
     assert_ready(fleet)
     used = groups(fleet)
     said: dict[str | None, set[str]] = {}
-    for found in stated(fleet, "workers", launch).found:
+    for found in self_report(fleet, "workers", launch).found:
         said.setdefault(found.get("group"), set()).add(found["device"])
     for group, devices in used.items():
         named = {device.uuid for label in said.get(str(group), ()) if (device := gpus.named(label)) is not None}

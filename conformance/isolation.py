@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from pytest_gpuvisibility.masks.resolver import resolve
-from pytest_gpuvisibility.records import Fleet, ProcessRecord
-from pytest_gpuvisibility.suite.verdicts import MUST, NotApplicable
+from pytest_gpuvisibility.masks import resolve
+from pytest_gpuvisibility.records import LaunchRecord, ProcessRecord
+from pytest_gpuvisibility.suite import MUST, NotApplicable
 
 from .expect import MEMBERS, groups, violation
 from .launch import Gpus
@@ -14,13 +14,13 @@ from .launch import Gpus
 NOTHING_OPENED = "no process opened a device, so nobody can say which one would"
 
 
-def needs_opened_devices(fleet: Fleet) -> None:
+def needs_opened_devices(fleet: LaunchRecord) -> None:
     """:raises NotApplicable: no process of the fleet touched any device."""
     if not any(process.touched for process in fleet.processes):
         raise NotApplicable(NOTHING_OPENED)
 
 
-def assert_nothing_leaks(fleet: Fleet, gpus: Gpus) -> None:
+def assert_nothing_leaks(fleet: LaunchRecord, gpus: Gpus) -> None:
     """No process of a group has touched a device, until its end, that the group did not have when it was ready."""
     own = groups(fleet)
     for process in fleet.processes:
@@ -34,7 +34,7 @@ def assert_nothing_leaks(fleet: Fleet, gpus: Gpus) -> None:
                 )
 
 
-def assert_only_workers_open_devices(fleet: Fleet, gpus: Gpus, *, allowed: bool) -> None:
+def assert_only_workers_open_devices(fleet: LaunchRecord, gpus: Gpus, *, allowed: bool) -> None:
     """No process outside the groups touched a device. With ``allowed``, one of a group's at most."""
     own = {uuid for devices in groups(fleet).values() for uuid in devices}
     for process in fleet.processes:
@@ -55,21 +55,22 @@ def assert_only_workers_open_devices(fleet: Fleet, gpus: Gpus, *, allowed: bool)
                 )
 
 
-def assert_masks_are_not_set_late(fleet: Fleet, gpus: Gpus) -> None:
+def assert_masks_are_not_set_late(fleet: LaunchRecord, gpus: Gpus) -> None:
     """No process had another mask when it opened a device than cuInit had read: one that means other devices."""
     for process in fleet.processes:
-        for visible, order in process.remasked:
+        account = process.account
+        for visible, order in account.remasked:
             meant = [device.uuid for device in resolve(visible, gpus.inventory, device_order=order).devices]
             if process.shown is not None and meant != list(process.shown):
                 raise violation(
                     fleet,
                     "sets a mask after CUDA has read it",
-                    f"{_name(process)}: cuInit read {_quoted(process.visible)} and shows {gpus.indices(process.shown)};"
+                    f"{_name(process)}: cuInit read {_quoted(account.visible)} and shows {gpus.indices(process.shown)};"
                     f" at its first context the mask was {_quoted(visible)}, which would be {gpus.indices(meant)}",
                 )
 
 
-def assert_apart(one: Fleet, other: Fleet, gpus: Gpus) -> None:
+def assert_apart(one: LaunchRecord, other: LaunchRecord, gpus: Gpus) -> None:
     """No device is used by both of two servers."""
     shared = _used(one) & _used(other)
     if shared:
@@ -81,7 +82,7 @@ def assert_apart(one: Fleet, other: Fleet, gpus: Gpus) -> None:
         )
 
 
-def assert_second_model_apart(fleet: Fleet, gpus: Gpus) -> None:
+def assert_second_model_apart(fleet: LaunchRecord, gpus: Gpus) -> None:
     """No device is touched by two groups, nor by a group and a worker that came later."""
     holders: dict[str, ProcessRecord] = {}
     for process in fleet.processes:
@@ -96,16 +97,16 @@ def assert_second_model_apart(fleet: Fleet, gpus: Gpus) -> None:
                     )
 
 
-def assert_peers_in_group(fleet: Fleet, gpus: Gpus) -> None:
+def assert_peers_in_group(fleet: LaunchRecord, gpus: Gpus) -> None:
     """No worker reached a device of another group, or of none, from one of its own.
 
     :raises NotApplicable: the witness cannot see that.
     """
     own = groups(fleet)
     for worker in fleet.workers:
-        if worker.peers is None:
+        if worker.account.peers is None:
             raise NotApplicable("on this machine nobody can see who reaches whose memory")
-        beyond = set(worker.peers) - own[worker.group]
+        beyond = set(worker.account.peers) - own[worker.group]
         if beyond:
             raise violation(
                 fleet,
@@ -114,12 +115,12 @@ def assert_peers_in_group(fleet: Fleet, gpus: Gpus) -> None:
             )
 
 
-def _used(fleet: Fleet) -> set[str]:
+def _used(fleet: LaunchRecord) -> set[str]:
     """All that any process touched, and what workers are bound to."""
     return set(_each_use(fleet, fleet.processes))
 
 
-def _each_use(fleet: Fleet, processes: Iterable[ProcessRecord]) -> Iterator[str]:
+def _each_use(fleet: LaunchRecord, processes: Iterable[ProcessRecord]) -> Iterator[str]:
     for process in processes:
         yield from process.touched
         if process.role == "worker":

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_gpuvisibility.inventory.model import AnyDevice, Device, Inventory, MigDevice
-from pytest_gpuvisibility.launch.launcher import Theatre
-from pytest_gpuvisibility.masks.resolver import resolve
-from pytest_gpuvisibility.profile.files import Profile
-from pytest_gpuvisibility.records import Fleet, Scenario
-from pytest_gpuvisibility.suite.verdicts import NotApplicable
+from pytest_gpuvisibility.inventory import AnyDevice, Device, Inventory, MigDevice, number
+from pytest_gpuvisibility.launch import Launcher
+from pytest_gpuvisibility.masks import resolve
+from pytest_gpuvisibility.profile import Profile
+from pytest_gpuvisibility.records import LaunchRecord, Scenario
+from pytest_gpuvisibility.suite import NotApplicable
 
 
 @dataclass(frozen=True)
@@ -47,12 +47,12 @@ class Gpus:
         instance and compute instance.
         """
         wanted = set(uuids)
-        return " ".join(_number(unit) for unit in self.inventory.units if unit.uuid in wanted) or "none"
+        return " ".join(number(unit) for unit in self.inventory.units if unit.uuid in wanted) or "none"
 
     def title(self, label: str) -> str:
         """A label for people: the number of the device that it names, else the label itself."""
         unit = self.named(label)
-        return label if unit is None else _number(unit)
+        return label if unit is None else number(unit)
 
     def named(self, label: str) -> AnyDevice | None:
         """The device with this UUID or PCI bus id; None for anything else, such as a number."""
@@ -61,12 +61,6 @@ class Gpus:
             if label == unit.uuid or (isinstance(unit, Device) and bus_id == unit.pci_bus_id.lower().lstrip("0")):
                 return unit
         return None
-
-
-def _number(unit: AnyDevice) -> str:
-    if isinstance(unit, Device):
-        return str(unit.index)
-    return f"{unit.parent_index}/{unit.gpu_instance}/{unit.compute_instance}"
 
 
 def mask(devices: Sequence[Device], gpus: Gpus, order: str | None = None) -> str:
@@ -126,13 +120,13 @@ def sliced(gpus: Gpus, shipped: Shipped, at_least: int) -> tuple[Gpus, tuple[Mig
 class Launch:
     """Launches the server, or finds the record of the same launch; remembers which scenarios the rule rests on."""
 
-    theatre: Theatre
+    launcher: Launcher
     inventory: str
-    played: list[Scenario] = field(default_factory=list)
+    launched: list[Scenario] = field(default_factory=list)
 
     @property
     def profile(self) -> Profile:
-        return self.theatre.profile
+        return self.launcher.profile
 
     def claims(self, ability: str, words: str) -> None:
         """:raises NotApplicable: the profile says that the server does not know them."""
@@ -146,7 +140,7 @@ class Launch:
                 f"the profile does not say where {self.profile.product.name} reports it ([reports].{name})"
             )
 
-    def __call__(self, *, gpus: Gpus | None = None, **what: Any) -> Fleet:
+    def __call__(self, *, gpus: Gpus | None = None, **what: Any) -> LaunchRecord:
         """``what``: the fields of :class:`Scenario`, the inventory by ``gpus`` instead of by name."""
         scenario = Scenario(inventory=gpus.source if gpus else self.inventory, **what)
         for option in scenario.options:
@@ -157,7 +151,7 @@ class Launch:
                 f"needs groups of {scenario.devices} devices; {self.profile.product.name} gives each worker one, since"
                 " the command of its profile has no {devices}"
             )
-        if self.theatre.hardware is not None and scenario.needs_simulation:
+        if self.launcher.hardware is not None and scenario.needs_simulation:
             raise NotApplicable(f"needs {scenario.needs_simulation}, which a real machine cannot be made into")
-        self.played.append(scenario)
-        return self.theatre.play(scenario)
+        self.launched.append(scenario)
+        return self.launcher.launch(scenario)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_gpuvisibility.launch.actions import lose_workers, reload
-from pytest_gpuvisibility.launch.worker_kills import Loss
-from pytest_gpuvisibility.profile.files import Option
-from pytest_gpuvisibility.records import Fleet
-from pytest_gpuvisibility.suite.verdicts import MUST, SHOULD, NotApplicable, rule
+from pytest_gpuvisibility.profile import Option
+from pytest_gpuvisibility.records import LaunchRecord, WorkerKill, kill_worker, reload
+from pytest_gpuvisibility.suite import MUST, SHOULD, NotApplicable, rule
 
 from .expect import (
     NO_EVIDENCE,
@@ -25,7 +23,7 @@ TIMES = 5
 """How often a worker is killed, and how often a model is given up and taken again."""
 
 
-def masked_pair(launch: Launch, gpus: Gpus, **what: Any) -> Fleet:
+def masked_pair(launch: Launch, gpus: Gpus, **what: Any) -> LaunchRecord:
     """Two groups of one on the last two devices."""
     gpus.need(2)
     return launch(visible=mask(gpus.devices[-2:], gpus), groups=2, **what)
@@ -97,8 +95,8 @@ def test_a_worker_that_is_killed_is_replaced_or_missed(launch: Launch, gpus: Gpu
     Out-of-memory killers choose workers. A server that goes on as if nothing had happened sends requests to nobody; one
     that starts the worker again must give it the same environment as before.
     """
-    fleet, losses = with_losses(launch, gpus)
-    first = losses[0]
+    fleet, kills = with_worker_kills(launch, gpus)
+    first = kills[0]
     if first.outcome == "ready":
         fact = (
             f"worker {first.group} killed; {first.seconds:.0f} s later nobody is in its place, and it says it is ready"
@@ -117,12 +115,12 @@ def test_a_worker_comes_back_to_the_same_device_every_time(launch: Launch, gpus:
     A counter that goes on counting moves it to its neighbour's GPU at the second or third start. Keep the devices with
     the worker's place, not with a counter.
     """
-    fleet, losses = with_losses(launch, gpus)
-    replaced = [loss for loss in losses if loss.outcome == "replaced"]
+    fleet, kills = with_worker_kills(launch, gpus)
+    replaced = [kill for kill in kills if kill.outcome == "replaced"]
     if not replaced:
-        raise NotApplicable(f"the server does not start a worker again; after it was killed: {losses[0].outcome}")
-    before = devices_of(fleet, losses[0].pid)
-    after = [devices_of(fleet, loss.replacement) for loss in replaced]
+        raise NotApplicable(f"the server does not start a worker again; after it was killed: {kills[0].outcome}")
+    before = devices_of(fleet, kills[0].pid)
+    after = [devices_of(fleet, kill.replacement) for kill in replaced]
     if any(devices != before for devices in after[1:]):
         raise violation(fleet, "moves a worker when it starts it again", _came_back(gpus, before, after))
 
@@ -152,11 +150,11 @@ def test_a_model_that_is_unloaded_makes_room(launch: Launch, gpus: Gpus) -> None
     if launch.profile.server.unload is None:
         name = launch.profile.product.name
         raise NotApplicable(f"the profile does not say how {name} unloads a model ([server].unload and load)")
-    fleet = masked_pair(launch, gpus, acts=(reload(TIMES),))
+    fleet = masked_pair(launch, gpus, actions=(reload(TIMES),))
     assert_ready(fleet)
-    [deed] = fleet.deeds
-    if deed.error:
-        raise violation(fleet, "does not free what an unloaded model had", deed.error)
+    [result] = fleet.action_results
+    if result.error:
+        raise violation(fleet, "does not free what an unloaded model had", result.error)
 
 
 @rule("LIF-010", MUST, sources=["Lightning-AI/LitServe#347", "vllm-project/vllm#57650"], devices=2)
@@ -170,22 +168,22 @@ def test_a_server_without_workers_does_not_end_well(launch: Launch, gpus: Gpus) 
     assert_fails_without_workers(fleet)
 
 
-def with_losses(launch: Launch, gpus: Gpus) -> tuple[Fleet, tuple[Loss, ...]]:
+def with_worker_kills(launch: Launch, gpus: Gpus) -> tuple[LaunchRecord, tuple[WorkerKill, ...]]:
     """A server whose last worker is killed, and each that takes its place; and what became of that.
 
     :raises NotApplicable: no process can be told to be that worker.
     """
     again = "restarts" in launch.profile.server.options
     options = (Option("restarts"),) if again else ()
-    fleet = masked_pair(launch, gpus, options=options, acts=(lose_workers(TIMES),))
+    fleet = masked_pair(launch, gpus, options=options, actions=(kill_worker(TIMES),))
     assert_ready(fleet)
-    losses = fleet.deeds[0].losses
-    if not losses:
+    kills = fleet.action_results[0].worker_kills
+    if not kills:
         raise NotApplicable("no process could be told to be the last group's worker ([workers])")
-    return fleet, losses
+    return fleet, kills
 
 
-def devices_of(fleet: Fleet, pid: int | None) -> set[str]:
+def devices_of(fleet: LaunchRecord, pid: int | None) -> set[str]:
     """What a worker touched, or is bound to.
 
     :raises NotApplicable: nobody can say.

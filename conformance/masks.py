@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, takewhile
 
-from pytest_gpuvisibility.inventory.model import Device, Inventory, MigDevice
-from pytest_gpuvisibility.masks.reader import FIRST_WITH_MANY_SLICES
-from pytest_gpuvisibility.suite.verdicts import NotApplicable
+from pytest_gpuvisibility.inventory import Device, Inventory, MigDevice
+from pytest_gpuvisibility.masks import FIRST_WITH_MANY_SLICES
+from pytest_gpuvisibility.suite import NotApplicable
 
 PCI = "PCI_BUS_ID"
 FASTEST = "FASTEST_FIRST"

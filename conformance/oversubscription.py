@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from pytest_gpuvisibility.profile.files import Option
-from pytest_gpuvisibility.records import Fleet
-from pytest_gpuvisibility.suite.verdicts import MUST, SHOULD, NotApplicable, rule
+from pytest_gpuvisibility.profile import Option
+from pytest_gpuvisibility.records import LaunchRecord
+from pytest_gpuvisibility.suite import MUST, SHOULD, NotApplicable, rule
 
 from .expect import (
     assert_each,
@@ -33,7 +33,7 @@ NO_LAYOUTS = ("x", "2")
 """Layouts that no two numbers can express."""
 
 
-def oversubscribed(launch: Launch, gpus: Gpus) -> Fleet:
+def oversubscribed(launch: Launch, gpus: Gpus) -> LaunchRecord:
     """Two devices permitted, four asked for, eight on the machine."""
     gpus.need(4)
     size = 2 if launch.profile.sizes_groups else 1
@@ -111,7 +111,7 @@ def test_the_cpu_is_no_silent_substitute(launch: Launch, gpus: Gpus, shipped: Sh
         assert_nothing_used(asked, gpus)
 
 
-def _assert_not_on_the_cpu(fleet: Fleet) -> None:
+def _assert_not_on_the_cpu(fleet: LaunchRecord) -> None:
     if fleet.ready and not any(worker.touched or worker.shown for worker in fleet.workers):
         raise violation(fleet, "serves without a GPU as if it had one", outcome(fleet), "no worker is shown a device")
 

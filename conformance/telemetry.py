@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pytest_gpuvisibility.inventory.model import AnyDevice
-from pytest_gpuvisibility.profile.files import Option
-from pytest_gpuvisibility.records import Fleet
-from pytest_gpuvisibility.suite.verdicts import MUST, SHOULD, NotApplicable, rule
+from pytest_gpuvisibility.inventory import AnyDevice
+from pytest_gpuvisibility.profile import Option
+from pytest_gpuvisibility.records import LaunchRecord
+from pytest_gpuvisibility.suite import MUST, SHOULD, NotApplicable, rule
 
-from .expect import assert_ready, assert_within, stated, violation
+from .expect import assert_ready, assert_within, self_report, violation
 from .launch import Gpus, Launch, Shipped, mask, sliced, unequal
-from .lifecycle import devices_of, masked_pair, with_losses
+from .lifecycle import devices_of, masked_pair, with_worker_kills
 
 
 @rule(
@@ -100,12 +100,12 @@ def test_metrics_are_of_the_devices_that_were_given(launch: Launch, gpus: Gpus) 
     launch.needs_report("metrics")
     fleet = masked_pair(launch, gpus)
     assert_ready(fleet)
-    labels = list(dict.fromkeys(found["device"] for found in stated(fleet, "metrics", launch).found))
+    labels = list(dict.fromkeys(found["device"] for found in self_report(fleet, "metrics", launch).found))
     devices = {label: gpus.named(label) for label in labels}
-    strangers = [
+    unknown_processes = [
         label for label, device in devices.items() if device is not None and device.uuid not in fleet.permitted
     ]
-    if strangers or len(labels) > len(fleet.permitted):
+    if unknown_processes or len(labels) > len(fleet.permitted):
         raise violation(
             fleet,
             "reports GPUs it was not given",
@@ -136,10 +136,10 @@ def test_nvml_is_asked_about_the_devices_that_were_given(launch: Launch, gpus: G
     visible = mask([device], machine, order="PCI_BUS_ID")
     fleet = launch(gpus=machine, visible=visible, device_order="PCI_BUS_ID")
     assert_ready(fleet)
-    if all(process.asked is None for process in fleet.processes):
+    if all(process.account.asked is None for process in fleet.processes):
         raise NotApplicable("nobody recorded what NVML was asked; the ledger of a simulated machine does")
     for process in fleet.processes:
-        for uuid, kind in process.asked or ():
+        for uuid, kind in process.account.asked or ():
             if uuid not in fleet.permitted:
                 fact = f"{process.role} asked for {KINDS[kind]} of GPU {machine.indices([uuid])}"
                 raise violation(
@@ -157,16 +157,16 @@ def test_the_device_that_is_reported_is_the_one_in_use(launch: Launch, gpus: Gpu
     was meant to have.
     """
     launch.needs_report("workers")
-    fleet, losses = with_losses(launch, gpus)
+    fleet, kills = with_worker_kills(launch, gpus)
     pids = {str(worker.group): worker.pid for worker in fleet.workers if worker.group is not None}
-    pids |= {str(losses[0].group): losses[0].pid}
-    assert_reported(fleet, gpus, stated(fleet, "workers", launch).found, pids)
-    for loss in losses:
-        if loss.replacement is not None:
-            assert_reported(fleet, gpus, loss.said, {str(loss.group): loss.replacement})
+    pids |= {str(kills[0].group): kills[0].pid}
+    assert_reported(fleet, gpus, self_report(fleet, "workers", launch).found, pids)
+    for kill in kills:
+        if kill.replacement is not None:
+            assert_reported(fleet, gpus, kill.said, {str(kill.group): kill.replacement})
 
 
-def assert_reported(fleet: Fleet, gpus: Gpus, said: Sequence[dict[str, str]], pids: dict[str, int]) -> None:
+def assert_reported(fleet: LaunchRecord, gpus: Gpus, said: Sequence[dict[str, str]], pids: dict[str, int]) -> None:
     """What was said last of each of these groups is what its worker uses."""
     last = {found["group"]: found["device"] for found in said if "group" in found}
     for group, pid in pids.items():
@@ -181,7 +181,7 @@ def assert_reported(fleet: Fleet, gpus: Gpus, said: Sequence[dict[str, str]], pi
             )
 
 
-def _means(labels: Sequence[str], used: set[str], fleet: Fleet, gpus: Gpus) -> bool:
+def _means(labels: Sequence[str], used: set[str], fleet: LaunchRecord, gpus: Gpus) -> bool:
     """Whether the labels name these devices, by UUID or PCI bus id, or by a number counted in any way."""
     named = [gpus.named(label) for label in labels]
     if None not in named:
@@ -195,18 +195,18 @@ def _means(labels: Sequence[str], used: set[str], fleet: Fleet, gpus: Gpus) -> b
 KINDS = {"memory": "the memory", "topology": "the neighbours", "affinity": "the processors"}
 
 
-def assert_sized_by(fleet: Fleet, device: AnyDevice, launch: Launch, gpus: Gpus) -> None:
+def assert_sized_by(fleet: LaunchRecord, device: AnyDevice, launch: Launch, gpus: Gpus) -> None:
     """Ready; what it says that the device has is nearer to that device's memory than to any other's; what it plans is
     no more than that.
     """
     assert_ready(fleet)
-    statement = stated(fleet, "memory", launch)
+    said = self_report(fleet, "memory", launch)
     sizes = {unit.memory for unit in gpus.inventory.units}
-    for _, total in statement.sizes("total"):
+    for _, total in said.sizes("total"):
         nearest = min(sizes, key=lambda size: abs(size - total))
         if nearest != device.memory:
             raise violation(fleet, "sizes by the memory of another GPU", _compare_sizes(device, total, "believes in"))
-    for _, planned in statement.sizes("planned"):
+    for _, planned in said.sizes("planned"):
         if planned > device.memory:
             raise violation(fleet, "plans for more memory than its GPU has", _compare_sizes(device, planned, "plans"))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_gpuvisibility.suite.verdicts import MUST, SHOULD, rule
+from pytest_gpuvisibility.suite import MUST, SHOULD, rule
 
 from .expect import (
     assert_as_driver,

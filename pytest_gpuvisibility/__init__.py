@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import UserError
-    from .inventory.model import Device, Inventory, MigDevice
-    from .masks.resolver import Visibility, narrow, resolve
+    from .inventory import Device, Inventory, MigDevice
+    from .masks import Visibility, narrow, resolve
 
 __all__ = ["Device", "Inventory", "MigDevice", "UserError", "Visibility", "narrow", "resolve"]
 

@@ -13,14 +13,11 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from . import toml
 from .environment import MASK, ORDER
 from .errors import UserError
-from .inventory.model import MACHINE_FAULTS
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from .inventory import MACHINE_FAULTS
+from .policies import KERNEL_LAUNCH_POLICIES
 
 Command = Callable[[argparse.Namespace], int]
 USAGE_ERROR = 2
@@ -57,7 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--visible", metavar="VALUE", help="CUDA_VISIBLE_DEVICES for the program (default: as it is)")
     run.add_argument(
         "--launch",
-        choices=("error", "noop"),
+        choices=KERNEL_LAUNCH_POLICIES,
         default="error",
         help="what a kernel launch does: fail, or nothing, successfully (default: %(default)s)",
     )
@@ -148,8 +145,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from .inventory.model import Inventory
-    from .simulator.run_program import run_program
+    from .inventory import Inventory
+    from .simulator import run_program
 
     program = arguments.program[1:] if arguments.program[:1] == ["--"] else arguments.program
     if not program:
@@ -158,7 +155,7 @@ def _run(arguments: argparse.Namespace) -> int:
         program,
         Inventory.load(arguments.inventory).with_faults(arguments.fault),
         visible=arguments.visible,
-        launch=arguments.launch,
+        kernel_launches=arguments.launch,
         nvidia_smi=not arguments.no_nvidia_smi,
         own_device_nodes=arguments.device_nodes,
         audit=arguments.audit,
@@ -166,10 +163,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _resolve(arguments: argparse.Namespace) -> int:
-    from .inventory.model import Inventory
-    from .inventory.real import DEFAULT_INVENTORY, real_gpus_answer
-    from .masks import explain
-    from .masks.resolver import resolve
+    from .inventory import DEFAULT_INVENTORY, Inventory, real_gpus_answer
+    from .masks import explain, resolve
 
     value, order, machine = arguments.value, arguments.order, arguments.inventory
     if arguments.environ:
@@ -215,8 +210,8 @@ def _workers(server: str, options: Sequence[str]) -> int:
     than find room in memory.
     """
     from .conformance import catalogue
-    from .profile.files import DRIVER
-    from .suite.trial import matches
+    from .profile import DRIVER
+    from .suite import matches
 
     if server == DRIVER:
         return 0
@@ -293,7 +288,7 @@ def _twins() -> dict[str, dict[str, Any]]:
     """By the rule that each must fail: the fault of the twins' server, and what it does wrong."""
     from .resources import shipped_directory
 
-    described = tomllib.loads((shipped_directory("fixtures") / "twins" / "twins.toml").read_text(encoding="utf-8"))
+    described = toml.loads((shipped_directory("fixtures") / "twins" / "twins.toml").read_text(encoding="utf-8"))
     return {
         twin["rule"]: {name: twin.get(name, {}) for name in ("fault", "summary", "also_fails")}
         for twin in described["twin"]
@@ -303,7 +298,7 @@ def _twins() -> dict[str, dict[str, Any]]:
 def _inventories(arguments: argparse.Namespace) -> int:
     from dataclasses import asdict
 
-    from .inventory.model import Inventory
+    from .inventory import Inventory
 
     inventories = [Inventory.load(name) for name in ([arguments.name] if arguments.name else Inventory.names())]
     if arguments.json:

@@ -13,11 +13,8 @@ from pathlib import Path
 
 from .environment import MACHINE_VARIABLE, MASK
 from .errors import UserError
-from .inventory.model import Inventory
-from .inventory.real import real_gpus_answer
-from .simulator import device_nodes, exports
-from .simulator.machine import Machine, ProbeFailed
-from .simulator.native import library_directory
+from .inventory import Inventory, real_gpus_answer
+from .simulator import Machine, ProbeFailed, device_nodes, exports, library_directory
 
 WIDTH = 120
 LABEL = 22

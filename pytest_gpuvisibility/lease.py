@@ -17,8 +17,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 from .errors import UserError
-from .host.cleanup import LockFile
-from .inventory.model import AnyDevice, MigDevice
+from .host import LockFile
+from .inventory import AnyDevice, MigDevice, label
 
 POLL = 0.01
 """Seconds between two looks of whoever waits. flock has no time-out, and no way to wait for any of several files."""
@@ -154,7 +154,7 @@ class LeaseOffice:
         return True
 
     def _why(self, count: int, timeout: float) -> str:
-        held = [f"{_named(device)} by {holder}" for device in self.devices if (holder := self._holder(device))]
+        held = [f"{label(device)} by {holder}" for device in self.devices if (holder := self._holder(device))]
         held_by = f": {', '.join(held)}" if held else "; others were waiting before it"
         return f"waited {timeout:g} s for {_gpus(count)} of the {len(self.devices)} permitted; held{held_by}"
 
@@ -169,8 +169,3 @@ class LeaseOffice:
 
 def _gpus(count: int) -> str:
     return f"{count} GPU{'' if count == 1 else 's'}"
-
-
-def _named(device: AnyDevice) -> str:
-    kind = "MIG slice" if isinstance(device, MigDevice) else "GPU"
-    return f"{kind} {device.uuid if isinstance(device, MigDevice) else device.index}"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gpuvisibility.inventory.model import Inventory
-from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.inventory import Inventory
+from pytest_gpuvisibility.simulator import Machine
 
 pytest_plugins = ["pytester", "cuda_programs", "cuda_runtimes"]
 

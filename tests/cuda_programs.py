@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_gpuvisibility import Inventory
-from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.simulator import Machine
 
 CONTEXT_OVERHEAD = 450 << 20
 

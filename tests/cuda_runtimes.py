@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from simulated_programs import c_compiler
 
-from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.simulator import Machine
 
 HERE = Path(__file__).parent
 

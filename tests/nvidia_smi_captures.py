@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from pytest_gpuvisibility.inventory.model import Device, Inventory, MigDevice
+from pytest_gpuvisibility.inventory import Device, Inventory, MigDevice
 
 DIRECTORY = Path(__file__).resolve().parents[2] / "shared" / "data" / "nvidia-smi"
 NAMES = (

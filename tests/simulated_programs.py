@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.simulator import Machine
 
 MEBIBYTE = 1 << 20
 CONTEXT = 450  # MiB that a context takes of its device: GV_CONTEXT_OVERHEAD of native/state.h

@@ -12,8 +12,7 @@ import pytest
 
 from pytest_gpuvisibility import Inventory
 from pytest_gpuvisibility.errors import UserError
-from pytest_gpuvisibility.simulator import device_nodes
-from pytest_gpuvisibility.simulator.run_program import run_program
+from pytest_gpuvisibility.simulator import device_nodes, run_program
 
 HELD = """
 import ctypes

@@ -14,9 +14,7 @@ from simulated_programs import ask, run
 from pytest_gpuvisibility import Inventory, doctor
 from pytest_gpuvisibility.cli import main
 from pytest_gpuvisibility.errors import UserError
-from pytest_gpuvisibility.simulator import exports, native
-from pytest_gpuvisibility.simulator.machine import Machine
-from pytest_gpuvisibility.simulator.native import library_directory
+from pytest_gpuvisibility.simulator import Machine, exports, library_directory, native
 
 
 def said() -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pytest_gpuvisibility import Inventory
-from pytest_gpuvisibility.host.cleanup import LockFile
-from pytest_gpuvisibility.inventory.model import AnyDevice
+from pytest_gpuvisibility.host import LockFile
+from pytest_gpuvisibility.inventory import AnyDevice
 from pytest_gpuvisibility.lease import Lease, LeaseOffice, LeaseTimeout, TooFewDevices
 
 LONG = 60.0

@@ -12,10 +12,8 @@ import pynvml
 import pytest
 from simulated_programs import ask, run
 
-from pytest_gpuvisibility.inventory.model import Device, Inventory
-from pytest_gpuvisibility.simulator import exports
-from pytest_gpuvisibility.simulator.machine import Machine
-from pytest_gpuvisibility.simulator.native import library_directory
+from pytest_gpuvisibility.inventory import Device, Inventory
+from pytest_gpuvisibility.simulator import Machine, exports, library_directory
 
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "record_machine.py"
 

@@ -2,58 +2,35 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pytest_gpuvisibility.conformance import RULE_MODULES
-from pytest_gpuvisibility.conformance.launch import Gpus, Launch
+from pytest_gpuvisibility.conformance import functions
+from pytest_gpuvisibility.conformance.arguments import judge
 
-from pytest_gpuvisibility.inventory.model import Inventory
-from pytest_gpuvisibility.launch.launcher import Theatre
-from pytest_gpuvisibility.profile import files as profiles
+from pytest_gpuvisibility import toml
 from pytest_gpuvisibility.resources import shipped_directory
-from pytest_gpuvisibility.suite.verdicts import Rule, rule_of
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-MACHINE = "a100x8"
+from pytest_gpuvisibility.suite import Rule, RuleResult, Trial, open_server, rule_of
 
 TWINS = shipped_directory("fixtures") / "twins"
 
 
 def described_twins() -> list[dict[str, Any]]:
     """What twins.toml says of each."""
-    twins: list[dict[str, Any]] = tomllib.loads((TWINS / "twins.toml").read_text())["twin"]
+    twins: list[dict[str, Any]] = toml.loads((TWINS / "twins.toml").read_text())["twin"]
     return twins
 
 
-def rule_functions() -> list[tuple[Rule, Callable[..., None]]]:
-    """Every rule for servers with the function that asks it."""
-    modules = [importlib.import_module(f"pytest_gpuvisibility.conformance.{name}") for name in RULE_MODULES["server"]]
-    values = [value for module in modules for value in vars(module).values()]
-    return [(rule, value) for value in values if (rule := rule_of(value)) is not None]
-
-
-def judge(rule: Rule, profile: Path) -> None:
-    """Ask one rule of a server, in this process and without a session: what the rule raises is the verdict."""
-    room = profile.with_suffix("")
-    room.mkdir()
-    known: dict[str, Any] = {
-        "launch": Launch(Theatre(profiles.load(profile), room), MACHINE),
-        "gpus": Gpus(Inventory.load(MACHINE), MACHINE),
-        "shipped": lambda name: Gpus(Inventory.load(name), name),
-    }
-    function = next(function for known_rule, function in rule_functions() if known_rule.id == rule.id)
-    function(**{name: known[name] for name in inspect.signature(function).parameters})
+def judged(rule: Rule, profile: Path) -> RuleResult:
+    """Ask one rule of a server, in this process and without pytest's part of it."""
+    directory = profile.with_suffix("")
+    directory.mkdir()
+    subject = open_server(str(profile), "", directory, version="1.0")
+    [function] = [function for function in functions("server") if rule_of(function) == rule]
+    return judge(Trial.open(subject, [rule]), function)
 
 
 def profile_of(fault: str, directory: Path, **replacements: str) -> Path:

@@ -1,4 +1,7 @@
-"""Ask the hooks of ``specs``, and check what they answer."""
+"""Ask the hooks of ``specs``, and check what they answer.
+
+What only servers and leases need is imported where it is used: every run with a mask asks for its inventory here.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,16 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from ..errors import UserError
-from ..inventory.model import Inventory
+from ..inventory import Inventory
 
 if TYPE_CHECKING:
-    from ..inventory.model import AnyDevice
-    from ..inventory.real import RealMachine
+    from ..inventory import AnyDevice, RealMachine
     from ..lease import Claim
-    from ..profile.files import Profile
-    from ..simulator.machine import Machine
-    from ..witness.base import Witness
+    from ..profile import Profile
+    from ..simulator import Machine
+    from ..witness import Witness
 
-WITNESS_METHODS = ("accounts", "touchers", "strangers")
+WITNESS_METHODS = ("accounts", "touching", "unknown_processes")
 
 
 def inventory_finder(config: pytest.Config) -> Callable[[str], Inventory]:
@@ -45,14 +47,14 @@ def profile_finder(config: pytest.Config) -> Callable[[str], Profile]:
 
     It raises UserError where there is none, it is malformed, or a hook answers something else.
     """
-    from ..profile import files as profiles
+    from ..profile import Profile, load
 
     hook = "pytest_gpu_server"
 
     def find(name: str) -> Profile:
         found: object = config.hook.pytest_gpu_server(name=name)
-        if found is None or isinstance(found, profiles.Profile):
-            return found or profiles.load(name)
+        if found is None or isinstance(found, Profile):
+            return found or load(name)
         if not isinstance(found, (str, os.PathLike)):
             raise _wrong(config, hook, f"name={name!r}", found, "a Profile, the path of one, or None")
         if not Path(found).is_file():
@@ -60,7 +62,7 @@ def profile_finder(config: pytest.Config) -> Callable[[str], Profile]:
                 f"The hook {hook} answered {os.fspath(found)!r} for name={name!r}, but there is no such file"
                 f" (implemented by {_implementers(config, hook)}). Return a Profile, the path of one, or None."
             )
-        return profiles.load(Path(found))
+        return load(Path(found))
 
     return find
 
@@ -93,8 +95,7 @@ def witness(config: pytest.Config, machine: Machine | RealMachine) -> Witness:
 
     :raises UserError: a hook answers with something that is no witness.
     """
-    from ..witness.checked import CheckedWitness
-    from ..witness.usual import usual_witness
+    from ..witness import CheckedWitness, usual_witness
 
     found: object = config.hook.pytest_gpu_witness(machine=machine)
     if found is None:

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from ..inventory.model import AnyDevice, Inventory
-    from ..inventory.real import RealMachine
+    from ..inventory import AnyDevice, Inventory, RealMachine
     from ..lease import Claim
-    from ..profile.files import Profile
-    from ..simulator.machine import Machine
-    from ..witness.base import Witness
+    from ..profile import Profile
+    from ..simulator import Machine
+    from ..witness import Witness
 
 
 @pytest.hookspec(firstresult=True)
@@ -75,9 +74,9 @@ def pytest_gpu_lease(item: pytest.Item, devices: Sequence[AnyDevice]) -> Claim |
 def pytest_gpu_witness(machine: Machine | RealMachine) -> Witness | None:
     """Supply the witness that says which process of a server touched which device of ``machine``.
 
-    Asked once for each launch of a server on trial. A witness has the methods ``accounts``, ``touchers`` and
-    ``strangers`` of ``pytest_gpuvisibility.witness.Witness``, and ``look`` and ``close`` if it likes; without one, the
-    simulated driver's ledger is believed, and under ``--gpu-inventory=real``, where ``machine`` is a
+    Asked once for each launch of a server on trial. A witness has the methods ``accounts``, ``touching`` and
+    ``unknown_processes`` of ``pytest_gpuvisibility.witness.Witness``, and ``look`` and ``close`` if it likes; without
+    one, the simulated driver's ledger is believed, and under ``--gpu-inventory=real``, where ``machine`` is a
     ``pytest_gpuvisibility.inventory.RealMachine``, NVML's process lists.
 
     Example::

@@ -16,7 +16,7 @@ Delays = Callable[[], Mapping[int, float]]
 """Process -> seconds that it has waited for a CPU since it started."""
 
 
-class Patience:
+class Deadline:
     """A deadline of ``seconds`` from now. ``delays`` is asked now, and again only when the deadline has come."""
 
     def __init__(self, seconds: float, delays: Delays) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from .supervisor import descendants
 
@@ -33,37 +33,6 @@ class Stat:
     def alive(self) -> bool:
         """False for a zombie: it runs nothing and holds nothing, whether or not its parent has noticed."""
         return self.state not in "ZXx"
-
-
-@dataclass(frozen=True, slots=True)
-class ProcessFacts:
-    """One process of a server.
-
-    - ``ppid``: who started it, as far as that was seen.
-    - ``start_time``: clock ticks after boot. ``first_seen``, ``ended``: seconds since the epoch; ``ended`` is
-      None while it lives.
-    - ``argv``, ``environ``: as its last exec got them; empty when it was gone, or not ours to read.
-    - ``role``: ``launcher``, ``worker``, ``balancer`` or ``other``. ``group``: which group, from 0, where
-      that is known.
-    - ``exit_code``: negative for a signal; None while it lives, and where only its own parent learned it.
-    - ``ports``: of the server's ports, those it listened on when last asked.
-    """
-
-    pid: int
-    ppid: int
-    start_time: int
-    argv: tuple[str, ...]
-    environ: Mapping[str, str] = field(repr=False)
-    role: str
-    group: int | None
-    first_seen: float
-    ended: float | None = None
-    exit_code: int | None = None
-    ports: tuple[int, ...] = ()
-
-    @property
-    def alive(self) -> bool:
-        return self.ended is None
 
 
 def stat(pid: int) -> Stat | None:

@@ -25,11 +25,11 @@ OUTPUT_LIMIT = 64 << 20
 in a tenth of a second; only the end is ever read."""
 
 
-class GuardError(RuntimeError):
+class SupervisorError(RuntimeError):
     """The supervisor did not do its work: a failure of the harness, never of the server."""
 
 
-class Guard:
+class SupervisorClient:
     """A running supervisor. ``directories`` are removed if this process dies; ``keep`` are descriptors held
     until then.
 
@@ -77,13 +77,13 @@ class Guard:
         """Start a program below the supervisor, in a session of its own: its pid and start time (clock ticks
         after boot).
 
-        :raises GuardError: it could not be started.
+        :raises SupervisorError: it could not be started.
         """
         files = {"cwd": str(cwd), "stdout": str(stdout), "stderr": str(stderr), "output_limit": OUTPUT_LIMIT}
         self._send(command="launch", executable=executable, argv=list(argv), environ=dict(environ), **files)
         event = self._answer("launched", "failed")
         if event["event"] == "failed":
-            raise GuardError(f"{executable} could not be started: {event['error']}")
+            raise SupervisorError(f"{executable} could not be started: {event['error']}")
         return event["pid"], event["start_time"]
 
     def pump(self, timeout: float) -> bool:
@@ -102,7 +102,7 @@ class Guard:
             self._send(command="quit")
             self._answer("bye")
             return True
-        except GuardError:
+        except SupervisorError:
             if self._process.poll() is None and not self._ended:
                 raise
             return False
@@ -119,8 +119,8 @@ class Guard:
                 if event["event"] in names:
                     return event
         if self._ended:
-            raise GuardError(f"the supervisor of the server's processes (pid {self.pid}) is gone")
-        raise GuardError(f"the supervisor of the server's processes did not answer within {ANSWER_LIMIT:g} s")
+            raise SupervisorError(f"the supervisor of the server's processes (pid {self.pid}) is gone")
+        raise SupervisorError(f"the supervisor of the server's processes did not answer within {ANSWER_LIMIT:g} s")
 
     def _receive(self, timeout: float) -> list[dict[str, Any]]:
         """Events other than exits, which are noted. Waits for anything up to ``timeout`` seconds."""
@@ -139,7 +139,7 @@ class Guard:
             if event["event"] == "exit":
                 self.exits[event["pid"]] = (event["code"], event["time"])
             elif event["event"] == "broken":
-                raise GuardError(f"the supervisor of the server's processes failed: {event['error']}")
+                raise SupervisorError(f"the supervisor of the server's processes failed: {event['error']}")
         return [event for event in events if event["event"] != "exit"]
 
     def _send(self, **message: Any) -> None:
@@ -150,9 +150,9 @@ class Guard:
                 data = data[self._socket.send(data) :]
             except BlockingIOError:
                 if not select.select([], [self._socket], [], max(0.0, deadline - time.monotonic()))[1]:
-                    raise GuardError("the supervisor of the server's processes does not listen") from None
+                    raise SupervisorError("the supervisor of the server's processes does not listen") from None
             except OSError as error:
                 self._ended = True
-                raise GuardError(
+                raise SupervisorError(
                     f"the supervisor of the server's processes (pid {self.pid}) is gone: {error}"
                 ) from None

@@ -1,16 +1,10 @@
 """The physical GPUs of one machine: as data, from a TOML file, or from the machine's own driver."""
 
-from .model import AnyDevice, Device, Inventory, MigDevice
+from .devices import COMPUTE_MODES, FAULTS, MACHINE_FAULTS, AnyDevice, Device, MigDevice, label, number, uuid_digits
+from .model import Inventory
 from .real import DEFAULT_INVENTORY, REAL, RealMachine, check_caller, real_gpus_answer
 
 __all__ = [
-    "DEFAULT_INVENTORY",
-    "REAL",
-    "AnyDevice",
-    "Device",
-    "Inventory",
-    "MigDevice",
-    "RealMachine",
-    "check_caller",
-    "real_gpus_answer",
-]
+    "COMPUTE_MODES", "DEFAULT_INVENTORY", "FAULTS", "MACHINE_FAULTS", "REAL", "AnyDevice", "Device", "Inventory",
+    "MigDevice", "RealMachine", "check_caller", "label", "number", "real_gpus_answer", "uuid_digits",
+]  # fmt: skip

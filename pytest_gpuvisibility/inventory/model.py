@@ -7,84 +7,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
-from typing import Literal, TypeAlias
 
 from ..errors import UserError
-from ..resources import shipped_directory
+from . import catalogue, nvml, toml_file
+from .devices import AnyDevice, Device, MigDevice
 
-ComputeMode = Literal["default", "exclusive-process", "prohibited"]
-
-COMPUTE_MODES: tuple[ComputeMode, ...] = ("default", "exclusive-process", "prohibited")
-FAULTS = ("nvml-unknown", "nvml-no-permission", "lost")
-"""What can be wrong with one GPU; docs/inventories.md says what each does."""
-MACHINE_FAULTS = ("driver-not-loaded", "nvml-missing", "nvml-no-permission")
-"""What can be wrong with the driver of a machine."""
 MAX_DEVICES = 64
 """GPUs in an inventory, and things one process can see: as many as the simulated driver has room for."""
 
-_BRANDS = ("NVIDIA ", "GeForce ", "Tesla ", "Quadro ")
 _SHORTEST_PREFIX = len("GPU-") + 4
-
-
-@dataclass(frozen=True, slots=True)
-class MigDevice:
-    """A compute instance of a GPU in MIG mode. ``memory`` is in bytes; ``index`` is that of its GPU."""
-
-    uuid: str
-    gpu_instance: int
-    compute_instance: int
-    profile: str
-    name: str
-    memory: int
-    multiprocessors: int
-    parent_index: int
-    parent_uuid: str
-
-    @property
-    def index(self) -> int:
-        return self.parent_index
-
-    @property
-    def short_name(self) -> str:
-        """The name without its maker, such as ``A100 MIG 3g.40gb``."""
-        return f"{_short(self.name)} MIG {self.profile}"
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """One GPU. ``index`` counts in PCI order; ``memory`` is in bytes; ``pci_bus_id`` looks like
-    ``00000000:07:00.0``.
-
-    ``relative_speed`` is what ``CUDA_DEVICE_ORDER=FASTEST_FIRST`` sorts by: only its order matters.
-    """
-
-    index: int
-    uuid: str
-    pci_bus_id: str
-    minor: int
-    name: str
-    memory: int
-    compute_capability: tuple[int, int]
-    multiprocessors: int
-    relative_speed: float = 1.0
-    compute_mode: ComputeMode = "default"
-    faults: frozenset[str] = frozenset()
-    mig: tuple[MigDevice, ...] = ()
-    mig_enabled: bool = False
-
-    @property
-    def short_name(self) -> str:
-        """The name without its maker, such as ``A100`` or ``RTX 4090``."""
-        return _short(self.name)
-
-    @property
-    def lost(self) -> bool:
-        """Whether the GPU has fallen off the bus: CUDA does not enumerate it."""
-        return "lost" in self.faults
-
-
-AnyDevice: TypeAlias = Device | MigDevice
 
 
 @dataclass(frozen=True)
@@ -122,9 +53,7 @@ class Inventory:
 
         :raises UserError: there is no such inventory or file, or the file has a mistake in it.
         """
-        from . import toml_file
-
-        return toml_file.load(name_or_path)
+        return cls(**toml_file.read(name_or_path))
 
     def with_faults(self, faults: Iterable[str]) -> Inventory:
         """The same machine with further faults of its driver, of ``MACHINE_FAULTS``."""
@@ -139,14 +68,12 @@ class Inventory:
 
         :raises UserError: ``nvidia-ml-py`` is not installed, or no driver answers.
         """
-        from . import nvml
-
-        return nvml.read()
+        return cls(**nvml.read())
 
     @staticmethod
     def names() -> tuple[str, ...]:
         """The names of the inventories that ship."""
-        return tuple(sorted(path.stem for path in _shipped_inventories().glob("*.toml")))
+        return catalogue.names()
 
     @cached_property
     def units(self) -> tuple[AnyDevice, ...]:
@@ -228,22 +155,6 @@ class Inventory:
     @cached_property
     def _by_uuid(self) -> dict[str, AnyDevice]:
         return {unit.uuid: unit for unit in self.units}
-
-
-def shipped_inventory(name: str) -> Path | None:
-    """The file of a shipped inventory; None where no such one ships."""
-    return _shipped_inventories() / f"{name}.toml" if name in Inventory.names() else None
-
-
-def _shipped_inventories() -> Path:
-    return shipped_directory("fixtures") / "inventories"
-
-
-def _short(name: str) -> str:
-    for brand in _BRANDS:
-        name = name.removeprefix(brand)
-    words = name.replace("-", " ").split() or [name]
-    return " ".join(words[:2]) if words[0] in ("RTX", "GTX", "TITAN") else words[0]
 
 
 def _renumbered(device: Device, index: int) -> Device:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 
 from ..errors import UserError
 from .cuda_order import CudaDevice, enumerated
-from .model import ComputeMode, Device, Inventory, MigDevice
+from .devices import ComputeMode, Device, InventoryParts, MigDevice
 
 T = TypeVar("T")
 
@@ -18,7 +18,7 @@ _CORES = {(6, 0): 64, (7, 0): 64, (7, 2): 64, (7, 5): 64, (8, 0): 64}
 _USUAL_CORES = 128
 
 
-def read() -> Inventory:
+def read() -> InventoryParts:
     """The GPUs that NVML lists, in its order, which is PCI order.
 
     :raises UserError: ``nvidia-ml-py`` is not installed, or no driver answers.
@@ -47,7 +47,7 @@ class _Reader:
     def __init__(self, nvml: Any) -> None:
         self.nvml = nvml
 
-    def inventory(self) -> Inventory:
+    def inventory(self) -> InventoryParts:
         nvml = self.nvml
         cuda = self._ask(nvml.nvmlSystemGetCudaDriverVersion_v2, 0)
         try:
@@ -56,7 +56,7 @@ class _Reader:
             raise UserError(
                 f"NVML does not say how many GPUs this machine has: {error}. Run nvidia-smi to see why."
             ) from None
-        return Inventory(
+        return InventoryParts(
             name="real",
             devices=_completed([self._device(index) for index in range(count)]),
             driver_version=_text(self._ask(nvml.nvmlSystemGetDriverVersion, "0")),

@@ -33,7 +33,7 @@ class RealMachine:
             raise ValueError("nvidia-smi cannot be taken away from a real machine")
         return dict(base)
 
-    def launches(self) -> tuple[int, int]:
+    def kernel_launches(self) -> tuple[int, int]:
         """As a simulated machine counts kernel launches that it skipped and refused: real ones run."""
         return 0, 0
 

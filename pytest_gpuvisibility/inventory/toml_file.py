@@ -5,19 +5,15 @@ from __future__ import annotations
 import difflib
 import os
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from .. import toml
 from ..errors import UserError
-from .model import COMPUTE_MODES, FAULTS, MACHINE_FAULTS, ComputeMode, Device, Inventory, MigDevice, shipped_inventory
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from . import catalogue
+from .devices import COMPUTE_MODES, FAULTS, MACHINE_FAULTS, ComputeMode, Device, InventoryParts, MigDevice
 
 KEYS = ("name", "description", "driver_version", "cuda_version", "faults", "device")
 DEVICE_KEYS = (
@@ -48,17 +44,17 @@ Check = tuple[Callable[[Any], bool], str]
 """Whether a value is allowed, and what is allowed in words."""
 
 
-def load(name_or_path: str | os.PathLike[str]) -> Inventory:
+def read(name_or_path: str | os.PathLike[str]) -> InventoryParts:
     """The shipped inventory of that name, or the one in a TOML file; a shipped name wins over a file of that
     name.
 
     :raises UserError: there is no such inventory or file, or the file has a mistake in it.
     """
     text = os.fspath(name_or_path)
-    shipped = shipped_inventory(text)
+    shipped = catalogue.file_of(text)
     path = shipped or Path(text)
     try:
-        data = tomllib.loads(path.read_text("utf-8"))
+        data = toml.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise UserError(_unknown(text)) from None
     except (OSError, ValueError) as error:  # ValueError: not TOML, not UTF-8, or a NUL in the path
@@ -67,7 +63,7 @@ def load(name_or_path: str | os.PathLike[str]) -> Inventory:
 
 
 def _unknown(text: str) -> str:
-    names = Inventory.names()
+    names = catalogue.names()
     close = difflib.get_close_matches(text, names, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
     return f"There is no inventory and no file {text!r}.{hint} Give a TOML file, or one of: {', '.join(names)}."
@@ -158,9 +154,9 @@ class _Table:
         return [_Table(data, self.file, f"{what} {number}") for number, data in enumerate(found)]
 
 
-def _inventory(table: _Table, origin: str) -> Inventory:
+def _inventory(table: _Table, origin: str) -> InventoryParts:
     table.only(KEYS)
-    return Inventory(
+    return InventoryParts(
         name=table.get("name", _NAME),
         devices=tuple(_device(item, index) for index, item in enumerate(table.tables("device", "device"))),
         driver_version=table.get("driver_version", _VERSION, "580.95.05"),

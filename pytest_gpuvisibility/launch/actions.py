@@ -2,140 +2,70 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ..errors import UserError
-from ..profile.files import Request
-from ..server.process import ServerProcess
-from . import worker_kills
-from .worker_kills import Loss
+from ..profile import Request
+from ..records import Action, ActionResult, SelfReport, WorkerKill
+from ..server import ServerProcess, accepts, says_ready, self_reports
 
-
-@dataclass(frozen=True, slots=True)
-class Act:
-    """One thing to do: a name in :data:`ACTS`, and what else it needs to know.
-
-    - ``idle``: make one more request to each worker, then wait for the profile's ``idle`` seconds, or until the
-      launcher ends. What a thread does after the first requests is seen then.
-    - ``second_model``: make the profile's request of that name, which loads another model or adds a worker.
-    - ``lose_workers``: kill the last group's worker, and each that takes its place, ``times`` at most.
-    - ``reload``: have the last group's worker give its model up and take it again, ``times``.
-    - ``beside``: start the server once more on the same machine, under the mask ``visible``, while the first one runs.
-    """
-
-    name: str
-    values: tuple[tuple[str, str], ...] = ()
-
-    def __getitem__(self, key: str) -> str:
-        return dict(self.values)[key]
-
-    def describe(self) -> str:
-        """A few words for the line that describes a launch."""
-        return DESCRIPTIONS[self.name].format_map(dict(self.values))
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Act:
-        return cls(data["name"], tuple((key, value) for key, value in data["values"]))
-
-
-@dataclass(frozen=True, slots=True)
-class Deed:
-    """An act that was done: what it was, when it began (seconds since the epoch), and why it failed, if it did."""
-
-    act: Act
-    began: float
-    error: str = ""
-    losses: tuple[Loss, ...] = ()
-    """Of ``lose_workers``: one for each worker that was killed."""
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Deed:
-        losses = tuple(map(Loss.from_dict, data["losses"]))
-        return cls(Act.from_dict(data["act"]), data["began"], data["error"], losses)
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of an act: why it failed, and what else there is to tell."""
-
-    error: str = ""
-    losses: tuple[Loss, ...] = ()
+KILL_LIMIT = 10.0
+"""Seconds in which a killed process must be gone."""
 
 
 @dataclass(frozen=True)
-class Scene:
-    """Where acts are done: the server, and how to start another one beside it. Returns why that is not ready."""
+class ActionContext:
+    """Where actions are done: the server, and how to start another one beside it. Returns why that is not ready."""
 
     server: ServerProcess
     start_beside: Callable[[str], str]
 
 
-IDLE = Act("idle")
-SECOND_MODEL = Act("second_model")
-
-
-def beside(visible: str) -> Act:
-    """The act of starting the server once more, under this mask."""
-    return Act("beside", (("visible", visible),))
-
-
-def perform(act: Act, scene: Scene) -> Deed:
+def perform(action: Action, context: ActionContext) -> ActionResult:
     """Do it.
 
-    :raises KeyError: nobody knows the act.
+    :raises KeyError: nobody knows the action.
     """
     began = time.time()
-    result = ACTS[act.name](act, scene)
-    return Deed(act, began, result.error, result.losses)
+    outcome = _ACTIONS[action.name](action, context)
+    if isinstance(outcome, str):
+        return ActionResult(action, began, error=outcome)
+    return ActionResult(action, began, worker_kills=outcome)
 
 
-def lose_workers(times: int) -> Act:
-    """The act of killing a worker, and each that takes its place, so often."""
-    return Act("lose_workers", (("times", str(times)),))
-
-
-def reload(times: int) -> Act:
-    """The act of having a worker give its model up and take it again, so often."""
-    return Act("reload", (("times", str(times)),))
-
-
-def _idle(act: Act, scene: Scene) -> Result:
-    server = scene.server
+def _idle(action: Action, context: ActionContext) -> str:
+    server = context.server
     asks = server.profile.server.request is not None
     errors = [server.request(group).error for group in range(server.groups if asks else 0)]
     server.wait_exit(server.profile.server.idle)
-    return Result("; ".join(filter(None, errors)))
+    return "; ".join(filter(None, errors))
 
 
-def _second_model(act: Act, scene: Scene) -> Result:
-    profile = scene.server.profile
+def _second_model(action: Action, context: ActionContext) -> str:
+    profile = context.server.profile
     if profile.server.second_model is None:
         raise UserError(f"{profile.path} has no [server].second_model. Describe the request there.")
-    return Result(scene.server.ask(profile.server.second_model, 0).error)
+    return context.server.ask(profile.server.second_model, 0).error
 
 
-def _beside(act: Act, scene: Scene) -> Result:
-    return Result(scene.start_beside(act["visible"]))
+def _beside(action: Action, context: ActionContext) -> str:
+    return context.start_beside(action["visible"])
 
 
-def _lose_workers(act: Act, scene: Scene) -> Result:
-    return Result(losses=worker_kills.lose_workers(scene.server, int(act["times"])))
-
-
-def _reload(act: Act, scene: Scene) -> Result:
-    server, group = scene.server, scene.server.groups - 1
+def _reload(action: Action, context: ActionContext) -> str:
+    server, group = context.server, context.server.groups - 1
     steps = {"unload": server.profile.server.unload, "load": server.profile.server.load}
-    for turn in range(1, int(act["times"]) + 1):
+    for turn in range(1, int(action["times"]) + 1):
         for name, request in (*steps.items(), ("request", server.profile.server.request)):
             if request is None:
                 continue
             error = _ask_until_answered(server, request, group)
             if error:
-                return Result(f"{name}, for the {turn}. time: {error}")
-    return Result()
+                return f"{name}, for the {turn}. time: {error}"
+    return ""
 
 
 def _ask_until_answered(server: ServerProcess, request: Request, group: int) -> str:
@@ -151,17 +81,66 @@ def _ask_until_answered(server: ServerProcess, request: Request, group: int) -> 
     return error
 
 
-ACTS: Mapping[str, Callable[[Act, Scene], Result]] = {
+def _kill_worker(action: Action, context: ActionContext) -> tuple[WorkerKill, ...]:
+    """Kill the worker of the last group, and each one that takes its place; empty where no process can be told to be
+    that worker.
+    """
+    kills: list[WorkerKill] = []
+    while len(kills) < int(action["times"]) and (not kills or kills[-1].outcome == "replaced"):
+        kill = _kill(context.server, context.server.groups - 1)
+        if kill is None:
+            break
+        kills.append(kill)
+    return tuple(kills)
+
+
+def _kill(server: ServerProcess, group: int) -> WorkerKill | None:
+    victim = server.worker(group)
+    if victim is None or not victim.alive:
+        return None
+    began = time.monotonic()
+    server.kill(victim.pid, signal.SIGKILL)
+    server.wait_for_end(victim.pid, KILL_LIMIT)
+    outcome = "ready"
+
+    def decided() -> bool:
+        nonlocal outcome
+        outcome = _state(server, group, victim.pid)
+        # One that restarts its workers is not ready for a moment, and then ready again.
+        return outcome in ("ended", "replaced") or (outcome == "not-ready" and not server.profile.supports.restarts)
+
+    server.wait_for(decided, server.profile.server.reaction_deadline)
+    if server.exit_code is not None:
+        outcome = "ended"
+    seconds = time.monotonic() - began
+    if outcome != "replaced":
+        return WorkerKill(group, victim.pid, outcome, seconds)
+    successor = server.worker(group)
+    said = self_reports.read(server).get("workers", SelfReport())
+    return WorkerKill(group, victim.pid, outcome, seconds, successor.pid if successor else None, said.found)
+
+
+def _state(server: ServerProcess, group: int, dead: int) -> str:
+    server.observe()
+    if server.exit_code is not None:
+        return "ended"
+    successor = server.worker(group)
+    if successor is not None and successor.alive and successor.pid != dead and _answers(server, group):
+        return "replaced"
+    return "ready" if says_ready(server) else "not-ready"
+
+
+def _answers(server: ServerProcess, group: int) -> bool:
+    if server.profile.server.request is not None:
+        return server.request(group).ok
+    return accepts(server.worker_ports[group], server.profile.server.host)
+
+
+_ACTIONS: Mapping[str, Callable[[Action, ActionContext], str | tuple[WorkerKill, ...]]] = {
     "idle": _idle,
     "second_model": _second_model,
     "beside": _beside,
-    "lose_workers": _lose_workers,
+    "kill_worker": _kill_worker,
     "reload": _reload,
 }
-DESCRIPTIONS: Mapping[str, str] = {
-    "idle": "then asked again and idle",
-    "second_model": "then a second model",
-    "lose_workers": "a worker killed up to {times} times",
-    "reload": "a model given up and taken again {times} times",
-    "beside": "beside a second server with CUDA_VISIBLE_DEVICES={visible}",
-}
+"""Why an action failed, or what became of the workers that it killed."""

@@ -1,4 +1,4 @@
-"""Where scenarios are played: each once a session, on a machine made for it or on the machine's own GPUs.
+"""Launch scenarios, each once a session, on a machine made for it or on the machine's own GPUs.
 
 The first test that asks launches, the others read its record, in whichever pytest-xdist worker they run.
 """
@@ -7,165 +7,150 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-from ..inventory.model import Inventory
-from ..inventory.real import RealMachine
-from ..profile import files as profiles
-from ..profile.files import Profile
-from ..records import Fleet, Scenario
-from ..simulator.machine import Machine
-from ..witness.base import Witness, optional
-from ..witness.usual import usual_witness
-from .actions import Scene
-from .server_run import Accounts, Performance, Stage
+from ..host import exclusive, written_whole
+from ..inventory import Inventory, RealMachine
+from ..plain import from_plain, to_plain
+from ..profile import Profile, prepare
+from ..records import LaunchRecord, Scenario
+from ..simulator import Machine
+from ..witness import Witness, optional, usual_witness
+from .actions import ActionContext
+from .server_run import Accounts, LaunchSite, ServerRun
 
-Witnesses = Callable[[Machine | RealMachine], Witness]
+WitnessMaker = Callable[[Machine | RealMachine], Witness]
 """What makes the witness of a launch."""
-PATIENCE = 4.0
+DEADLINE_FACTOR = 4.0
 """A launch may take so many times as long as the slowest one that became ready, whatever the profile's deadline: on a
 busy machine all of them are slow, and slow is no violation."""
 
 
-class Theatre:
-    """Plays scenarios, each once, for one server and one session.
+class Launcher:
+    """Launches scenarios, each once, for one server and one session.
 
-    ``room`` is a directory that all pytest-xdist workers of the session share.
+    ``directory`` is shared by all pytest-xdist workers of the session.
     """
 
     def __init__(
         self,
         profile: Profile,
-        room: Path,
-        witness: Witnesses = usual_witness,
+        directory: Path,
+        witness: WitnessMaker = usual_witness,
         find: Callable[[str], Inventory] = Inventory.load,
         hardware: Inventory | None = None,
     ) -> None:
-        """``hardware``: this machine's own GPUs, for scenarios on the inventory ``real``."""
-        self.scratch = room / "scratch"
+        """:param find: finds an inventory by its name.
+        :param hardware: this machine's own GPUs, for scenarios on the inventory ``real``.
+        """
+        self.scratch = directory / "scratch"
         self.profile = profile.with_scratch(self.scratch)
-        self.room = room
-        self.witness = witness
+        self.directory = directory
         self.find = find
         self.hardware = hardware
+        self._witness = witness
 
     def prepare(self) -> None:
         """Run the profile's ``prepare`` if no process of the session has, before the first launch.
 
         :raises UserError: it fails; the next launch tries again.
         """
-        command, done = self.profile.server.prepare, self.room / "prepared"
-        with _alone(done.with_suffix(".lock")):
-            if command and not done.exists():
+        done = self.directory / "prepared"
+        with exclusive(done.with_suffix(".lock")):
+            if self.profile.server.prepare and not done.exists():
                 self.scratch.mkdir(exist_ok=True)
                 # Not in the caller's directory: `python -m` would take a package there for the installed one.
-                limit = profiles.PREPARE_LIMIT
-                profiles.run(self.profile, command, "[server].prepare", limit, directory=self.scratch)
+                prepare(self.profile, self.scratch)
                 done.touch()
 
-    def play(self, scenario: Scenario) -> Fleet:
-        """The fleet of ``scenario``, launched now or earlier in the session, here or in another process."""
-        self.prepare()
-        record = self.room / f"{scenario.key}.json"
-        with _alone(record.with_suffix(".lock")):
-            if not record.exists():
-                fleet = self._play(scenario)
-                if fleet.ready:
-                    self._note(fleet.seconds)
-                _write_whole(record, fleet)
-            return Fleet.from_dict(json.loads(record.read_text()))
+    def launch(self, scenario: Scenario) -> LaunchRecord:
+        """The record of ``scenario``, launched now or earlier in the session, here or in another process.
 
-    def _play(self, scenario: Scenario) -> Fleet:
-        directory = self.room / scenario.key
-        if self.hardware is None:
-            return play(scenario, self.patient_profile, directory, self.witness, self.find)
-        with _alone(self.room / "hardware.lock"):  # all launches share the memory of the same devices
-            return play(scenario, self.patient_profile, directory, self.witness, hardware=self.hardware)
+        A process that asks while another one launches it waits for that.
+        """
+        self.prepare()
+        path = self.directory / f"{scenario.key}.json"
+        with exclusive(path.with_suffix(".lock")):
+            if not path.exists():
+                record = self._launch(scenario)
+                if record.ready:
+                    self._note(record.seconds)
+                with written_whole(path) as draft:
+                    draft.write_text(json.dumps(to_plain(record)))
+            return _read(path)
+
+    def _launch(self, scenario: Scenario) -> LaunchRecord:
+        with contextlib.ExitStack() as stack:
+            if self.hardware is not None:  # all launches share the memory of the same devices
+                stack.enter_context(exclusive(self.directory / "hardware.lock"))
+            directory = self.directory / scenario.key
+            directory.mkdir()
+            machine = RealMachine(self.hardware) if self.hardware else self._simulated(scenario, directory, stack)
+            return launch_once(scenario, self.with_longer_deadline, machine, directory, self._witness)
+
+    def _simulated(self, scenario: Scenario, directory: Path, stack: contextlib.ExitStack) -> Machine:
+        inventory = self.find(scenario.inventory).with_faults(scenario.faults)
+        kernel_launches = self.profile.server.launch
+        machine = Machine.create(inventory, directory / "machine", kernel_launches=kernel_launches, questions=True)
+        return stack.enter_context(machine)
 
     @property
-    def patient_profile(self) -> Profile:
+    def with_longer_deadline(self) -> Profile:
         """The profile, with a longer ``ready_deadline`` where launches have been slow."""
         server = self.profile.server
-        deadline = max(server.ready_deadline, PATIENCE * self._slowest)
+        deadline = max(server.ready_deadline, DEADLINE_FACTOR * self._slowest)
         return dataclasses.replace(self.profile, server=dataclasses.replace(server, ready_deadline=deadline))
 
     @property
     def _slowest(self) -> float:
         """Seconds that the slowest launch of the session took to become ready; 0 before there is one."""
         try:
-            return float((self.room / "slowest").read_text() or 0)
+            return float((self.directory / "slowest").read_text() or 0)
         except FileNotFoundError:
             return 0.0
 
     def _note(self, seconds: float) -> None:
-        with _alone(self.room / "slowest.lock"):
+        with exclusive(self.directory / "slowest.lock"):
             if seconds > self._slowest:
-                draft = self.room / "slowest.draft"
-                draft.write_text(str(seconds))
-                os.replace(draft, self.room / "slowest")
+                with written_whole(self.directory / "slowest") as draft:
+                    draft.write_text(str(seconds))
 
-    def fleets(self) -> dict[str, Fleet]:
-        """All fleets so far, by their scenario's key."""
-        return {path.stem: Fleet.from_dict(json.loads(path.read_text())) for path in sorted(self.room.glob("*.json"))}
-
-
-@contextlib.contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """While no other process of the session does the same."""
-    with open(path, "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    def records(self) -> dict[str, LaunchRecord]:
+        """Of all launches so far, by their scenario's key."""
+        return {path.stem: _read(path) for path in sorted(self.directory.glob("*.json"))}
 
 
-def _write_whole(path: Path, fleet: Fleet) -> None:
-    draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps(fleet.as_dict()))
-    os.replace(draft, path)
+def _read(path: Path) -> LaunchRecord:
+    return from_plain(LaunchRecord, json.loads(path.read_text()))
 
 
-def play(
+def launch_once(
     scenario: Scenario,
     profile: Profile,
+    machine: Machine | RealMachine,
     directory: Path,
-    witness: Witnesses = usual_witness,
-    find: Callable[[str], Inventory] = Inventory.load,
-    hardware: Inventory | None = None,
-) -> Fleet:
-    """Launch the server, watch it, end it, and leave nothing behind.
-
-    ``hardware``: this machine's own GPUs, to launch it on these instead of a simulated machine.
-    """
-    directory.mkdir()
+    witness: WitnessMaker = usual_witness,
+) -> LaunchRecord:
+    """Launch the server on ``machine``, watch it, end it, and leave nothing behind but in ``directory``."""
     with contextlib.ExitStack() as stack:
-        machine: Machine | RealMachine
-        if hardware is not None:
-            machine = RealMachine(hardware)
-        else:
-            machine = stack.enter_context(_simulated(scenario, profile, directory / "machine", find))
-        seer = witness(machine)
-        stack.callback(optional(seer, "close"))
-        first = Performance(Stage.reserve(scenario, profile, machine, directory, seer, stack), stack)
+        observer = witness(machine)
+        stack.callback(optional(observer, "close"))
+        first = ServerRun(LaunchSite.reserve(scenario, profile, machine, directory, observer, stack), stack)
         first.begin()
-        others: list[Performance] = []
+        others: list[ServerRun] = []
 
         def start_beside(visible: str) -> str:
-            second = dataclasses.replace(scenario, visible=visible, acts=(), ending="stop")
-            stage = Stage.reserve(second, profile, machine, directory / "beside", seer, stack)
-            others.append(Performance(stage, stack))
+            second = dataclasses.replace(scenario, visible=visible, actions=(), ending="stop")
+            site = LaunchSite.reserve(second, profile, machine, directory / "beside", observer, stack)
+            others.append(ServerRun(site, stack))
             others[-1].begin()
             kind = others[-1].outcome.kind
             return "" if kind == "ready" else f"the second server: {kind}"
 
-        first.act(Scene(first.server, start_beside))
-        accounts = Accounts(seer, [one.server for one in (first, *others)])
+        first.act(ActionContext(first.server, start_beside))
+        accounts = Accounts(observer, [one.server for one in (first, *others)])
         beside = tuple(other.end(accounts) for other in others)
-        return dataclasses.replace(first.end(accounts), beside=beside, skipped_launches=machine.launches()[0])
-
-
-def _simulated(scenario: Scenario, profile: Profile, directory: Path, find: Callable[[str], Inventory]) -> Machine:
-    inventory = find(scenario.inventory).with_faults(scenario.faults)
-    return Machine.create(inventory, directory, launch=profile.server.launch, questions=True)
+        skipped, _ = machine.kernel_launches()
+        return dataclasses.replace(first.end(accounts), beside=beside, skipped_kernel_launches=skipped)

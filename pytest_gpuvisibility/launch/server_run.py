@@ -11,20 +11,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..environment import CONTAINER_MASK, MASK, ORDER
-from ..host.cleanup import Ports
-from ..host.procfs import ProcessFacts
-from ..host.supervisor import remove_tree
-from ..inventory.real import RealMachine
-from ..masks.resolver import resolve
-from ..profile.files import Profile
-from ..records import Fleet, ProcessRecord, Scenario
-from ..server import self_reports
-from ..server.process import Event, Outcome, ServerProcess
-from ..server.self_reports import Statement
-from ..simulator import device_nodes
-from ..simulator.machine import Machine
-from ..witness.base import Account, Suspect, Witness, optional
-from .actions import Deed, Scene, perform
+from ..host import Ports, remove_tree
+from ..inventory import RealMachine
+from ..masks import resolve
+from ..profile import Profile
+from ..records import ActionResult, Event, LaunchRecord, ProcessRecord, Scenario, SelfReport
+from ..server import (
+    LaunchRequest,
+    Outcome,
+    ProcessFacts,
+    ServerProcess,
+    says_ready,
+    self_reports,
+    wait_for_workers,
+    wait_until_it_says_ready,
+    wait_until_ready,
+)
+from ..simulator import Machine, device_nodes
+from ..witness import ProcessRef, Witness, optional
+from .actions import ActionContext, perform
 
 FAREWELL_DEADLINE = 3.0
 """Seconds between asking a server to stop and killing it, where no rule judges how it stops."""
@@ -35,7 +40,7 @@ EVENTS = 200
 
 
 @dataclass
-class Stage:
+class LaunchSite:
     """Where a scenario's servers are launched, one after the other: a machine, ports, and the files that they keep."""
 
     scenario: Scenario
@@ -54,47 +59,48 @@ class Stage:
         directory: Path,
         witness: Witness,
         stack: contextlib.ExitStack,
-    ) -> Stage:
+    ) -> LaunchSite:
         """One with ports of its own, until ``stack`` is closed."""
         ports = Ports.reserve(profile.port_count(scenario.groups, max(scenario.devices, scenario.refused_first)))
         stack.callback(ports.release)
-        stage = cls(scenario, profile, machine, ports, directory, witness)
-        stack.callback(remove_tree, str(stage.home))
-        return stage
+        site = cls(scenario, profile, machine, ports, directory, witness)
+        stack.callback(remove_tree, str(site.home))
+        return site
 
     @property
     def home(self) -> Path:
         return self.directory / "home"
 
     def server(self) -> ServerProcess:
-        directory = self.directory / "server"
         server = ServerProcess(
             self.profile,
-            directory=directory,
+            directory=self.directory / "server",
             home=self.home,
             also_remove=[self.directory],
-            touchers=lambda seen: self.witness.touchers(map(_suspect, seen)),
+            touching=lambda seen: self.witness.touching(map(_ref, seen)),
         )
-        server.on_event = optional(self.witness, "look")
+        server.timeline.on_event = optional(self.witness, "look")
         return server
 
     def start(self, server: ServerProcess, devices: int) -> None:
         scenario = self.scenario
         server.start(
-            groups=scenario.groups,
-            devices=devices,
-            environ=_environ(scenario, self.machine),
-            layout=scenario.layout,
-            options=scenario.options,
-            ports=self.ports,
-            wrapper=self.wrapper,
+            LaunchRequest(
+                groups=scenario.groups,
+                devices=devices,
+                environ=_environ(scenario, self.machine),
+                layout=scenario.layout,
+                options=scenario.options,
+                ports=self.ports,
+                wrapper=self.wrapper,
+            )
         )
 
     def try_in_vain(self) -> tuple[str, int | None]:
         """Launch the server with what it should refuse, and say what became of it."""
         with self.server() as server:
             self.start(server, self.scenario.refused_first)
-            outcome = server.wait_until_ready()
+            outcome = wait_until_ready(server)
             return outcome.kind, outcome.exit_code
 
     @property
@@ -119,53 +125,53 @@ def _environ(scenario: Scenario, machine: Machine | RealMachine) -> dict[str, st
     return environ
 
 
-class Performance:
+class ServerRun:
     """One server of a scenario, from its start to its end."""
 
-    def __init__(self, stage: Stage, stack: contextlib.ExitStack) -> None:
-        self.stage = stage
-        self.scenario = stage.scenario
-        self.refusal = stage.try_in_vain() if stage.scenario.refused_first else None
-        self.server = stack.enter_context(stage.server())
+    def __init__(self, site: LaunchSite, stack: contextlib.ExitStack) -> None:
+        self.site = site
+        self.scenario = site.scenario
+        self.refusal = site.try_in_vain() if site.scenario.refused_first else None
+        self.server = stack.enter_context(site.server())
         self.reports_ready = self.says_ready = False
         self.requests: dict[str, str] = {}
-        self.statements: dict[str, Statement] = {}
-        self.deeds: tuple[Deed, ...] = ()
+        self.self_reports: dict[str, SelfReport] = {}
+        self.action_results: tuple[ActionResult, ...] = ()
 
     def begin(self) -> None:
         """Launch it, wait until it is ready, make one request to each worker, and hear what it says of itself."""
-        self.stage.start(self.server, self.scenario.devices)
+        self.site.start(self.server, self.scenario.devices)
         if self.scenario.ends_in_setup:
-            self.outcome = self.server.wait_for_workers()
+            self.outcome = wait_for_workers(self.server)
         elif self.scenario.worker_dies_in_setup:
             self.outcome, self.reports_ready = _kill_one_worker_early(self.server)
         else:
-            self.outcome = self.server.wait_until_ready()
+            self.outcome = wait_until_ready(self.server)
         self.began = time.time() - self.outcome.seconds
         if self.outcome.kind == "ready":
             asks = self.server.profile.server.request is not None
             for group in range(self.scenario.groups if asks else 0):
                 reply = self.server.request(group)
                 self.requests[str(group)] = "answered" if reply.ok else reply.error
-            self.says_ready = self.server.wait_until_it_says_ready()
-            self.statements = self_reports.read_when_it_answers(self.server)
+            self.says_ready = wait_until_it_says_ready(self.server)
+            self.self_reports = self_reports.read_when_it_answers(self.server)
         self.settled = time.time()
 
-    def act(self, scene: Scene) -> None:
+    def act(self, context: ActionContext) -> None:
         """Do to it what the scenario says, if it is ready."""
         if self.outcome.kind == "ready":
-            self.deeds = tuple(perform(act, scene) for act in self.scenario.acts)
+            self.action_results = tuple(perform(action, context) for action in self.scenario.actions)
 
-    def end(self, accounts: Accounts) -> Fleet:
+    def end(self, accounts: Accounts) -> LaunchRecord:
         """End it, and tell what was seen of it."""
-        scenario, server, inventory = self.scenario, self.server, self.stage.machine.inventory
+        scenario, server, inventory = self.scenario, self.server, self.site.machine.inventory
         permitted = resolve(scenario.visible, inventory, device_order=scenario.device_order).devices
         processes = accounts.records(server)
         farewell = time.monotonic()
         survivors = _end(scenario, server)
         server.observe()
         waits = server.profile.supports.waiting and scenario.asked > len(permitted)
-        return Fleet(
+        return LaunchRecord(
             scenario=scenario,
             command=tuple(server.command),
             environ=server.profile_environ,
@@ -182,13 +188,13 @@ class Performance:
             reports_ready=self.reports_ready,
             revived=scenario.ending == "kill-workers" and _has_workers_beside(server, set()),
             says_ready=self.says_ready,
-            statements=self.statements,
+            self_reports=self.self_reports,
             refusal=self.refusal,
-            remarks=self.stage.remarks,
+            remarks=self.site.remarks,
             stdout=server.stdout[-TAIL:],
             stderr=server.stderr[-TAIL:],
-            events=_shortened(server.timeline()),
-            deeds=self.deeds,
+            events=_shortened(server.timeline.whole(server.seen)),
+            action_results=self.action_results,
             settled=self.settled,
         )
 
@@ -205,8 +211,8 @@ def _kill_one_worker_early(server: ServerProcess) -> tuple[Outcome, bool]:
     victim = server.wait_for_worker(server.groups - 1)
     if victim is not None:
         server.kill(victim.pid, signal.SIGKILL)
-    outcome = server.wait_until_ready(server.profile.server.reaction_deadline)
-    return outcome, outcome.kind == "timeout" and server.says_ready()
+    outcome = wait_until_ready(server, server.profile.server.reaction_deadline)
+    return outcome, outcome.kind == "timeout" and says_ready(server)
 
 
 def _end(scenario: Scenario, server: ServerProcess) -> tuple[str, ...]:
@@ -244,48 +250,27 @@ class Accounts:
         for server in servers:
             server.observe()
             self._seen[server] = list(server.seen.values())
-        suspects = [_suspect(facts) for known in self._seen.values() for facts in known]
-        self._accounts = witness.accounts(suspects)
-        self._strangers = witness.strangers(suspects)
+        processes = [_ref(facts) for known in self._seen.values() for facts in known]
+        self._accounts = witness.accounts(processes)
+        self._unknown = witness.unknown_processes(processes)
 
     def records(self, server: ServerProcess) -> tuple[ProcessRecord, ...]:
         """Of the processes of one server, and of those that were gone before they were seen: a child belongs where its
         parent does, one whose parent nobody knows to every server.
         """
         known = [
-            _record(self._accounts[facts.pid], facts.pid, facts.ppid, facts.role, facts.group, tuple(facts.argv))
+            ProcessRecord(facts.pid, facts.ppid, facts.role, facts.group, tuple(facts.argv), self._accounts[facts.pid])
             for facts in self._seen[server]
         ]
         parents = {facts.pid: facts.group for facts in self._seen[server]}
         others = {facts.pid for seen in self._seen.values() for facts in seen} - set(parents)
-        strangers = [
-            _record(account, pid, account.ppid, "other", parents.get(account.ppid), ())
-            for pid, account in self._strangers.items()
+        unknown = [
+            ProcessRecord(pid, account.ppid, "other", parents.get(account.ppid), (), account)
+            for pid, account in self._unknown.items()
             if account.ppid not in others
         ]
-        return tuple(known + strangers)
+        return tuple(known + unknown)
 
 
-def _suspect(facts: ProcessFacts) -> Suspect:
-    return Suspect(facts.pid, facts.start_time, facts.environ)
-
-
-def _record(
-    account: Account, pid: int, ppid: int, role: str, group: int | None, argv: tuple[str, ...]
-) -> ProcessRecord:
-    return ProcessRecord(
-        pid=pid,
-        ppid=ppid,
-        role=role,
-        group=group,
-        argv=argv,
-        evidence=account.evidence,
-        touched=account.touched,
-        shown=account.shown,
-        visible=account.visible,
-        device_order=account.device_order,
-        asked=account.asked,
-        touched_at=account.touched_at,
-        peers=account.peers,
-        remasked=account.remasked,
-    )
+def _ref(facts: ProcessFacts) -> ProcessRef:
+    return ProcessRef(facts.pid, facts.start_time, facts.environ)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from ..inventory.model import AnyDevice, Device, Inventory
+from ..inventory import AnyDevice, Inventory, label
 from .reader import Units
 from .resolver import Token, Visibility
-from .rules import BY_ROW, RULES, SOURCES, Evidence, Example, Rule
+from .rules import BY_ROW, RULES, SOURCES, Example, Row, Strength
 
 _WIDTH = 100
 _TOKEN_WIDTH = 16
@@ -127,13 +127,7 @@ def _alternatives(visibility: Visibility) -> Iterator[str]:
 
 
 def _listed(outcome: Units) -> str:
-    return ", ".join(_label(unit) for unit in outcome) or "no device"
-
-
-def _label(unit: AnyDevice) -> str:
-    if isinstance(unit, Device):
-        return f"GPU {unit.index}"
-    return f"slice {unit.gpu_instance}/{unit.compute_instance} of GPU {unit.index}"
+    return ", ".join(label(unit) for unit in outcome) or "no device"
 
 
 def _printable(text: str) -> str:
@@ -170,12 +164,12 @@ How sure a row is, from the surest to a guess:
 """
 
 _KINDS = {
-    Evidence.DOCUMENTED: "NVIDIA says so",
-    Evidence.HARDWARE: "somebody published a run on a real driver",
-    Evidence.SOURCE: "read in the open source of the thing itself",
-    Evidence.REIMPLEMENTED: "programs that imitate CUDA do it so",
-    Evidence.INFERRED: "follows from other rows, or is folklore",
-    Evidence.UNKNOWN: "nobody knows, or sources contradict each other",
+    Strength.DOCUMENTED: "NVIDIA says so",
+    Strength.HARDWARE: "somebody published a run on a real driver",
+    Strength.SOURCE: "read in the open source of the thing itself",
+    Strength.REIMPLEMENTED: "programs that imitate CUDA do it so",
+    Strength.INFERRED: "follows from other rows, or is folklore",
+    Strength.UNKNOWN: "nobody knows, or sources contradict each other",
 }
 
 
@@ -187,16 +181,16 @@ def page() -> str:
     return f"{_INTRODUCTION}{kinds}\n\n{sections}\n\n## Sources\n\n{sources}\n"
 
 
-def _between(first: str, last: str) -> tuple[Rule, ...]:
+def _between(first: str, last: str) -> tuple[Row, ...]:
     rows = [rule.row for rule in RULES]
     return RULES[rows.index(first) : rows.index(last) + 1]
 
 
-def _section(title: str, rules: Iterable[Rule]) -> str:
+def _section(title: str, rules: Iterable[Row]) -> str:
     return f"## {title}\n\n" + "\n\n".join(_rule(rule) for rule in rules)
 
 
-def _rule(rule: Rule) -> str:
+def _rule(rule: Row) -> str:
     sources = ", ".join(f"`{key}`" for key in rule.sources)
     settled = "" if rule.settled else "; not settled"
     heading = f"### {rule.row}: {rule.form}\n\n{rule.meaning}\n\n"
@@ -214,7 +208,7 @@ class _Uuid:
         self.unit = unit
 
     def __format__(self, spec: str) -> str:
-        return format(self.unit.uuid, spec) if spec else f"<UUID of {_label(self.unit)}>"
+        return format(self.unit.uuid, spec) if spec else f"<UUID of {label(self.unit)}>"
 
 
 def _example(example: Example) -> str:

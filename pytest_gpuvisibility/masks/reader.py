@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias, TypeVar
 
-from ..inventory.model import AnyDevice, Device, Inventory, MigDevice
+from ..inventory import AnyDevice, Device, Inventory, MigDevice
 
 FIRST_WITH_MIG_UUIDS = 470
 FIRST_WITH_MANY_SLICES = 570
@@ -64,7 +64,7 @@ class Answers:
                     yield frozenset({*self.given.items(), (question, option)})
 
 
-class Machine:
+class Enumeration:
     """The GPUs that CUDA has in one order, before any mask, and what the driver does with MIG."""
 
     def __init__(self, inventory: Inventory, order: str | None, driver: int) -> None:
@@ -78,9 +78,9 @@ class Machine:
 
 
 @lru_cache(maxsize=128)
-def machine_of(inventory: Inventory, order: str | None, driver: int) -> Machine:
+def enumeration_of(inventory: Inventory, order: str | None, driver: int) -> Enumeration:
     """The machine that ``inventory`` is to CUDA under a CUDA_DEVICE_ORDER and a major driver version."""
-    return Machine(inventory, order, driver)
+    return Enumeration(inventory, order, driver)
 
 
 def one_per_instance(gpu: Device) -> tuple[MigDevice, ...]:
@@ -99,20 +99,20 @@ def split(value: str | None) -> list[str] | None:
     return (value if "\0" not in value else value[: value.index("\0")]).split(",")
 
 
-def read(tokens: Sequence[str] | None, machine: Machine, answers: Answers | None = None) -> Reading:
+def read(tokens: Sequence[str] | None, enumeration: Enumeration, answers: Answers | None = None) -> Reading:
     """Read a list of tokens up to its end; None is a variable that is not set."""
     if tokens is None:
         everything = tuple(
-            unit for gpu in machine.gpus for unit in (one_per_instance(gpu) if gpu.mig_enabled else (gpu,))
+            unit for gpu in enumeration.gpus for unit in (one_per_instance(gpu) if gpu.mig_enabled else (gpu,))
         )
-        return Reading(_limited(everything, machine, answers), [Step(everything, "1")], False)
+        return Reading(_limited(everything, enumeration, answers), [Step(everything, "1")], False)
     read_token = _reader_of(tokens[0].lstrip(_C_SPACE), answers)
-    plain = machine.plain if read_token is _read_ordinal else {}
+    plain = enumeration.plain if read_token is _read_ordinal else {}
     steps: list[Step] = []
     shown: list[AnyDevice] = []
     named_at: dict[str, int] = {}
     for position, text in enumerate(tokens):
-        step = plain.get(text) or read_token(text, machine, answers)
+        step = plain.get(text) or read_token(text, enumeration, answers)
         steps.append(step)
         if step.units is None:
             if answers and position and step.row in ("7", "21"):
@@ -126,7 +126,7 @@ def read(tokens: Sequence[str] | None, machine: Machine, answers: Answers | None
                 steps[-1] = Step(step.units, row)
                 return Reading((), steps, True)
             shown.append(unit)
-    return Reading(_limited(tuple(shown), machine, answers), steps, False)
+    return Reading(_limited(tuple(shown), enumeration, answers), steps, False)
 
 
 def _ask_whether_repetitions_come_first(tokens: Sequence[str], shown: list[AnyDevice], answers: Answers) -> None:
@@ -164,12 +164,12 @@ def _ending(step: Step, position: int, tokens: Sequence[str]) -> Step:
     return Step(None, step.row if position else _AS_FIRST.get(step.row, step.row))
 
 
-def _limited(units: Units, machine: Machine, answers: Answers | None) -> Units:
+def _limited(units: Units, enumeration: Enumeration, answers: Answers | None) -> Units:
     """What a driver shows of all that is named: before R570 one MIG device, then one of each instance."""
-    slices = tuple(unit for unit in units if isinstance(unit, MigDevice)) if machine.slices else ()
+    slices = tuple(unit for unit in units if isinstance(unit, MigDevice)) if enumeration.slices else ()
     if not slices:
         return units
-    if not machine.shows_many_slices:
+    if not enumeration.shows_many_slices:
         return slices[:1]
     of_instance: dict[tuple[int, int], AnyDevice] = {}
     last_wins = len(slices) > 1 and _several_of_an_instance(slices) and _choose(answers, "31:instance")
@@ -197,7 +197,7 @@ def _choose(answers: Answers | None, question: str, options: int = 2) -> int:
 # Tokens. Each kind of list has its own reader.
 
 
-def _reader_of(first: str, answers: Answers | None) -> Callable[[str, Machine, Answers | None], Step]:
+def _reader_of(first: str, answers: Answers | None) -> Callable[[str, Enumeration, Answers | None], Step]:
     """The kind of the whole list, which its first token fixes."""
     start = first[:4]
     if start not in _READERS and start.upper() in _READERS and _choose(answers, "25g"):
@@ -205,7 +205,7 @@ def _reader_of(first: str, answers: Answers | None) -> Callable[[str, Machine, A
     return _READERS.get(start, _read_ordinal)
 
 
-def _read_ordinal(text: str, machine: Machine, answers: Answers | None) -> Step:
+def _read_ordinal(text: str, enumeration: Enumeration, answers: Answers | None) -> Step:
     token = text.lstrip(_C_SPACE)
     match = _ORDINAL.match(token)
     if match is None:
@@ -217,17 +217,17 @@ def _read_ordinal(text: str, machine: Machine, answers: Answers | None) -> Step:
     if number > _INT_MAX:
         # Only the last 32 digits matter: 10**32 is a multiple of 2**32.
         wrapped = int(sign + digits[-32:]) % (1 << 32)
-        if wrapped < len(machine.gpus) and _choose(answers, "21"):
+        if wrapped < len(enumeration.gpus) and _choose(answers, "21"):
             number, negative = wrapped, False
     if negative:
         return Step(None, "6")
-    if number >= len(machine.gpus):
+    if number >= len(enumeration.gpus):
         return Step(None, "21" if number > _INT_MAX else "7")
     if sign and _choose(answers, "14"):
         return Step(None, "14")
     if _BARE_UUID.match(token) and _choose(answers, "25f"):
         return Step(None, "25f")
-    return _step_of(machine.gpus[number], row, "32", machine, answers)
+    return _step_of(enumeration.gpus[number], row, "32", enumeration, answers)
 
 
 def _row_of_no_number(token: str) -> str:
@@ -277,13 +277,13 @@ def _bounded(digits: str, base: int) -> int:
     return int(significant, base) if len(significant) <= 11 else _INT_MAX + 1
 
 
-def _read_gpu(text: str, machine: Machine, answers: Answers | None) -> Step:
+def _read_gpu(text: str, enumeration: Enumeration, answers: Answers | None) -> Step:
     token = _without_space(text, answers)
     if token is None:
         return Step(None, "25h")
     if not token.startswith("GPU-") and not _differs_in_case(token, "GPU-", answers):
         return Step(None, _row_of_other_kind(token, "GPU-"))
-    found = _beginning_with(token, machine.gpus, answers)
+    found = _beginning_with(token, enumeration.gpus, answers)
     if len(found) != 1:
         return Step(None, "25b" if found else "25c")
     if len(token) == len("GPU-") and _choose(answers, "25e"):
@@ -291,10 +291,10 @@ def _read_gpu(text: str, machine: Machine, answers: Answers | None) -> Step:
     if found[0].mig_enabled and _choose(answers, "33"):
         return Step(None, "33")
     row = "25" if len(token) == len(found[0].uuid) else "25e" if len(token) == len("GPU-") else "25a"
-    return _step_of(found[0], row, "33", machine, answers)
+    return _step_of(found[0], row, "33", enumeration, answers)
 
 
-def _read_mig(text: str, machine: Machine, answers: Answers | None) -> Step:
+def _read_mig(text: str, enumeration: Enumeration, answers: Answers | None) -> Step:
     token = _without_space(text, answers)
     if token is None:
         return Step(None, "25h")
@@ -302,10 +302,10 @@ def _read_mig(text: str, machine: Machine, answers: Answers | None) -> Step:
         return Step(None, _row_of_other_kind(token, "MIG-"))
     legacy = _LEGACY_MIG.fullmatch(token)
     if legacy:
-        return _legacy_slice(legacy, machine)
-    if not machine.has_mig_uuids:
+        return _legacy_slice(legacy, enumeration)
+    if not enumeration.has_mig_uuids:
         return Step(None, "28")
-    found = _beginning_with(token, machine.slices, answers)
+    found = _beginning_with(token, enumeration.slices, answers)
     if len(found) == 1 and len(token) == len(found[0].uuid):
         return Step((found[0],), "28")
     if len(found) == 1 and _choose(answers, "28b"):
@@ -313,9 +313,9 @@ def _read_mig(text: str, machine: Machine, answers: Answers | None) -> Step:
     return Step(None, "28b" if found else "28")
 
 
-def _legacy_slice(match: re.Match[str], machine: Machine) -> Step:
+def _legacy_slice(match: re.Match[str], enumeration: Enumeration) -> Step:
     prefix, gpu_instance, compute_instance = match[1], int(match[2]), int(match[3])
-    parents = [gpu for gpu in machine.gpus if gpu.uuid.startswith(prefix)]
+    parents = [gpu for gpu in enumeration.gpus if gpu.uuid.startswith(prefix)]
     for unit in parents[0].mig if len(parents) == 1 else ():
         if (unit.gpu_instance, unit.compute_instance) == (gpu_instance, compute_instance):
             return Step((unit,), "28a")
@@ -350,14 +350,14 @@ def _beginning_with(token: str, units: Sequence[AnyUnit], answers: Answers | Non
     return in_any_case if in_any_case and _choose(answers, "25g") else found
 
 
-def _step_of(gpu: Device, row: str, mig_row: str, machine: Machine, answers: Answers | None) -> Step:
+def _step_of(gpu: Device, row: str, mig_row: str, enumeration: Enumeration, answers: Answers | None) -> Step:
     """What naming a GPU shows: itself, or what it is cut into."""
     if not gpu.mig_enabled:
         return Step((gpu,), row)
     slices = one_per_instance(gpu)
     if not slices:
         return Step((), "32a") if _choose(answers, "32a") else Step(None, "32a")
-    if machine.shows_many_slices and len(slices) > 1 and _choose(answers, "32"):
+    if enumeration.shows_many_slices and len(slices) > 1 and _choose(answers, "32"):
         return Step(slices[:1], mig_row)
     return Step(slices, mig_row)
 

@@ -15,8 +15,18 @@ from functools import cached_property, lru_cache
 from typing import Literal
 
 from ..errors import UserError
-from ..inventory.model import AnyDevice, Device, Inventory, MigDevice
-from .reader import FIRST_WITH_MIG_UUIDS, Answers, Machine, Reading, Units, machine_of, one_per_instance, read, split
+from ..inventory import AnyDevice, Device, Inventory, MigDevice
+from .reader import (
+    FIRST_WITH_MIG_UUIDS,
+    Answers,
+    Enumeration,
+    Reading,
+    Units,
+    enumeration_of,
+    one_per_instance,
+    read,
+    split,
+)
 from .rules import BY_ROW, REASONS
 
 Status = Literal["visible", "skipped", "ends", "repeats", "hidden"]
@@ -115,11 +125,11 @@ class Visibility:
 
     @cached_property
     def _reading(self) -> Reading:
-        return read(split(self.requested), self._machine)
+        return read(split(self.requested), self._enumeration)
 
     @property
-    def _machine(self) -> Machine:
-        return machine_of(self.inventory, self.device_order, self.driver)
+    def _enumeration(self) -> Enumeration:
+        return enumeration_of(self.inventory, self.device_order, self.driver)
 
     @cached_property
     def _outcomes(self) -> tuple[tuple[Units, ...], tuple[str, ...]]:
@@ -158,7 +168,7 @@ def resolve(
     :raises UserError: ``driver`` is no version. No value of the variable raises.
     """
     major = _major(inventory.driver_version if driver is None else driver)
-    devices = read(split(value), machine_of(inventory, device_order, major)).devices
+    devices = read(split(value), enumeration_of(inventory, device_order, major)).devices
     return Visibility(value, inventory, device_order, major, devices)
 
 
@@ -176,10 +186,10 @@ def narrow(visibility: Visibility, positions: Iterable[int]) -> str:
     if all(isinstance(unit, MigDevice) for unit in chosen):
         return ",".join(_mig_name(unit, visibility.driver) for unit in chosen if isinstance(unit, MigDevice))
     gpus = [visibility.inventory.devices[index] for index in dict.fromkeys(unit.index for unit in chosen)]
-    ordinal_of = visibility._machine.ordinal_of
+    ordinal_of = visibility._enumeration.ordinal_of
     value = ",".join(gpu.uuid if _names_uuids(visibility) else str(ordinal_of[gpu.index]) for gpu in gpus)
     # Where slices are among them, a GPU in MIG mode must stand for exactly those.
-    if any(gpu.mig_enabled for gpu in gpus) and read(split(value), visibility._machine).devices != chosen:
+    if any(gpu.mig_enabled for gpu in gpus) and read(split(value), visibility._enumeration).devices != chosen:
         raise UserError(
             f"GPUs and MIG slices under {_shown(visibility)} cannot be passed on together in this choice and"
             " order: one CUDA_VISIBLE_DEVICES names either GPUs or slices, and a GPU in MIG mode stands for"
@@ -261,7 +271,7 @@ def _explore(visibility: Visibility) -> tuple[tuple[Units, ...], tuple[str, ...]
         answers = Answers(dict(given))
         by_bus = visibility.device_order not in _ORDERS and answers.choose("37")
         order = "PCI_BUS_ID" if by_bus else visibility.device_order
-        devices = read(tokens, machine_of(visibility.inventory, order, visibility.driver), answers).devices
+        devices = read(tokens, enumeration_of(visibility.inventory, order, visibility.driver), answers).devices
         key = tuple(unit.uuid for unit in devices)
         if key not in outcomes:
             outcomes[key] = devices

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Evidence(Enum):
+class Strength(Enum):
     """What a row rests on, from the strongest kind to none."""
 
     DOCUMENTED = "documented"
@@ -22,8 +22,8 @@ class Evidence(Enum):
     UNKNOWN = "unknown"
 
 
-DOC, HW, SRC = Evidence.DOCUMENTED, Evidence.HARDWARE, Evidence.SOURCE
-IMPL, INF, UNK = Evidence.REIMPLEMENTED, Evidence.INFERRED, Evidence.UNKNOWN
+DOC, HW, SRC = Strength.DOCUMENTED, Strength.HARDWARE, Strength.SOURCE
+IMPL, INF, UNK = Strength.REIMPLEMENTED, Strength.INFERRED, Strength.UNKNOWN
 
 Units = tuple[str, ...]
 """Labels: ``"2"`` is GPU 2, ``"1/2/0"`` the slice of GPU 1 with GPU instance 2, compute instance 0."""
@@ -47,13 +47,13 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class Row:
     """One row of the table. ``settled`` is False where the evidence leaves more than one outcome."""
 
     row: str
     form: str
     meaning: str
-    evidence: tuple[Evidence, ...]
+    evidence: tuple[Strength, ...]
     sources: tuple[str, ...]
     settled: bool = True
     examples: tuple[Example, ...] = ()
@@ -109,8 +109,8 @@ _WITHOUT_MIG_UUIDS = "460.32"
 _ONE_SLICE = "550.54"
 _MANY_SLICES = "580.95.05"
 
-RULES: tuple[Rule, ...] = (
-    Rule(
+RULES: tuple[Row, ...] = (
+    Row(
         "1",
         "unset",
         "Every GPU, in CUDA_DEVICE_ORDER. For MIG see rows 28 to 33.",
@@ -122,7 +122,7 @@ RULES: tuple[Rule, ...] = (
             Example(None, "none", ()),
         ),
     ),
-    Rule(
+    Row(
         "2",
         "empty",
         "No device: cuInit fails with CUDA_ERROR_NO_DEVICE (100). It does not mean unset.",
@@ -130,7 +130,7 @@ RULES: tuple[Rule, ...] = (
         ("guide", "nvitop-26"),
         examples=(Example("", "a100x4", ()),),
     ),
-    Rule(
+    Row(
         "3",
         "whitespace only",
         "Not a number, so the list ends at once: no device.",
@@ -138,7 +138,7 @@ RULES: tuple[Rule, ...] = (
         ("pytorch", "nvitop"),
         examples=(Example(" ", "a100x4", ()), Example("\t\n", "a100x4", ())),
     ),
-    Rule(
+    Row(
         "4",
         "`-1`",
         "No device; an error (100), not a success with zero devices.",
@@ -146,7 +146,7 @@ RULES: tuple[Rule, ...] = (
         ("guide", "chainer-2245"),
         examples=(Example("-1", "a100x4", ()),),
     ),
-    Rule(
+    Row(
         "5",
         "ordinals, `2,1`",
         "Only the listed devices, in the order of the list: under `2,1` CUDA's device 0 is GPU 2.",
@@ -154,7 +154,7 @@ RULES: tuple[Rule, ...] = (
         ("guide",),
         examples=(Example("2,1", "a100x4", ("2", "1")), Example("3", "a100x4", ("3",))),
     ),
-    Rule(
+    Row(
         "6",
         "a negative number in the middle",
         "Ends the list: it and everything after it are hidden, what came before stays.",
@@ -165,7 +165,7 @@ RULES: tuple[Rule, ...] = (
             Example("0,1,2,3,-1,5,6,7", "a100x8", _ALL_FOUR),
         ),
     ),
-    Rule(
+    Row(
         "7",
         "an ordinal out of range",
         "Ends the list: it and everything after it are hidden, what came before stays.",
@@ -173,7 +173,7 @@ RULES: tuple[Rule, ...] = (
         ("guide", "pytorch-tests"),
         examples=(Example("0,9,1", "a100x4", ("0",)), Example("1,5,0", "a100x2", ("1",))),
     ),
-    Rule(
+    Row(
         "8",
         "the first ordinal out of range",
         "No device: cuInit fails with CUDA_ERROR_NO_DEVICE (100).",
@@ -185,7 +185,7 @@ RULES: tuple[Rule, ...] = (
             Example("0", "none", ()),
         ),
     ),
-    Rule(
+    Row(
         "9",
         "the same ordinal twice",
         ("No device at all: neither the repetition alone is dropped, nor what follows it. Error 100 is assumed."),
@@ -193,7 +193,7 @@ RULES: tuple[Rule, ...] = (
         ("pytorch-tests", "nvitop"),
         examples=(Example("0,1,0", "a100x4", ()), Example("0,0", "a100x4", ())),
     ),
-    Rule(
+    Row(
         "10",
         "the same ordinal again, after the list has ended",
         "Does not count: the list ended before.",
@@ -201,7 +201,7 @@ RULES: tuple[Rule, ...] = (
         ("pytorch-92315",),
         examples=(Example("0,1,2,3,-1,0,6,7", "a100x8", _ALL_FOUR), Example("0,x,0", "a100x4", ("0",))),
     ),
-    Rule(
+    Row(
         "11",
         "the same ordinal again, after one out of range",
         "Either the list ended before (nvitop; the default here), or repetitions are looked for first and"
@@ -214,7 +214,7 @@ RULES: tuple[Rule, ...] = (
             Example("0,9,9", "a100x4", ("0",), also=((),)),
         ),
     ),
-    Rule(
+    Row(
         "12",
         "the same ordinal in other words, `0,00`",
         (
@@ -229,7 +229,7 @@ RULES: tuple[Rule, ...] = (
             Example("1,01", "a100x4", (), also=(("1", "1"),)),
         ),
     ),
-    Rule(
+    Row(
         "13",
         "space around ordinals, `0, 1`",
         "Accepted: leading space is skipped, trailing space is trailing text (row 15).",
@@ -237,7 +237,7 @@ RULES: tuple[Rule, ...] = (
         ("pytorch-tests",),
         examples=(Example("0, 1", "a100x4", ("0", "1")), Example(" 2 , 1 ", "a100x4", ("2", "1"))),
     ),
-    Rule(
+    Row(
         "14",
         "a sign, `+3` or `-0`",
         "Signs belong to numbers: 3 and 0 (PyTorch). nvitop accepts digits only, so that the list ends.",
@@ -251,7 +251,7 @@ RULES: tuple[Rule, ...] = (
             Example("--1", "a100x4", ()),
         ),
     ),
-    Rule(
+    Row(
         "15",
         "text after the digits, `1gpu2`",
         "The leading digits count, the rest is ignored, as C's strtoul does.",
@@ -264,7 +264,7 @@ RULES: tuple[Rule, ...] = (
             Example("0_1", "a100x4", ("0",)),
         ),
     ),
-    Rule(
+    Row(
         "16",
         "a range, `0-2`",
         "Not a range: as row 15, the first number alone.",
@@ -272,7 +272,7 @@ RULES: tuple[Rule, ...] = (
         ("pytorch-84879",),
         examples=(Example("0-2", "a100x4", ("0",)),),
     ),
-    Rule(
+    Row(
         "17",
         "leading zeros, `01`",
         ("Decimal in every re-implementation. Were the number base 0, as C's strtoul offers, `010` would be octal."),
@@ -288,7 +288,7 @@ RULES: tuple[Rule, ...] = (
             Example("08", "a100x4", (), also=(("0",),)),
         ),
     ),
-    Rule(
+    Row(
         "18",
         "hexadecimal, `0x1`",
         ("GPU 0 where numbers are decimal and the rest is ignored (PyTorch, nvitop); GPU 1 were the number base 0."),
@@ -297,7 +297,7 @@ RULES: tuple[Rule, ...] = (
         settled=False,
         examples=(Example("0x1", "a100x4", ("0",), also=(("1",),)),),
     ),
-    Rule(
+    Row(
         "19",
         "not a number, `gpu1`",
         ("Ends the list, as every invalid token: it and everything after it are hidden, what came before stays."),
@@ -309,7 +309,7 @@ RULES: tuple[Rule, ...] = (
             Example("3,2,two,one", "a100x4", ("3", "2")),
         ),
     ),
-    Rule(
+    Row(
         "20",
         "an empty token, `0,,1`",
         "Ends the list, as every invalid token.",
@@ -321,7 +321,7 @@ RULES: tuple[Rule, ...] = (
             Example(",0", "a100x4", ()),
         ),
     ),
-    Rule(
+    Row(
         "21",
         "a number of more than 31 bits",
         "Out of range on any sensible machine; but 2^32 may wrap to 0.",
@@ -334,7 +334,7 @@ RULES: tuple[Rule, ...] = (
             Example("1,4294967298", "a100x4", ("1",), also=(("1", "2"),)),
         ),
     ),
-    Rule(
+    Row(
         "22",
         "`NoDevFiles`",
         ("No meaning to CUDA: as row 19, no device. Older versions of Slurm write it when a job was given no GPU."),
@@ -342,7 +342,7 @@ RULES: tuple[Rule, ...] = (
         ("slurm", "ray"),
         examples=(Example("NoDevFiles", "a100x4", ()),),
     ),
-    Rule(
+    Row(
         "23",
         "`all`, `none`, `void`",
         "Words of NVIDIA_VISIBLE_DEVICES, not of CUDA: as row 19, no device.",
@@ -354,7 +354,7 @@ RULES: tuple[Rule, ...] = (
             Example("void", "a100x4", ()),
         ),
     ),
-    Rule(
+    Row(
         "24",
         "a very long list",
         "No limit is documented, and none matters: beyond as many entries as there are GPUs comes one that"
@@ -363,7 +363,7 @@ RULES: tuple[Rule, ...] = (
         ("mig-guide",),
         examples=(Example("0,1,2,3" + ",-1" * 1000, "a100x4", _ALL_FOUR),),
     ),
-    Rule(
+    Row(
         "25",
         "`GPU-` and a UUID",
         "That GPU. The order of the list is kept; CUDA_DEVICE_ORDER does not matter.",
@@ -374,7 +374,7 @@ RULES: tuple[Rule, ...] = (
             Example("{1},{2}", "mixed4", ("1", "2"), order="PCI_BUS_ID"),
         ),
     ),
-    Rule(
+    Row(
         "25a",
         "the first characters of a UUID",
         "Accepted where only one GPU's UUID begins so; `GPU-` must be there, a dash may come last.",
@@ -385,7 +385,7 @@ RULES: tuple[Rule, ...] = (
             Example("{2:.13},{0:.29}", "a100x4", ("2", "0")),
         ),
     ),
-    Rule(
+    Row(
         "25b",
         "the first characters of several UUIDs",
         "Ambiguous: ends the list, what came before stays.",
@@ -397,7 +397,7 @@ RULES: tuple[Rule, ...] = (
             Example("GPU-", "a100x4", ()),
         ),
     ),
-    Rule(
+    Row(
         "25c",
         "a UUID that no GPU has",
         "Ends the list, what came before stays.",
@@ -409,7 +409,7 @@ RULES: tuple[Rule, ...] = (
             Example("{1}x", "a100x4", ()),
         ),
     ),
-    Rule(
+    Row(
         "25d",
         "the same GPU twice by UUID",
         "No device at all, also where one of the two is abbreviated.",
@@ -417,7 +417,7 @@ RULES: tuple[Rule, ...] = (
         ("pytorch-tests",),
         examples=(Example("{1},{1}", "a100x4", ()), Example("{1},{0},{1:.8}", "a100x4", ())),
     ),
-    Rule(
+    Row(
         "25e",
         "`GPU-` alone",
         ("With one GPU it is a unique beginning (PyTorch), or no UUID at all; with several it is ambiguous (row 25b)."),
@@ -426,7 +426,7 @@ RULES: tuple[Rule, ...] = (
         settled=False,
         examples=(Example("GPU-", "a100x1", ("0",), also=((),)),),
     ),
-    Rule(
+    Row(
         "25f",
         "a UUID without `GPU-`",
         ("Not a UUID to CUDA. Its leading digits make an ordinal (PyTorch), or it is no number at all (nvitop)."),
@@ -439,7 +439,7 @@ RULES: tuple[Rule, ...] = (
             Example("fb1d2e4a-57bb-4a52-af44-868618abfccf", "a100x4", ()),
         ),
     ),
-    Rule(
+    Row(
         "25g",
         "a UUID in upper case, or `gpu-`",
         ("Vendors print lower case, and PyTorch and nvitop compare letter by letter; other tools of NVIDIA's do not."),
@@ -451,7 +451,7 @@ RULES: tuple[Rule, ...] = (
             Example("gpu-5f1ce952", "a100x4", (), also=(("0",),)),
         ),
     ),
-    Rule(
+    Row(
         "25h",
         "space around UUIDs",
         "Leading space is skipped as it is before ordinals, trailing space matches nothing (the default"
@@ -465,7 +465,7 @@ RULES: tuple[Rule, ...] = (
             Example(" {1}", "a100x4", ("1",), also=((),)),
         ),
     ),
-    Rule(
+    Row(
         "26",
         "ordinals and UUIDs mixed",
         "The first token fixes the kind of the list; a token of another kind ends it.",
@@ -477,7 +477,7 @@ RULES: tuple[Rule, ...] = (
             Example("{0},{2}", "mig", ("0",)),
         ),
     ),
-    Rule(
+    Row(
         "27",
         "a PCI bus id",
         "Not a legal form. Its leading digits make an ordinal (row 15).",
@@ -485,7 +485,7 @@ RULES: tuple[Rule, ...] = (
         ("guide",),
         examples=(Example("00000000:07:00.0", "a100x4", ("0",)),),
     ),
-    Rule(
+    Row(
         "28",
         "`MIG-` and a UUID",
         "That MIG slice, from driver R470 on. Before, slices had no UUIDs of their own (row 28a).",
@@ -498,7 +498,7 @@ RULES: tuple[Rule, ...] = (
             Example("MIG-00000000-0000-0000-0000-000000000000", "mig", ()),
         ),
     ),
-    Rule(
+    Row(
         "28a",
         "`MIG-GPU-<uuid>/<gpu instance>/<compute instance>`",
         (
@@ -514,7 +514,7 @@ RULES: tuple[Rule, ...] = (
             Example("MIG-{1}/7/0", "mig", ()),
         ),
     ),
-    Rule(
+    Row(
         "28b",
         "the first characters of a MIG UUID",
         "Abbreviation is documented for GPUs only, so it ends the list; a driver might accept it.",
@@ -523,7 +523,7 @@ RULES: tuple[Rule, ...] = (
         settled=False,
         examples=(Example("{3:.12}", "mig", (), also=(("1/2/0",),)),),
     ),
-    Rule(
+    Row(
         "28c",
         "`0:1`",
         "A form of NVIDIA_VISIBLE_DEVICES: here it is row 15, GPU 0.",
@@ -531,7 +531,7 @@ RULES: tuple[Rule, ...] = (
         ("toolkit",),
         examples=(Example("0:1", "a100x4", ("0",)),),
     ),
-    Rule(
+    Row(
         "29",
         "MIG before R570: how many",
         "One MIG device per process. Where one is enumerated, GPUs outside MIG mode are hidden.",
@@ -543,7 +543,7 @@ RULES: tuple[Rule, ...] = (
             Example("0", "mig", ("0",), driver=_ONE_SLICE),
         ),
     ),
-    Rule(
+    Row(
         "30",
         "MIG before R570: which of several",
         "The first that is listed and there.",
@@ -551,7 +551,7 @@ RULES: tuple[Rule, ...] = (
         ("nvitop", "mig-guide"),
         examples=(Example("{3},{2}", "mig", ("1/2/0",), driver=_ONE_SLICE),),
     ),
-    Rule(
+    Row(
         "31",
         "MIG from R570 on",
         "A compute instance of each GPU instance, beside GPUs outside MIG mode; of several listed in one GPU"
@@ -565,7 +565,7 @@ RULES: tuple[Rule, ...] = (
             Example("{3},{2}", "mig", ("1/2/0", "1/1/0"), also=(("1/2/0",),)),
         ),
     ),
-    Rule(
+    Row(
         "32",
         "a GPU in MIG mode by ordinal",
         "Its first slice, seen before R570. From then on what it would contribute when nothing is masked"
@@ -580,7 +580,7 @@ RULES: tuple[Rule, ...] = (
             Example("0,1", "mig", ("0", "1/1/0", "1/2/0"), also=(("0", "1/1/0"), ("1/1/0",))),
         ),
     ),
-    Rule(
+    Row(
         "32a",
         "a GPU in MIG mode without slices by ordinal",
         "Has nothing to run on, so it ends the list (the default here), or is skipped (nvitop).",
@@ -588,7 +588,7 @@ RULES: tuple[Rule, ...] = (
         ("nvitop",),
         settled=False,
     ),
-    Rule(
+    Row(
         "33",
         "a GPU in MIG mode by `GPU-` and UUID",
         "As by its ordinal (nvitop; the default here), or it ends the list.",
@@ -600,7 +600,7 @@ RULES: tuple[Rule, ...] = (
             Example("{1}", "mig", ("1/1/0", "1/2/0"), also=((), ("1/1/0",))),
         ),
     ),
-    Rule(
+    Row(
         "34",
         "CUDA_DEVICE_ORDER",
         "`FASTEST_FIRST`, the default, is a simple heuristic; `PCI_BUS_ID` is ascending PCI bus id.",
@@ -611,7 +611,7 @@ RULES: tuple[Rule, ...] = (
             Example(None, "mixed4", _ALL_FOUR, order="PCI_BUS_ID"),
         ),
     ),
-    Rule(
+    Row(
         "35",
         "what an ordinal counts",
         "CUDA's own enumeration, after CUDA_DEVICE_ORDER: unless that is PCI_BUS_ID, 0 is the fastest GPU"
@@ -624,7 +624,7 @@ RULES: tuple[Rule, ...] = (
             Example("1,3", "mixed4", ("0", "1")),
         ),
     ),
-    Rule(
+    Row(
         "36",
         "which GPU is the fastest",
         (
@@ -635,7 +635,7 @@ RULES: tuple[Rule, ...] = (
         ("onnxruntime-28066",),
         examples=(Example(None, "h100x8", tuple("01234567")),),
     ),
-    Rule(
+    Row(
         "37",
         "CUDA_DEVICE_ORDER with another value, or in lower case",
         "Either order; the default here is that of an unset variable.",
@@ -647,21 +647,21 @@ RULES: tuple[Rule, ...] = (
             Example("0", "a100x4", ("0",), order="pci_bus_id"),
         ),
     ),
-    Rule(
+    Row(
         "38",
         "NVML's index",
         "Need not be CUDA's. NVML and nvidia-smi do not read CUDA_VISIBLE_DEVICES.",
         (DOC,),
         ("nvml",),
     ),
-    Rule(
+    Row(
         "39",
         "a change after initialisation",
         "Ignored: the value is read at the first cuInit, which counting the devices brings about.",
         (HW,),
         ("pytorch-159641", "cupy-9094"),
     ),
-    Rule(
+    Row(
         "40",
         "child processes",
         (
@@ -671,7 +671,7 @@ RULES: tuple[Rule, ...] = (
         (DOC,),
         ("pytorch-docs",),
     ),
-    Rule(
+    Row(
         "41",
         "a mask within a mask",
         "Replaces, never stacks: a child's value counts in the driver's whole list. Under `2,3` the second"
@@ -679,14 +679,14 @@ RULES: tuple[Rule, ...] = (
         (INF,),
         ("guide", "ray", "zea-554"),
     ),
-    Rule(
+    Row(
         "42",
         "what does stack",
         ("Device nodes of a container or a cgroup; an MPS server's mask, whose clients count from 0 or use UUIDs."),
         (DOC, SRC),
         ("mps", "rocm"),
     ),
-    Rule(
+    Row(
         "43",
         "inside a container",
         "Indices start at 0, UUIDs stay: an index of the host may be out of range inside (row 8).",
@@ -698,7 +698,7 @@ RULES: tuple[Rule, ...] = (
             Example("{1}", "container", ("1",)),
         ),
     ),
-    Rule(
+    Row(
         "44",
         "Slurm",
         "With ConstrainDevices the mask is local to the job, from 0 on; otherwise minor numbers. Two jobs on"

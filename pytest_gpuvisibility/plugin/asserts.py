@@ -9,8 +9,8 @@ from typing import Protocol
 
 from ..environment import MASK
 from ..errors import UserError
-from ..inventory.model import AnyDevice, Inventory, MigDevice
-from ..simulator.ledger import LedgerRecord
+from ..inventory import AnyDevice, Inventory, MigDevice, label
+from ..simulator import LedgerRecord
 
 TOUCHED, OUT_OF_BOUNDS, PERMITTED, NOTHING = "touched", "OUT OF BOUNDS", "permitted", "-"
 
@@ -33,7 +33,7 @@ class GpuProcess:
     records: tuple[LedgerRecord, ...]
 
 
-class Account(Protocol):
+class Touched(Protocol):
     """What is asserted about: a ``GpuRun``, or a whole ``gpu_machine``."""
 
     @property
@@ -68,7 +68,7 @@ def _process(records: Sequence[LedgerRecord], inventory: Inventory) -> GpuProces
     )
 
 
-def assert_touched_only(account: Account, devices: Iterable[AnyDevice] | None = None) -> None:
+def assert_touched_only(run: Touched, devices: Iterable[AnyDevice] | None = None) -> None:
     """No process of a run, or of a ``gpu_machine``, touched a device that is not among ``devices``.
 
     :param devices: by default those that the mask permits. A GPU stands for its MIG slices too.
@@ -76,48 +76,41 @@ def assert_touched_only(account: Account, devices: Iterable[AnyDevice] | None = 
     :raises UserError: ``devices`` are not devices of this machine.
     """
     __tracebackhide__ = True
-    permitted = account.permitted if devices is None else _checked(devices, account.inventory)
-    _judge(account, permitted, f"only {_list(permitted)} {'was' if len(permitted) == 1 else 'were'} permitted")
+    permitted = run.permitted if devices is None else _checked(devices, run.inventory)
+    _judge(run, permitted, f"only {_list(permitted)} {'was' if len(permitted) == 1 else 'were'} permitted")
 
 
-def assert_nothing_touched(account: Account) -> None:
+def assert_nothing_touched(run: Touched) -> None:
     """No process of a run, or of a ``gpu_machine``, touched any device.
 
     :raises AssertionError: one did; the message has the table.
     """
     __tracebackhide__ = True
-    _judge(account, (), "no device was to be touched")
+    _judge(run, (), "no device was to be touched")
 
 
-def _judge(account: Account, permitted: Sequence[AnyDevice], rule: str) -> None:
+def _judge(run: Touched, permitted: Sequence[AnyDevice], rule: str) -> None:
     __tracebackhide__ = True
     allowed = {device.uuid for device in permitted}
     wrong = [
         f"{_name(process)} touched {_list(beyond)}"
-        for process in account.processes
+        for process in run.processes
         if (beyond := [device for device in process.touched if not _within(device, allowed)])
     ]
     if wrong:
-        raise AssertionError("\n".join([f"{'; '.join(wrong)}, but {rule}", "", *table(account, permitted)]))
+        raise AssertionError("\n".join([f"{'; '.join(wrong)}, but {rule}", "", *table(run, permitted)]))
 
 
-def table(account: Account, permitted: Sequence[AnyDevice]) -> list[str]:
+def table(run: Touched, permitted: Sequence[AnyDevice]) -> list[str]:
     """Lines of text: for each process and device ``touched``, ``OUT OF BOUNDS``, ``permitted`` or ``-``."""
     allowed = {device.uuid for device in permitted}
-    units = [unit for unit in account.inventory.units if not isinstance(unit, MigDevice) or _concerned(unit, account)]
+    units = [unit for unit in run.inventory.units if not isinstance(unit, MigDevice) or _concerned(unit, run)]
     rows = [["process", *(label(unit) for unit in units), MASK]]
-    for process in account.processes:
+    for process in run.processes:
         mask = "not set" if process.mask is None else f'"{process.mask}"'
         rows.append([_name(process), *(_cell(unit, process, allowed) for unit in units), mask])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-
-
-def label(device: AnyDevice) -> str:
-    """What messages call a device: ``GPU 3``, or ``GPU 1 MIG 1g.10gb/5`` with its GPU instance."""
-    if isinstance(device, MigDevice):
-        return f"GPU {device.index} MIG {device.profile}/{device.gpu_instance}"
-    return f"GPU {device.index}"
 
 
 def _cell(device: AnyDevice, process: GpuProcess, allowed: set[str]) -> str:
@@ -126,8 +119,8 @@ def _cell(device: AnyDevice, process: GpuProcess, allowed: set[str]) -> str:
     return PERMITTED if _within(device, allowed) else NOTHING
 
 
-def _concerned(unit: MigDevice, account: Account) -> bool:
-    return unit in account.permitted or any(unit in process.touched for process in account.processes)
+def _concerned(unit: MigDevice, run: Touched) -> bool:
+    return unit in run.permitted or any(unit in process.touched for process in run.processes)
 
 
 def _within(device: AnyDevice, allowed: set[str]) -> bool:

@@ -9,10 +9,10 @@ import pytest
 
 from ..errors import UserError
 from ..hooks.calls import inventory_finder
-from ..masks.resolver import resolve
-from .fixtures import SELECTION, active_selection
-from .markers import wishes_of
-from .session import narrowed
+from ..masks import resolve
+from .gpu_session import narrowed
+from .markers import marker_request
+from .session import SESSION, active_session
 
 PLACE = "_gpu_place"
 
@@ -31,17 +31,17 @@ def place_marked(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
 
 
 def _check(config: pytest.Config, item: pytest.Item) -> None:
-    wishes = wishes_of(item)
-    if wishes.inventory is not None:
+    asked = marker_request(item)
+    if asked.inventory is not None:
         try:
-            inventory = inventory_finder(config)(wishes.inventory)
+            inventory = inventory_finder(config)(asked.inventory)
         except UserError as error:
-            raise UserError(f"{item.nodeid}: gpu_inventory({wishes.inventory!r}): {error}") from None
-        if wishes.visibility is not None:
-            narrowed(wishes.visibility, resolve(None, inventory), inventory, "simulated")
-    elif wishes.visibility is not None and not _is_repeated(config):
-        selection = active_selection(config)
-        narrowed(wishes.visibility, selection.visibility, selection.inventory, selection.kind)
+            raise UserError(f"{item.nodeid}: gpu_inventory({asked.inventory!r}): {error}") from None
+        if asked.visibility is not None:
+            narrowed(asked.visibility, resolve(None, inventory), inventory, "simulated")
+    elif asked.visibility is not None and not _is_repeated(config):
+        session = active_session(config)
+        narrowed(asked.visibility, session.visibility, session.inventory, session.kind)
 
 
 def _first_of_function_scope(item: pytest.Function) -> int:
@@ -52,7 +52,7 @@ def _first_of_function_scope(item: pytest.Function) -> int:
 
 
 def _is_repeated(config: pytest.Config) -> bool:
-    return SELECTION in config.stash and bool(config.stash[SELECTION].each_mask())
+    return SESSION in config.stash and bool(config.stash[SESSION].each_mask())
 
 
 def repeat_under_masks(metafunc: pytest.Metafunc) -> None:
@@ -62,9 +62,9 @@ def repeat_under_masks(metafunc: pytest.Metafunc) -> None:
 
     :raises UserError: no mask shows them.
     """
-    if SELECTION not in metafunc.config.stash:
+    if SESSION not in metafunc.config.stash:
         return
-    masks = metafunc.config.stash[SELECTION].each_mask()
+    masks = metafunc.config.stash[SESSION].each_mask()
     marked = metafunc.definition.get_closest_marker("gpu_visibility") is not None
     if not masks or not (marked or "gpu_visibility" in metafunc.fixturenames) or _has_own_machine(metafunc):
         return
@@ -80,16 +80,16 @@ def _has_own_machine(metafunc: pytest.Metafunc) -> bool:
 
 
 def _fitting(metafunc: pytest.Metafunc, masks: dict[str, str]) -> dict[str, str]:
-    selection = metafunc.config.stash[SELECTION]
-    wish = wishes_of(metafunc.definition).visibility
+    session = metafunc.config.stash[SESSION]
+    wish = marker_request(metafunc.definition).visibility
     assert wish is not None
     found, refusal = {}, None
     for text, mask in masks.items():
         try:
-            narrowed(wish, resolve(mask, selection.inventory), selection.inventory, selection.kind)
+            narrowed(wish, resolve(mask, session.inventory), session.inventory, session.kind)
             found[text] = mask
         except UserError as error:
             refusal = refusal or error
     if not found and refusal is not None:
-        raise UserError(f"No mask of {selection.masks[0].source} ({' | '.join(masks)}) will do: {refusal}")
+        raise UserError(f"No mask of {session.masks[0].source} ({' | '.join(masks)}) will do: {refusal}")
     return found

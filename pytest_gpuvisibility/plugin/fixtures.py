@@ -4,39 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from . import kernel_launch_report, options
+from .markers import NAMES, closest_inventory, marker_request
+from .options import Setting
+from .session import SESSION, active_session, usage_errors
 
 if TYPE_CHECKING:
-    from ..inventory.model import AnyDevice, Inventory
+    from ..inventory import AnyDevice, Inventory
     from .gpu_machine import GpuMachine
     from .gpu_server import GpuServer
-    from .machines import MachineRoom
-    from .placement import Place
-    from .session import Selection
+    from .machines import Machines
+    from .placement import TestPlace
 
-SELECTION = pytest.StashKey["Selection"]()
-ROOM = pytest.StashKey["MachineRoom"]()
+MACHINES = pytest.StashKey["Machines"]()
 WIDE_MACHINES = ("gpu_machine_class", "gpu_machine_module", "gpu_machine_session")
 """Narrowest first: a test that takes several is placed on the first."""
-
-
-MARKERS = frozenset({"gpu_visibility", "gpu_inventory", "gpu_count", "no_gpu"})
 
 
 def wants_place(item: pytest.Item) -> bool:
     """Whether a test needs ``_gpu_place`` although it may not say so: it has a marker, or shares a machine."""
     names: list[str] = getattr(item, "fixturenames", [])
-    return any(mark.name in MARKERS for mark in item.iter_markers()) or any(name in names for name in WIDE_MACHINES)
+    return any(mark.name in NAMES for mark in item.iter_markers()) or any(name in names for name in WIDE_MACHINES)
 
 
 class GpuVisibility:
     """What is visible to the test and to the programs it starts."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: TestPlace) -> None:
         self._place = place
 
     @property
@@ -54,51 +53,27 @@ class GpuVisibility:
 
         :raises pytest.UsageError: a device that is not there or not permitted.
         """
-        from .session import Setting
-
         with usage_errors():
             if not isinstance(devices, str):
                 devices = f"{devices!r} (give text, such as {'1'!r})"
             self._place.mask(Setting(devices, "gpu_visibility.set"))
 
 
-@contextmanager
-def usage_errors() -> Iterator[None]:
-    """Users' mistakes as pytest shows them."""
-    from ..errors import UserError
+def _machines(config: pytest.Config) -> Machines:
+    if MACHINES not in config.stash:
+        from .machines import Machines
 
-    try:
-        yield
-    except UserError as error:
-        raise pytest.UsageError(str(error)) from None
-
-
-def active_selection(config: pytest.Config) -> Selection:
-    """The session's selection; made now, for the default machine, where no option asked for one."""
-    if SELECTION not in config.stash:
-        from .session import select
-
-        with usage_errors():
-            config.stash[SELECTION] = selection = select(None, launch=options.launch(config))
-        config.add_cleanup(selection.undo)
-    return config.stash[SELECTION]
-
-
-def _room(config: pytest.Config) -> MachineRoom:
-    if ROOM not in config.stash:
-        from .machines import MachineRoom
-
-        config.stash[ROOM] = room = MachineRoom()
-        config.add_cleanup(room.close)
-    return config.stash[ROOM]
+        config.stash[MACHINES] = machines = Machines()
+        config.add_cleanup(machines.close)
+    return config.stash[MACHINES]
 
 
 def clean_up(config: pytest.Config) -> None:
     """Remove what tests' machines have left. Now and not later: pytest-xdist gives its workers little time to end."""
-    if ROOM in config.stash:
-        config.stash[ROOM].close()
-    if SELECTION in config.stash and hasattr(config, "workerinput"):
-        config.stash[SELECTION].undo()
+    if MACHINES in config.stash:
+        config.stash[MACHINES].close()
+    if SESSION in config.stash and hasattr(config, "workerinput"):
+        config.stash[SESSION].undo()
 
 
 @contextmanager
@@ -108,13 +83,14 @@ def _machine(config: pytest.Config, inventory: str | None) -> Iterator[GpuMachin
     from .gpu_machine import GpuMachine
     from .placement import carried_over
 
+    policy = options.read(config).kernel_launch_policy
     with usage_errors():
         if inventory is not None:
-            machine = GpuMachine(inventory_finder(config)(inventory), _room(config), launch=options.launch(config))
+            machine = GpuMachine(inventory_finder(config)(inventory), _machines(config), kernel_launches=policy)
         else:
-            selection = active_selection(config)
-            mask = carried_over(selection)
-            machine = GpuMachine(selection.inventory, _room(config), mask, launch=options.launch(config))
+            session = active_session(config)
+            mask = carried_over(session)
+            machine = GpuMachine(session.inventory, _machines(config), mask, kernel_launches=policy)
     machine.asked_for = inventory
     try:
         yield machine
@@ -124,26 +100,26 @@ def _machine(config: pytest.Config, inventory: str | None) -> Iterator[GpuMachin
 
 
 @pytest.fixture
-def _gpu_place(request: pytest.FixtureRequest) -> Iterator[Place]:
-    from . import markers, placement
+def _gpu_place(request: pytest.FixtureRequest) -> Iterator[TestPlace]:
+    from . import placement
 
     with usage_errors():
-        wishes = markers.wishes_of(request.node)
+        asked = marker_request(request.node)
     with ExitStack() as stack:
         machine: GpuMachine | None = None
         if "gpu_machine" in request.fixturenames:
-            machine = stack.enter_context(_machine(request.config, wishes.inventory))
+            machine = stack.enter_context(_machine(request.config, asked.inventory))
         elif wide := _wide_machine(request):
-            machine = _agreed(request, wide, wishes.inventory)
-        elif wishes.inventory is not None:
-            machine = stack.enter_context(_machine(request.config, wishes.inventory))
+            machine = _agreed(request, wide, asked.inventory)
+        elif asked.inventory is not None:
+            machine = stack.enter_context(_machine(request.config, asked.inventory))
         if machine is not None:
             place = stack.enter_context(placement.on_machine(machine))
         else:
             mask = getattr(request, "param", None)
-            place = stack.enter_context(placement.in_session(active_selection(request.config), mask))
+            place = stack.enter_context(placement.in_session(active_session(request.config), mask))
         with usage_errors():
-            placement.apply(wishes, place)
+            placement.apply(asked, place)
         yield place
 
 
@@ -164,16 +140,14 @@ def _agreed(request: pytest.FixtureRequest, fixture: str, inventory: str | None)
 
 
 def _wide(request: pytest.FixtureRequest) -> Iterator[GpuMachine]:
-    from . import markers
-
     with usage_errors():
-        inventory = markers.closest_inventory(request.node)
+        inventory = closest_inventory(request.node)
     with _machine(request.config, inventory) as machine:
         yield machine
 
 
 @pytest.fixture
-def gpu_inventory(_gpu_place: Place) -> Inventory:
+def gpu_inventory(_gpu_place: TestPlace) -> Inventory:
     """The GPUs of the machine that the test runs on, simulated or real, whatever the mask hides.
 
     Example::
@@ -185,7 +159,7 @@ def gpu_inventory(_gpu_place: Place) -> Inventory:
 
 
 @pytest.fixture
-def gpu_visibility(_gpu_place: Place) -> GpuVisibility:
+def gpu_visibility(_gpu_place: TestPlace) -> GpuVisibility:
     """The devices visible to the test; ``.environ`` for a child, ``.set()`` to narrow further.
 
     Under several ``--gpu-visibility`` the test runs once for each.
@@ -201,7 +175,7 @@ def gpu_visibility(_gpu_place: Place) -> GpuVisibility:
 
 
 @pytest.fixture
-def gpu_machine(_gpu_place: Place) -> Any:
+def gpu_machine(_gpu_place: TestPlace) -> Any:
     """A fresh simulated machine for this test: run programs on it, and see which devices they touched.
 
     It is a copy of the run's machine under the run's mask, or, with the marker ``gpu_inventory``, that one without a
@@ -210,8 +184,8 @@ def gpu_machine(_gpu_place: Place) -> Any:
 
     While the test runs, every program that it starts finds this machine, in any language; in the test's own process
     NVML does from its next nvmlInit, CUDA if it was not initialised before. ``lose``, ``make_sick``, ``occupy``,
-    ``set_compute_mode`` and ``set_launch_policy`` change it in the middle. When the test ends, so does whatever still
-    runs on it.
+    ``set_compute_mode`` and ``set_kernel_launch_policy`` change it in the middle. When the test ends, so does whatever
+    still runs on it.
 
     Example::
 
@@ -253,9 +227,9 @@ def gpu_server(pytestconfig: pytest.Config) -> GpuServer:
             fourth, sixth = gpu_server.inventory.devices[4], gpu_server.inventory.devices[6]
             assert [worker.uses(1) for worker in fleet.workers] == [(fourth.uuid,), (sixth.uuid,)]
     """
-    from ..suite.server_subject import ServerSubject
-    from ..suite.trial import TRIAL
+    from ..suite import ServerSubject
     from .gpu_server import GpuServer
+    from .suite_hooks import TRIAL
 
     subject = pytestconfig.stash[TRIAL].subject if TRIAL in pytestconfig.stash else None
     if not isinstance(subject, ServerSubject):
@@ -265,3 +239,29 @@ def gpu_server(pytestconfig: pytest.Config) -> GpuServer:
             " the ini file: a name of `gpu-visibility servers`, or the path of a profile."
         )
     return GpuServer(subject)
+
+
+@dataclass(frozen=True)
+class GpuLease:
+    """What a test has to itself."""
+
+    devices: tuple[AnyDevice, ...]
+    """In CUDA's order: ``devices[i]`` is ``cuda:i`` for the test and its children."""
+
+
+@pytest.fixture
+def gpu_lease(pytestconfig: pytest.Config) -> GpuLease:
+    """The GPUs that this test has to itself under --gpu-lease; without it, all that are visible.
+
+    Under ``--gpu-lease=test`` as many as the marker ``gpu_count`` says, by default one, for this test. Under
+    ``--gpu-lease=worker`` those that its pytest-xdist worker has for the session.
+
+    Example::
+
+        @pytest.mark.gpu_count(2)
+        def test_two_groups_of_one(gpu_lease):
+            first, second = gpu_lease.devices
+            with my_server("--layout", "2x1") as server:
+                assert server.uuids() == [first.uuid, second.uuid]
+    """
+    return GpuLease(active_session(pytestconfig).visibility.devices)

@@ -17,15 +17,12 @@ from typing import Any, TypeAlias
 from ..environment import MACHINE_VARIABLE, MASK, ORDER, OUTER, PROBE_VARIABLE
 from ..errors import UserError
 from ..host import cleanup
-from ..inventory.model import COMPUTE_MODES, AnyDevice, Device, Inventory
-from ..masks.resolver import resolve
-from ..simulator import memory_holder
-from ..simulator.kernel_launches import Launches
-from ..simulator.ledger import LedgerRecord
-from ..simulator.machine import Machine
+from ..inventory import COMPUTE_MODES, AnyDevice, Device, Inventory, label
+from ..masks import resolve
+from ..simulator import KernelLaunches, LedgerRecord, Machine, memory_holder
 from . import asserts
 from .asserts import GpuProcess
-from .machines import MachineRoom
+from .machines import Machines
 
 PCI_ORDER = "PCI_BUS_ID"
 
@@ -37,7 +34,7 @@ class Inherit(enum.Enum):
 
 
 INHERITED = Inherit.INHERITED
-Setting: TypeAlias = str | Inherit | None
+MaskArgument: TypeAlias = str | Inherit | None
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ class GpuRun:
         asserts.assert_nothing_touched(self)
 
 
-class Occupant:
+class MemoryHolder:
     """Another process that holds memory of a device, until :meth:`release` or the machine's end."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
@@ -91,7 +88,7 @@ class Occupant:
         self._process.kill()
         self._process.communicate()
 
-    def __enter__(self) -> Occupant:
+    def __enter__(self) -> MemoryHolder:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -104,23 +101,23 @@ class GpuMachine:
     def __init__(
         self,
         inventory: Inventory,
-        room: MachineRoom,
+        machines: Machines,
         visible: str | None = None,
         device_order: str | None = PCI_ORDER,
-        launch: str = "error",
+        kernel_launches: str = "error",
     ) -> None:
         """:param visible, device_order: the two variables for programs, unless a test or a call says otherwise.
-        :param launch: what a kernel launch does: ``error`` or ``noop``.
+        :param kernel_launches: what a kernel launch does: ``error`` or ``noop``.
         """
         self.inventory = inventory
         self.visible = visible
         self.device_order = device_order
         self.asked_for: str | None = None
-        self._room = room
-        self._machine = room.machine(inventory, launch)
+        self._machines = machines
+        self._machine = machines.new(inventory, kernel_launches)
         self._runs: list[Machine] = []
         self._numbers = itertools.count(1)
-        self._occupants: list[Occupant] = []
+        self._holders: list[MemoryHolder] = []
 
     @property
     def devices(self) -> tuple[Device, ...]:
@@ -135,15 +132,15 @@ class GpuMachine:
     @property
     def mark(self) -> dict[str, str]:
         """The variable that tells its programs from others, for cleaning up after a crash."""
-        return self._room.mark
+        return self._machines.mark
 
     # ---- programs ----
 
     def environ(
         self,
         *,
-        visible: Setting = INHERITED,
-        device_order: Setting = INHERITED,
+        visible: MaskArgument = INHERITED,
+        device_order: MaskArgument = INHERITED,
         environ: Mapping[str, str] | None = None,
     ) -> dict[str, str]:
         """The environment for a program of one's own on this machine, as ``subprocess.Popen(..., env=...)`` takes it.
@@ -158,8 +155,8 @@ class GpuMachine:
         self,
         command: Sequence[str | os.PathLike[str]],
         *,
-        visible: Setting = INHERITED,
-        device_order: Setting = INHERITED,
+        visible: MaskArgument = INHERITED,
+        device_order: MaskArgument = INHERITED,
         environ: Mapping[str, str] | None = None,
         timeout: float = 60.0,
     ) -> GpuRun:
@@ -172,8 +169,8 @@ class GpuMachine:
         :raises FileNotFoundError: there is no such program.
         """
         words = _words(command)
-        stage = self._stage()
-        environment = self._environ(stage, visible, device_order, environ)
+        alias = self._alias()
+        environment = self._environ(alias, visible, device_order, environ)
         with subprocess.Popen(
             words,
             env=environment,
@@ -190,23 +187,23 @@ class GpuMachine:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(child.pid, signal.SIGKILL)
                 raise
-        records = tuple(stage.ledger.records())
+        records = tuple(alias.ledger.records())
         permitted = resolve(environment.get(MASK), self.inventory, device_order=environment.get(ORDER)).devices
         processes = asserts.processes_of(records, self.inventory)
         return GpuRun(tuple(words), child.returncode, stdout, stderr, self.inventory, permitted, processes, records)
 
-    def _stage(self) -> Machine:
+    def _alias(self) -> Machine:
         """This machine under another name, with a ledger of its own: whatever runs beside does not count."""
         own = self._machine.directory
         directory = own / "runs" / str(next(self._numbers))
         directory.mkdir(parents=True)
         for name in ("state", "bin", "inventory.json"):
             (directory / name).symlink_to(own / name)
-        self._runs.append(Machine(directory, self.inventory, self._machine.launch))
+        self._runs.append(Machine(directory, self.inventory, self._machine.kernel_launch_policy))
         return self._runs[-1]
 
     def _environ(
-        self, stage: Machine, visible: Setting, device_order: Setting, environ: Mapping[str, str] | None
+        self, machine: Machine, visible: MaskArgument, device_order: MaskArgument, environ: Mapping[str, str] | None
     ) -> dict[str, str]:
         base = {**os.environ}
         if base.get(MACHINE_VARIABLE) != str(self._machine.directory):  # the test itself is on another machine
@@ -216,7 +213,7 @@ class GpuMachine:
         for name, value in ((MASK, visible), (ORDER, device_order)):
             if not isinstance(value, Inherit):
                 _put(base, name, value)
-        return {**stage.environ(base), **self._room.mark, **(environ or {})}
+        return {**machine.environ(base), **self._machines.mark, **(environ or {})}
 
     # ---- what happened ----
 
@@ -259,9 +256,9 @@ class GpuMachine:
         asserts.assert_nothing_touched(self)
 
     @property
-    def launches(self) -> Launches:
+    def kernel_launches(self) -> KernelLaunches:
         """How many kernel launches were skipped or refused so far: ``.skipped``, ``.refused``."""
-        return Launches.on(self._machine)
+        return KernelLaunches.on(self._machine)
 
     # ---- changes in the middle ----
 
@@ -286,14 +283,14 @@ class GpuMachine:
             raise UserError(f"gpu_machine.set_compute_mode(mode={mode!r}): it is one of {', '.join(COMPUTE_MODES)}.")
         self._machine.set_compute_mode(self._index(device), mode)
 
-    def set_launch_policy(self, launch: str) -> None:
+    def set_kernel_launch_policy(self, policy: str) -> None:
         """Let kernel launches fail from now on (``error``), or succeed without anything being computed (``noop``).
 
         :raises UserError: another word.
         """
-        self._machine.set_launch_policy(launch)
+        self._machine.set_kernel_launch_policy(policy)
 
-    def occupy(self, device: AnyDevice | int, mebibytes: int) -> Occupant:
+    def occupy(self, device: AnyDevice | int, mebibytes: int) -> MemoryHolder:
         """Let another process hold so much of a device's memory, beside the 450 MiB of its CUDA context.
 
         The process is not in the ledger; it ends with ``release()``, as a context manager, or with the machine.
@@ -313,17 +310,17 @@ class GpuMachine:
             text=True,
             start_new_session=True,
         )
-        occupant = Occupant(process)
-        self._occupants.append(occupant)
+        holder = MemoryHolder(process)
+        self._holders.append(holder)
         assert process.stdout is not None
         answer = process.stdout.readline().strip()
         if answer != "held":
-            occupant.release()
+            holder.release()
             raise UserError(
-                f"gpu_machine.occupy: no process can hold {mebibytes} MiB of {asserts.label(unit)} ({unit.uuid}) now:"
+                f"gpu_machine.occupy: no process can hold {mebibytes} MiB of {label(unit)} ({unit.uuid}) now:"
                 f" {answer or 'the process died'}. gpu_machine.snapshot() says what is used and by whom."
             )
-        return occupant
+        return holder
 
     def _add_fault(self, device: Device | int, fault: str) -> None:
         index = self._index(device)
@@ -348,8 +345,8 @@ class GpuMachine:
 
     def close(self) -> None:
         """End every program that still runs on it, and remove it."""
-        for occupant in self._occupants:
-            occupant.release()
+        for holder in self._holders:
+            holder.release()
         own = self._machine.ledger.path
         if self._runs or own.exists():
             places = [str(machine.directory) for machine in (self._machine, *self._runs)]

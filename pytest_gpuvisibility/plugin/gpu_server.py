@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..inventory.model import Inventory
-from ..profile.files import Profile
-from ..records import Fleet, Scenario
-from ..suite.server_subject import ServerSubject
+from ..inventory import Inventory
+from ..profile import Profile
+from ..records import LaunchRecord, Scenario
+from ..suite import ServerSubject
 
 
 class GpuServer:
@@ -34,7 +34,7 @@ class GpuServer:
         """The machine of --gpu-inventory, by default ``a100x8``."""
         return self._subject.machine(self._subject.inventory)
 
-    def launch(self, visible: str | None = None, *, groups: int = 1, devices: int = 1, **more: Any) -> Fleet:
+    def launch(self, visible: str | None = None, *, groups: int = 1, devices: int = 1, **more: Any) -> LaunchRecord:
         """Launch ``groups`` workers of ``devices`` GPUs each, ask each of them once, stop them; what was seen.
 
         The same launch is made once a session. Nothing of it is left when this returns.
@@ -45,4 +45,4 @@ class GpuServer:
         :raises TypeError: a field that does not exist.
         """
         fields = {"inventory": self._subject.inventory, **more}
-        return self._subject.theatre.play(Scenario(visible=visible, groups=groups, devices=devices, **fields))
+        return self._subject.launcher.launch(Scenario(visible=visible, groups=groups, devices=devices, **fields))

@@ -1,4 +1,4 @@
-"""pytest's hooks, and nothing but hooks: what they do is in ``selection``, ``collecting``, ``judging`` and ``reports``.
+"""pytest's hooks, and nothing but hooks: what they do is in the modules beside this one.
 
 Imports of our own modules stand inside the hooks, so that an idle plugin costs pytest next to nothing.
 """
@@ -10,22 +10,21 @@ from typing import Any
 
 import pytest
 
-from . import kernel_launch_report, lease_hooks, options
+from . import kernel_launch_report, markers, options
 from .fixtures import (
-    SELECTION,
     _gpu_place,
     clean_up,
     gpu_inventory,
+    gpu_lease,
     gpu_machine,
     gpu_machine_class,
     gpu_machine_module,
     gpu_machine_session,
     gpu_server,
     gpu_visibility,
-    usage_errors,
     wants_place,
 )
-from .lease_hooks import gpu_lease
+from .session import SESSION, usage_errors
 
 __all__ = [
     "_gpu_place",
@@ -39,13 +38,6 @@ __all__ = [
     "gpu_visibility",
 ]
 
-MARKERS = (
-    "gpu_visibility(devices): run the test under this mask, within the run's own: ordinals, UUIDs, all, none",
-    "gpu_inventory(name): run the test on that simulated machine: a shipped name or a TOML file",
-    "gpu_count(n): skip the test where fewer than n GPUs are visible to it",
-    "no_gpu: hide every GPU from the test",
-)
-
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     from ..hooks import specs
@@ -54,54 +46,50 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("gpu-visibility", "GPU visibility")
-    options.add_options(parser, group, options.RUNNING)
-    lease_hooks.add_options(parser, group)
-    options.add_options(parser, group, options.JUDGING)
+    options.add(parser)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    inventory, masks = options.inventory(early_config), options.masks(early_config)
-    lease = options.one(early_config, "gpu_lease")
-    launch = options.one(early_config, "gpu_launch")
-    asked = inventory or masks or launch or lease_hooks.asked_for(lease)
-    if not asked or options.one(early_config, "gpu_server"):
+    given = options.read(early_config)
+    if given.server or not given.any_about_tests:
         return
+    given.check()
     from ..hooks.calls import inventory_finder
-    from .session import Setting, select
+    from .gpu_session import start
 
     with usage_errors():
-        options.check_lease_and_masks(lease_hooks.asked_for(lease), masks)
-        early_config.stash[SELECTION] = selection = select(
-            Setting(*inventory) if inventory else None,
-            [Setting(*mask) for mask in masks],
+        early_config.stash[SESSION] = session = start(
+            given.inventory,
+            given.masks,
             find=inventory_finder(early_config),
-            launch=options.launch(early_config),
+            kernel_launches=given.kernel_launch_policy,
         )
-    early_config.add_cleanup(selection.undo)
-    if lease and lease_hooks.asked_for(lease):
-        lease_hooks.register(early_config, Setting(*lease))
+    early_config.add_cleanup(session.undo)
+    if given.lease and given.leases:
+        from . import lease_hooks
+
+        lease_hooks.register(early_config, given.lease)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for marker in MARKERS:
-        config.addinivalue_line("markers", marker)
-    options.check_judging(config)
+    for marker in markers.MARKERS:
+        config.addinivalue_line("markers", marker.description)
+    options.check_suite(config)
     options.take_over_ini(config)
-    if options.one(config, "gpu_server"):
-        from .suite_hooks import TrialPlugin
+    if options.read(config).server:
+        from .suite_hooks import SuitePlugin
 
         with usage_errors():
-            config.pluginmanager.register(TrialPlugin.open(config), "gpu-visibility-trial")
+            config.pluginmanager.register(SuitePlugin.open(config), "gpu-visibility-suite")
     elif options.runs_the_suite(config):
-        from ..suite.trial import trial_of
+        from .suite_hooks import trial_of
 
         trial_of(config)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if SELECTION in metafunc.config.stash:
+    if SESSION in metafunc.config.stash:
         from .collection import repeat_under_masks
 
         with usage_errors():
@@ -144,4 +132,4 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    return config.stash[SELECTION].header() if SELECTION in config.stash else None
+    return config.stash[SESSION].header() if SESSION in config.stash else None

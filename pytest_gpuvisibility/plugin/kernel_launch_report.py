@@ -7,28 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from .session import SESSION
+
 if TYPE_CHECKING:
-    from ..simulator.kernel_launches import Launches
-    from ..simulator.machine import Machine
+    from ..simulator import KernelLaunches, Machine
 
 OPTION = "--gpu-launch=noop"
-TOLD = pytest.StashKey["dict[str, Launches]"]()
+TOLD = pytest.StashKey["dict[str, KernelLaunches]"]()
 """By machine: the launches that were there when it was last asked."""
-ACCOUNTS = pytest.StashKey["Launches"]()
-"""Launches on the machines of tests that have ended, of this process and of pytest-xdist's workers that have."""
+ACCOUNTS = pytest.StashKey["KernelLaunches"]()
+"""Kernel launches on the machines of tests that have ended, of this process and of pytest-xdist's workers that have."""
 WORKER_OUTPUT = "gpu_visibility_launches"
 
 
 def account(config: pytest.Config, machine: Machine) -> None:
     """Keep what was launched on a machine that is about to be removed."""
-    from ..simulator.kernel_launches import Launches
+    from ..simulator import KernelLaunches
 
-    _add(config, Launches.on(machine))
+    _add(config, KernelLaunches.on(machine))
 
 
-def _add(config: pytest.Config, launches: Launches) -> None:
+def _add(config: pytest.Config, launches: KernelLaunches) -> None:
     before = config.stash.get(ACCOUNTS, None)
-    config.stash[ACCOUNTS] = launches if before is None else before.with_(launches)
+    config.stash[ACCOUNTS] = launches if before is None else before.and_also(launches)
 
 
 def tell_of_refused(item: pytest.Item, report: pytest.TestReport) -> None:
@@ -36,24 +37,22 @@ def tell_of_refused(item: pytest.Item, report: pytest.TestReport) -> None:
     machine = _machine_of(item)
     if machine is None:
         return
-    from ..simulator.kernel_launches import Launches
+    from ..simulator import KernelLaunches
 
     told = item.config.stash.setdefault(TOLD, {})
-    now = Launches.on(machine)
-    news = now.since(told.get(str(machine.directory), Launches()))
+    now = KernelLaunches.on(machine)
+    news = now.since(told.get(str(machine.directory), KernelLaunches()))
     told[str(machine.directory)] = now
     if report.failed and news.refused:
-        report.sections.append(("gpu-visibility", "\n".join(Launches(refused=news.refused).sentences(OPTION))))
+        report.sections.append(("gpu-visibility", "\n".join(news._replace(skipped=0).sentences(OPTION))))
 
 
 def _machine_of(item: pytest.Item) -> Machine | None:
-    from .fixtures import SELECTION
-
     place = getattr(item, "funcargs", {}).get("_gpu_place")
     if place is not None and place.machine is not None:
         machine: Machine = place.machine.simulated
         return machine
-    return item.config.stash[SELECTION].machine if SELECTION in item.config.stash else None
+    return item.config.stash[SESSION].machine if SESSION in item.config.stash else None
 
 
 def hand_over(config: pytest.Config) -> None:
@@ -66,19 +65,18 @@ def hand_over(config: pytest.Config) -> None:
 
 def take_over(config: pytest.Config, output: Mapping[str, Any]) -> None:
     """In the controller: add a worker's."""
-    from ..simulator.kernel_launches import Launches
+    if WORKER_OUTPUT in output:
+        from ..simulator import KernelLaunches
 
-    _add(config, Launches(*output.get(WORKER_OUTPUT, ())))
+        _add(config, KernelLaunches(*output[WORKER_OUTPUT]))
 
 
 def summarise(reporter: pytest.TerminalReporter) -> None:
     """One line where launches were skipped."""
-    from ..simulator.kernel_launches import Launches
-    from .fixtures import SELECTION
-
     config = reporter.config
-    if SELECTION in config.stash and (machine := config.stash[SELECTION].machine) is not None:
+    if SESSION in config.stash and (machine := config.stash[SESSION].machine) is not None:
         account(config, machine)
-    launches = config.stash.get(ACCOUNTS, Launches())
-    for sentence in Launches(skipped=launches.skipped).sentences(OPTION):
-        reporter.write_line(f"gpu-visibility: {sentence}", yellow=True)
+    launches = config.stash.get(ACCOUNTS, None)
+    if launches is not None:
+        for sentence in launches._replace(refused=0).sentences(OPTION):
+            reporter.write_line(f"gpu-visibility: {sentence}", yellow=True)

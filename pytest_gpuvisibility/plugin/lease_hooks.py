@@ -1,84 +1,36 @@
-"""Hand out disjoint devices to xdist workers or tests; registered only where ``--gpu-lease`` asks for it.
-
-Imports of our own modules stand inside the functions, as in ``plugin``, which takes the fixture from here.
-"""
+"""Hand out disjoint devices to xdist workers or tests; registered only where ``--gpu-lease`` asks for it."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from ..environment import LEASE_CONTROLLER, LEASE_SCOPE, XDIST_WORKER, XDIST_WORKER_COUNT
-from .fixtures import active_selection
+from ..environment import (
+    LEASE_CONTROLLER,
+    LEASE_SCOPE,
+    MACHINE_VARIABLE,
+    MASK,
+    ORDER,
+    XDIST_WORKER,
+    XDIST_WORKER_COUNT,
+    restore,
+)
+from ..errors import UserError
+from ..hooks import calls
+from ..host import records_directory
+from ..inventory import AnyDevice
+from ..lease import Claim, Lease, LeaseOffice, LeaseTimeout, TooFewDevices
+from ..masks import narrow, resolve
+from .options import DEFAULT_LEASE_TIMEOUT, Setting
+from .session import active_session
 
-if TYPE_CHECKING:
-    from ..inventory.model import Device, MigDevice
-    from ..lease import Claim, Lease, LeaseOffice
-    from .session import Setting
-
-POLICIES = ("none", "worker", "test")
 TIMEOUT = "gpu_lease_timeout"
-DEFAULT_TIMEOUT = "600"
-_REFUSAL = pytest.StashKey["BaseException"]()
-_CLAIM = pytest.StashKey["Claim"]()
-
-
-@dataclass(frozen=True)
-class GpuLease:
-    """What a test has to itself."""
-
-    devices: tuple[Device | MigDevice, ...]
-    """In CUDA's order: ``devices[i]`` is ``cuda:i`` for the test and its children."""
-
-
-@pytest.fixture
-def gpu_lease(pytestconfig: pytest.Config) -> GpuLease:
-    """The GPUs that this test has to itself under --gpu-lease; without it, all that are visible.
-
-    Under ``--gpu-lease=test`` as many as the marker ``gpu_count`` says, by default one, for this test. Under
-    ``--gpu-lease=worker`` those that its pytest-xdist worker has for the session.
-
-    Example::
-
-        @pytest.mark.gpu_count(2)
-        def test_two_groups_of_one(gpu_lease):
-            first, second = gpu_lease.devices
-            with my_server("--layout", "2x1") as server:
-                assert server.uuids() == [first.uuid, second.uuid]
-    """
-    return GpuLease(active_selection(pytestconfig).visibility.devices)
-
-
-def add_options(parser: pytest.Parser, group: pytest.OptionGroup) -> None:
-    help = "Give each pytest-xdist worker, or each test, GPUs of its own (default: none)"
-    group.addoption("--gpu-lease", metavar="none|worker|test", dest="gpu_lease", default=None, help=help)
-    parser.addini("gpu_lease", f"{help}; as --gpu-lease", default="")
-    parser.addini(
-        TIMEOUT,
-        f"Seconds to wait for GPUs that others hold under --gpu-lease (default: {DEFAULT_TIMEOUT})",
-        default=DEFAULT_TIMEOUT,
-    )
-
-
-def asked_for(setting: tuple[str, str] | None) -> bool:
-    """Whether a setting, a value with its source, asks for leases.
-
-    :raises pytest.UsageError: it is not one of POLICIES.
-    """
-    if setting is None or setting[0] in POLICIES:
-        return setting is not None and setting[0] != "none"
-    from .session import Setting
-
-    raise pytest.UsageError(
-        f"{Setting(*setting)} is no way to lease GPUs. Use worker (each pytest-xdist worker has its own for the"
-        " session), test (each test has its own while it runs), or none."
-    )
+_REFUSAL = pytest.StashKey[BaseException]()
+_CLAIM = pytest.StashKey[Claim]()
 
 
 def register(config: pytest.Config, setting: Setting) -> None:
@@ -86,8 +38,6 @@ def register(config: pytest.Config, setting: Setting) -> None:
 
     :raises pytest.UsageError: a timeout that is no number, fewer devices than workers, or none free in time.
     """
-    from ..errors import UserError
-
     try:
         plugin = LeasePlugin(config, setting)
         config.pluginmanager.register(plugin, "gpu-visibility-lease")
@@ -103,10 +53,10 @@ class LeasePlugin:
 
     def __init__(self, config: pytest.Config, setting: Setting) -> None:
         self._setting = setting
-        self._selection = active_selection(config)
+        self._gpu_session = active_session(config)
         self._timeout = _timeout(config)
-        self._permitted = len(self._selection.visibility.devices)
-        self._office = _office(self._selection.visibility.devices)
+        self._permitted = len(self._gpu_session.visibility.devices)
+        self._office = _office(self._gpu_session.visibility.devices)
         self._session = ExitStack()
         self._has_share = False
         self._refusal = ""
@@ -124,9 +74,6 @@ class LeasePlugin:
 
         :raises UserError: fewer devices than workers, or they were not free in time.
         """
-        from ..errors import UserError
-        from ..lease import Lease, LeaseTimeout
-
         self._has_share = True
         workers, number = _worker() if _is_worker() else (1, 0)
         self._check_shares(workers)
@@ -141,8 +88,6 @@ class LeasePlugin:
         self._session.enter_context(self._in_force(lease))
 
     def _check_shares(self, workers: int) -> None:
-        from ..errors import UserError
-
         if workers > self._permitted:
             few = {0: "no GPU is permitted", 1: "only 1 GPU is permitted"}
             raise UserError(
@@ -154,8 +99,6 @@ class LeasePlugin:
             )
 
     def pytest_configure(self, config: pytest.Config) -> None:
-        from ..errors import UserError
-
         if self._setting.value != "worker" or self._has_share:
             return
         try:
@@ -181,7 +124,7 @@ class LeasePlugin:
             return
         for item in items:
             try:
-                if (claim := _claim(item, self._selection.visibility.devices)) is not None:
+                if (claim := _claim(item, self._gpu_session.visibility.devices)) is not None:
                     item.stash[_CLAIM] = claim
             except pytest.UsageError as error:
                 if not hasattr(config, "workerinput"):
@@ -207,8 +150,6 @@ class LeasePlugin:
             raise refusal
 
     def _take(self, claim: Claim) -> Lease:
-        from ..lease import LeaseTimeout, TooFewDevices
-
         try:
             return self._office.take(claim.count, self._timeout, among=claim.among)
         except TooFewDevices as error:
@@ -220,54 +161,43 @@ class LeasePlugin:
     @contextmanager
     def _in_force(self, lease: Lease) -> Iterator[None]:
         """This process and its children see the lease's devices alone."""
-        from ..environment import MASK, ORDER, restore
-        from ..masks.resolver import narrow, resolve
-
-        outer = self._selection.visibility
+        outer = self._gpu_session.visibility
         names = {device.uuid for device in lease.devices}
         before = {name: os.environ.get(name) for name in (MASK, LEASE_SCOPE)}
         with lease:
             mask = narrow(outer, [place for place, device in enumerate(outer.devices) if device.uuid in names])
             os.environ[MASK], os.environ[LEASE_SCOPE] = mask, lease.scope
             # The fixtures and markers that narrow further count within the lease.
-            self._selection.visibility = resolve(mask, outer.inventory, device_order=os.environ.get(ORDER))
+            self._gpu_session.visibility = resolve(mask, outer.inventory, device_order=os.environ.get(ORDER))
             try:
                 yield
             finally:
-                self._selection.visibility = outer
+                self._gpu_session.visibility = outer
                 restore(os.environ, before)
 
 
 _MORE_TIME = f"Wait for the other run to end, ask for fewer, or give it longer: {TIMEOUT} in the ini file, in seconds."
 
 
-def _office(devices: tuple[Device | MigDevice, ...]) -> LeaseOffice:
-    from ..environment import MACHINE_VARIABLE
-    from ..host import cleanup
-    from ..lease import LeaseOffice
-
+def _office(devices: tuple[AnyDevice, ...]) -> LeaseOffice:
     # A simulated machine's locks go away with it. Those of a real one stay: a UUID has no second GPU.
     machine = os.environ.get(MACHINE_VARIABLE)
-    directory = Path(machine) if machine else cleanup.directory()
-    return LeaseOffice(devices, directory / "leases", os.environ.get(LEASE_SCOPE, "machine"))
+    place = Path(machine) if machine else records_directory()
+    return LeaseOffice(devices, place / "leases", os.environ.get(LEASE_SCOPE, "machine"))
 
 
-def _claim(item: pytest.Item, permitted: tuple[Device | MigDevice, ...]) -> Claim | None:
+def _claim(item: pytest.Item, permitted: tuple[AnyDevice, ...]) -> Claim | None:
     """What the test wants; None: nothing, for it runs on a simulated machine of its own.
 
     :raises pytest.UsageError: a third party's answer, or the test's marker, makes no sense.
     """
-    from ..errors import UserError
-    from ..hooks.calls import claim
-    from ..lease import Claim
-
     fixtures: list[str] = getattr(item, "fixturenames", [])
     if item.get_closest_marker("gpu_inventory") or any(name.startswith("gpu_machine") for name in fixtures):
         return None
     if item.get_closest_marker("no_gpu"):
         return Claim(0)
     try:
-        theirs = claim(item.config, item, permitted)
+        theirs = calls.claim(item.config, item, permitted)
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
     return theirs or Claim(_count(item, len(permitted)))
@@ -284,8 +214,6 @@ def _count(item: pytest.Item, permitted: int) -> int:
 
 
 def _timeout(config: pytest.Config) -> float:
-    from ..errors import UserError
-
     value = config.getini(TIMEOUT)
     try:
         seconds = float(value)
@@ -293,7 +221,8 @@ def _timeout(config: pytest.Config) -> float:
         seconds = -1.0
     if not 0 <= seconds < float("inf"):
         raise UserError(
-            f"{TIMEOUT} = {value} is no time to wait for GPUs. Give a number of seconds such as {DEFAULT_TIMEOUT}."
+            f"{TIMEOUT} = {value} is no time to wait for GPUs. Give a number of seconds such as"
+            f" {DEFAULT_LEASE_TIMEOUT}."
         )
     return seconds
 

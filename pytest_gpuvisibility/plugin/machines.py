@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import itertools
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 from ..environment import RUN_VARIABLE
-from ..host import cleanup
-from ..inventory.model import Inventory
-from ..simulator.machine import Machine, write_tools
+from ..host import TemporaryDirectories, kill_marked
+from ..inventory import Inventory
+from ..simulator import Machine, write_tools
 
 IN_MEMORY = Path("/dev/shm")
 ROOM_IN_MEMORY = 32 << 20
 """Bytes that must be free there. A machine takes 0.1 MiB; containers often have 64 MiB for all workers together."""
 
 
-class MachineRoom:
-    """Directories on record from the start to :meth:`close`; after a crash the next room or session removes them.
+class Machines:
+    """The machines that tests are given, until :meth:`close`.
 
-    The machines themselves are in memory where the system has a place for that: there a file costs a tenth of what it
-    costs on a disk. Their programs are not, because such places often forbid to run any.
+    They are in memory where the system has a place for that: there a file costs a tenth of what it costs on a disk.
+    Their programs are not, because such places often forbid to run any.
     """
 
     def __init__(self) -> None:
-        cleanup.sweep()
-        self._tools = Path(tempfile.mkdtemp(prefix="gpu-visibility-"))
-        self._machines = Path(tempfile.mkdtemp(prefix="gpu-visibility-", dir=_place_in_memory()))
-        self._run = cleanup.Run([self._tools, self._machines])
+        self._directories = TemporaryDirectories([None, _place_in_memory()])
+        self._tools, self._machines = self._directories.paths
         self._closed = False
         self._numbers = itertools.count(1)
         write_tools(self._tools)
@@ -37,25 +33,23 @@ class MachineRoom:
     @property
     def mark(self) -> dict[str, str]:
         """The variable by which programs of these machines are found after a crash."""
-        return {RUN_VARIABLE: self._run.id}
+        return {RUN_VARIABLE: self._directories.run}
 
-    def machine(self, inventory: Inventory, launch: str = "error") -> Machine:
-        """A new machine; its close() removes it, at the latest that of the room.
+    def new(self, inventory: Inventory, kernel_launches: str = "error") -> Machine:
+        """A new machine; its close() removes it, at the latest this one's.
 
-        launch: what a kernel launch does there, as Machine.create has it.
+        :param kernel_launches: as :meth:`Machine.create` has it.
         """
         directory = self._machines / str(next(self._numbers))
-        return Machine.create(inventory, directory, launch=launch, tools=self._tools)
+        return Machine.create(inventory, directory, kernel_launches=kernel_launches, tools=self._tools)
 
     def close(self) -> None:
         """End every program that still runs on one of the machines, and remove them. Twice does no harm."""
         if self._closed:
             return
         self._closed = True
-        cleanup.kill_marked([self._run.id])
-        for directory in (self._machines, self._tools):
-            shutil.rmtree(directory, ignore_errors=True)
-        self._run.close()
+        kill_marked([self._directories.run])
+        self._directories.close()
 
 
 def _place_in_memory() -> Path | None:

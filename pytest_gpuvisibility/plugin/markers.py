@@ -1,34 +1,76 @@
-"""What a test asks for with markers, read and checked."""
+"""The markers: what each is, and what a test asks for with them, read and checked."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pytest
 
 from ..errors import UserError
+from .options import Setting
 
-if TYPE_CHECKING:
-    from .session import Setting
 
-_PARAMETER = {"gpu_visibility": "devices", "gpu_inventory": "name", "gpu_count": "n"}
-_EXAMPLE = {
-    "gpu_visibility": '@pytest.mark.gpu_visibility("0,2")',
-    "gpu_inventory": '@pytest.mark.gpu_inventory("mixed4")',
-    "gpu_count": "@pytest.mark.gpu_count(2)",
-    "no_gpu": "@pytest.mark.no_gpu",
-}
-_ALLOWED = {
-    "gpu_visibility": "text, as for --gpu-visibility: ordinals, UUIDs, all or none",
-    "gpu_inventory": "the name of an inventory or the path of a TOML file, as text",
-    "gpu_count": "a whole number, 1 or more",
-}
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 1
 
 
 @dataclass(frozen=True)
-class Wishes:
+class Marker:
+    """One marker. ``parameter``: of its one argument, and which values that may have; empty where it takes none."""
+
+    name: str
+    help: str
+    example: str
+    parameter: str = ""
+    is_allowed: Callable[[object], bool] = _is_text
+    allowed: str = ""
+
+    @property
+    def description(self) -> str:
+        """The line of ``pytest --markers``."""
+        return f"{self.name}{f'({self.parameter})' if self.parameter else ''}: {self.help}"
+
+
+VISIBILITY = Marker(
+    "gpu_visibility",
+    "run the test under this mask, within the run's own: ordinals, UUIDs, all, none",
+    '@pytest.mark.gpu_visibility("0,2")',
+    "devices",
+    _is_text,
+    "text, as for --gpu-visibility: ordinals, UUIDs, all or none",
+)
+INVENTORY = Marker(
+    "gpu_inventory",
+    "run the test on that simulated machine: a shipped name or a TOML file",
+    '@pytest.mark.gpu_inventory("mixed4")',
+    "name",
+    _is_name,
+    "the name of an inventory or the path of a TOML file, as text",
+)
+COUNT = Marker(
+    "gpu_count",
+    "skip the test where fewer than n GPUs are visible to it",
+    "@pytest.mark.gpu_count(2)",
+    "n",
+    _is_count,
+    "a whole number, 1 or more",
+)
+NO_GPU = Marker("no_gpu", "hide every GPU from the test", "@pytest.mark.no_gpu")
+MARKERS = (VISIBILITY, INVENTORY, COUNT, NO_GPU)
+NAMES = frozenset(marker.name for marker in MARKERS)
+
+
+@dataclass(frozen=True)
+class MarkerRequest:
     """What one test's markers say; the closest of each name counts."""
 
     visibility: Setting | None = None
@@ -37,21 +79,17 @@ class Wishes:
     no_gpu: bool = False
 
 
-def wishes_of(item: pytest.Item) -> Wishes:
+def marker_request(item: pytest.Item) -> MarkerRequest:
     """:raises UserError: an argument is unknown, missing or of a wrong type, or markers contradict each other."""
-    from .session import Setting
-
-    visibility = _argument(item, "gpu_visibility", _is_text)
-    inventory = _argument(item, "gpu_inventory", lambda value: _is_text(value) and bool(value))
-    count = _argument(item, "gpu_count", lambda value: type(value) is int and value >= 1)
-    no_gpu = _no_gpu(item)
-    for name, value in (("gpu_visibility", visibility), ("gpu_count", count)):
+    visibility, inventory, count = (_argument(item, marker) for marker in (VISIBILITY, INVENTORY, COUNT))
+    no_gpu = _is_marked(item, NO_GPU)
+    for name, value in ((VISIBILITY.name, visibility), (COUNT.name, count)):
         if no_gpu and value is not None:
             raise UserError(
                 f"{item.nodeid}: no_gpu hides every GPU, {name}({value!r}) asks for some. Leave one of them out."
             )
     setting = None if visibility is None else Setting(str(visibility), f"the marker gpu_visibility of {item.nodeid}")
-    return Wishes(setting, inventory, count, no_gpu)  # type: ignore[arg-type]
+    return MarkerRequest(setting, inventory, count, no_gpu)  # type: ignore[arg-type]
 
 
 def closest_inventory(node: pytest.Item | pytest.Collector) -> str | None:
@@ -59,41 +97,31 @@ def closest_inventory(node: pytest.Item | pytest.Collector) -> str | None:
 
     :raises UserError: the marker is malformed.
     """
-    found = _argument(node, "gpu_inventory", lambda value: _is_text(value) and bool(value))
+    found = _argument(node, INVENTORY)
     return None if found is None else str(found)
 
 
-def _argument(node: pytest.Item | pytest.Collector, name: str, is_allowed: Callable[[object], bool]) -> object | None:
-    marker = node.get_closest_marker(name)
-    if marker is None:
+def _argument(node: pytest.Item | pytest.Collector, marker: Marker) -> object | None:
+    mark = node.get_closest_marker(marker.name)
+    if mark is None:
         return None
-    parameter = _PARAMETER[name]
-    values: list[object] = [*marker.args, *(value for key, value in marker.kwargs.items() if key == parameter)]
-    unknown = sorted(marker.kwargs.keys() - {parameter})
+    values: list[object] = [*mark.args, *(value for key, value in mark.kwargs.items() if key == marker.parameter)]
+    unknown = sorted(mark.kwargs.keys() - {marker.parameter})
     if unknown or len(values) != 1:
-        what = f"no argument {', '.join(unknown)}" if unknown else f"one argument, {parameter}, and has {len(values)}"
-        raise UserError(f"{node.nodeid}: {_written(marker)} is malformed; it takes {what}. Write {_EXAMPLE[name]}.")
-    [value] = values
-    if not is_allowed(value):
-        raise UserError(
-            f"{node.nodeid}: {_written(marker)} is malformed; {parameter} is {_ALLOWED[name]}. Write {_EXAMPLE[name]}."
-        )
-    return value
+        one = f"one argument, {marker.parameter}, and has {len(values)}"
+        raise _malformed(node, mark, marker, f"it takes {'no argument ' + ', '.join(unknown) if unknown else one}")
+    if not marker.is_allowed(values[0]):
+        raise _malformed(node, mark, marker, f"{marker.parameter} is {marker.allowed}")
+    return values[0]
 
 
-def _no_gpu(item: pytest.Item) -> bool:
-    marker = item.get_closest_marker("no_gpu")
-    if marker is not None and (marker.args or marker.kwargs):
-        raise UserError(
-            f"{item.nodeid}: {_written(marker)} is malformed; it takes no argument. Write {_EXAMPLE['no_gpu']}."
-        )
-    return marker is not None
+def _is_marked(item: pytest.Item, marker: Marker) -> bool:
+    mark = item.get_closest_marker(marker.name)
+    if mark is not None and (mark.args or mark.kwargs):
+        raise _malformed(item, mark, marker, "it takes no argument")
+    return mark is not None
 
 
-def _written(marker: pytest.Mark) -> str:
-    words = [*map(repr, marker.args), *(f"{key}={value!r}" for key, value in marker.kwargs.items())]
-    return f"{marker.name}({', '.join(words)})"
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+def _malformed(node: pytest.Item | pytest.Collector, mark: pytest.Mark, marker: Marker, what: str) -> UserError:
+    words = [*map(repr, mark.args), *(f"{key}={value!r}" for key, value in mark.kwargs.items())]
+    return UserError(f"{node.nodeid}: {mark.name}({', '.join(words)}) is malformed; {what}. Write {marker.example}.")

@@ -11,20 +11,23 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ..environment import MASK, ORDER, OUTER, restore
-from ..inventory.model import AnyDevice, Inventory
-from ..masks.resolver import Visibility, narrow, resolve
-from ..simulator.machine import DriverAlreadyLoaded
-from .markers import Wishes
-from .session import Setting, narrowed
+from ..inventory import AnyDevice, Inventory
+from ..masks import Visibility, narrow, resolve
+from ..simulator import DriverAlreadyLoaded
+from .gpu_session import narrowed
+from .markers import MarkerRequest
+from .options import Setting
 
 if TYPE_CHECKING:
     from .gpu_machine import GpuMachine
-    from .session import Selection
+    from .gpu_session import GpuSession
 
 
 @dataclass
-class Place:
+class TestPlace:
     """A machine, and what the test was given of it."""
+
+    __test__ = False  # pytest takes classes of such names for tests
 
     inventory: Inventory
     kind: str
@@ -49,18 +52,18 @@ class Place:
 
 
 @contextmanager
-def in_session(selection: Selection, mask: str | None) -> Iterator[Place]:
+def in_session(session: GpuSession, mask: str | None) -> Iterator[TestPlace]:
     """The session's own machine, for one test. ``mask``: one of several that the session runs under."""
     with _environment_restored(MASK):
-        given = selection.visibility
+        given = session.visibility
         if mask is not None:
             os.environ[MASK] = mask
-            given = resolve(mask, selection.inventory, device_order=os.environ.get(ORDER))
-        yield Place(selection.inventory, selection.kind, given)
+            given = resolve(mask, session.inventory, device_order=os.environ.get(ORDER))
+        yield TestPlace(session.inventory, session.kind, given)
 
 
 @contextmanager
-def on_machine(machine: GpuMachine) -> Iterator[Place]:
+def on_machine(machine: GpuMachine) -> Iterator[TestPlace]:
     """A machine of the test's own; programs that it starts find it, and so does its own process.
 
     A process that has loaded another driver before keeps it.
@@ -73,34 +76,34 @@ def on_machine(machine: GpuMachine) -> Iterator[Place]:
             stack.callback(machine.simulated.detach)
         restore(os.environ, {name: wanted.get(name) for name in changed})
         given = resolve(machine.visible, machine.inventory, device_order=machine.device_order)
-        yield Place(machine.inventory, "simulated", given, machine)
+        yield TestPlace(machine.inventory, "simulated", given, machine)
 
 
-def carried_over(selection: Selection) -> str | None:
+def carried_over(session: GpuSession) -> str | None:
     """The mask that shows on a copy of the session's machine, in PCI order, what is visible in the session."""
     if MASK not in os.environ:
         return None
-    everything = resolve(None, selection.inventory, device_order="PCI_BUS_ID")
-    seen = resolve(os.environ[MASK], selection.inventory, device_order=os.environ.get(ORDER))
+    everything = resolve(None, session.inventory, device_order="PCI_BUS_ID")
+    seen = resolve(os.environ[MASK], session.inventory, device_order=os.environ.get(ORDER))
     return narrow(everything, [everything.devices.index(device) for device in seen.devices])
 
 
-def apply(wishes: Wishes, place: Place) -> None:
+def apply(asked: MarkerRequest, place: TestPlace) -> None:
     """Narrow the place as the test's markers say, or skip the test.
 
     :raises UserError: they ask for a device that is not there or not permitted.
     """
-    if wishes.no_gpu:
+    if asked.no_gpu:
         os.environ[MASK] = ""
-    elif wishes.visibility is not None:
-        place.mask(wishes.visibility)
+    elif asked.visibility is not None:
+        place.mask(asked.visibility)
     place.given = resolve(os.environ.get(MASK), place.inventory, device_order=os.environ.get(ORDER))
     there = len(place.given.devices)
-    if wishes.count is not None and there < wishes.count:
+    if asked.count is not None and there < asked.count:
         mask = os.environ.get(MASK)
         shown = "CUDA_VISIBLE_DEVICES not set" if mask is None else f"CUDA_VISIBLE_DEVICES={mask}"
         pytest.skip(
-            f"gpu_count: {wishes.count} {'GPU is' if wishes.count == 1 else 'GPUs are'} needed,"
+            f"gpu_count: {asked.count} {'GPU is' if asked.count == 1 else 'GPUs are'} needed,"
             f" {there} {'is' if there == 1 else 'are'} visible"
             f" ({shown}; inventory {place.inventory.name}, {place.kind})"
         )

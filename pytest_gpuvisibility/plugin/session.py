@@ -1,189 +1,41 @@
-"""Which machine and which of its devices a pytest session runs on, and the environment that says so.
+"""Where a pytest session keeps its machine and mask, for all that is the plugin's.
 
-Applied once, in the process that the user started, before any conftest is imported; pytest-xdist workers inherit the
-result. Whatever is changed in ``os.environ`` is changed back by :meth:`Selection.undo`.
+Light: an idle plugin imports this, and nothing below it.
 """
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from ..environment import MACHINE_VARIABLE, MASK, ORDER, OUTER, XDIST_WORKER, restore
+import pytest
+
 from ..errors import UserError
-from ..host.directories import SessionDirectory
-from ..inventory.model import Inventory
-from ..inventory.real import DEFAULT_INVENTORY, real_gpus_answer
-from ..masks.resolver import Visibility, narrow, resolve
-from ..simulator.machine import Machine
+from . import options
+
+if TYPE_CHECKING:
+    from .gpu_session import GpuSession
+
+SESSION = pytest.StashKey["GpuSession"]()
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A value with where it came from, for messages: ``--gpu-visibility``, ``gpu_visibility in pyproject.toml``."""
-
-    value: str
-    source: str
-
-    def __str__(self) -> str:
-        return f"{self.source}={self.value}" if self.source.startswith("-") else f"{self.source} = {self.value}"
-
-
-@dataclass
-class Selection:
-    """A machine and what is visible of it, in force from :func:`select` to :meth:`undo`."""
-
-    inventory: Inventory
-    machine: Machine | None
-    request: Setting | None
-    visibility: Visibility
-    outer: Visibility
-    """What the caller had, before this session narrowed it."""
-    _before: Mapping[str, str | None]
-    _room: SessionDirectory | None
-    masks: tuple[Setting, ...] = ()
-    """Several masks, under each of which the tests that use ``gpu_visibility`` run; ``request`` is the first."""
-
-    @property
-    def kind(self) -> str:
-        return "simulated" if self.machine else "real"
-
-    def each_mask(self) -> dict[str, str]:
-        """The masks to run under, as the user wrote them -> as CUDA reads them; empty unless there are several.
-
-        :raises UserError: one asks for a device that is not permitted.
-        """
-        several = self.masks if len(self.masks) > 1 else ()
-        return {setting.value: narrowed(setting, self.outer, self.inventory, self.kind) for setting in several}
-
-    def header(self) -> str:
-        """One line for pytest's header."""
-        if several := self.each_mask():
-            return (
-                f"gpu-visibility: {len(several)} masks, {' | '.join(several)} (from {self.masks[0].source}); inventory"
-                f" {self.inventory.name} ({self.kind})"
-            )
-        devices = ", ".join(
-            f"GPU {device.index} {device.short_name} {device.uuid[:8]}…" for device in self.visibility.devices
-        )
-        what = f"{self.request.value} (from {self.request.source})" if self.request else "all that the caller has"
-        return f"gpu-visibility: {what} -> {devices or 'no GPU'}; inventory {self.inventory.name} ({self.kind})"
-
-    def undo(self) -> None:
-        """Put the environment back and remove the simulated machine, if this process made it. Twice does no harm."""
-        if self.machine is not None:
-            self.machine.detach()
-        room, self._room = self._room, None
-        if room is not None:
-            room.close()
-        restore(os.environ, self._before)
-
-
-def select(
-    inventory: Setting | None,
-    masks: Sequence[Setting] = (),
-    *,
-    find: Callable[[str], Inventory] = Inventory.load,
-    launch: str = "error",
-) -> Selection:
-    """Put the session on a machine and narrow it to the first of ``masks``; a pytest-xdist worker takes over what its
-    controller has selected.
-
-    :param find: finds an inventory by its name.
-    :param launch: what a kernel launch does on a simulated machine: ``error`` or ``noop``.
-    :raises UserError: an inventory or a device that does not exist or is not permitted.
-    """
-    if OUTER in os.environ and XDIST_WORKER in os.environ:
-        return _inherit(masks)
-    before = {name: os.environ.get(name) for name in (MASK, OUTER)}
-    chosen = inventory.value if inventory else ("real" if real_gpus_answer() else DEFAULT_INVENTORY)
-    devices = _found(chosen, inventory, find)
-    outer_mask = os.environ.get(MASK)
-    outer = resolve(outer_mask, devices, device_order=os.environ.get(ORDER))
-    kind = "real" if chosen == "real" else "simulated"
-    values = [narrowed(mask, outer, devices, kind) for mask in masks]
-    room = None if chosen == "real" else SessionDirectory()
-    machine = Machine.create(devices, room.path / "machine", launch=launch) if room else None
-    if machine is not None:
-        machine.attach()
-    os.environ[OUTER] = kind if outer_mask is None else f"{kind} {outer_mask}"
-    if values:
-        os.environ[MASK] = values[0]
-    seen = resolve(os.environ.get(MASK), devices, device_order=os.environ.get(ORDER))
-    return Selection(devices, machine, next(iter(masks), None), seen, outer, before, room, tuple(masks))
-
-
-def _found(chosen: str, setting: Setting | None, find: Callable[[str], Inventory]) -> Inventory:
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Users' mistakes as pytest shows them."""
     try:
-        return Inventory.from_nvml() if chosen == "real" else find(chosen)
+        yield
     except UserError as error:
-        raise UserError(f"{setting}: {error}" if setting else str(error)) from None
+        raise pytest.UsageError(str(error)) from None
 
 
-def _inherit(masks: Sequence[Setting]) -> Selection:
-    # Not for a pytest that one of this worker's tests starts: that one narrows what it is given.
-    inherited = os.environ.pop(OUTER)
-    kind, blank, mask = inherited.partition(" ")
-    # A real machine may itself be a simulated one, of somebody further out.
-    directory = os.environ.get(MACHINE_VARIABLE) if kind != "real" else None
-    machine = Machine.open(Path(directory)) if directory else None
-    if machine is not None:
-        machine.attach()
-    devices = machine.inventory if machine else Inventory.from_nvml()
-    order = os.environ.get(ORDER)
-    outer = resolve(mask if blank else None, devices, device_order=order)
-    seen = resolve(os.environ.get(MASK), devices, device_order=order)
-    return Selection(devices, machine, next(iter(masks), None), seen, outer, {OUTER: inherited}, None, tuple(masks))
+def active_session(config: pytest.Config) -> GpuSession:
+    """The session's machine and mask; made now, for the default machine, where no option asked for one."""
+    if SESSION not in config.stash:
+        from .gpu_session import start
 
-
-def narrowed(setting: Setting, outer: Visibility, inventory: Inventory, kind: str) -> str:
-    """The mask that leaves of ``outer`` what ``setting`` asks for; its ordinals count within ``outer``.
-
-    :raises UserError: a token names no device of ``outer``, or one twice.
-    """
-    words = setting.value.strip()
-    if words == "all":
-        return narrow(outer, range(len(outer.devices)))
-    if words in ("none", ""):
-        return ""
-    positions = [_position(token.strip(), setting, outer, inventory, kind) for token in words.split(",")]
-    for position in positions:
-        if positions.count(position) > 1:
-            raise UserError(
-                f"{setting} names device {position} twice. CUDA shows no device at all under such a mask;"
-                " name each once."
-            )
-    return narrow(outer, positions)
-
-
-def _position(token: str, setting: Setting, outer: Visibility, inventory: Inventory, kind: str) -> int:
-    if re.fullmatch(r"[0-9]{1,9}", token) and int(token) < len(outer.devices):
-        return int(token)
-    if token.startswith(("GPU-", "MIG-")):
-        found = [place for place, device in enumerate(outer.devices) if device.uuid.startswith(token)]
-        if len(found) == 1:
-            return found[0]
-    raise UserError(_not_there(token, setting, outer, inventory, kind))
-
-
-def _not_there(token: str, setting: Setting, outer: Visibility, inventory: Inventory, kind: str) -> str:
-    count = len(outer.devices)
-    ordinals = {0: "no device", 1: "only 0"}.get(count, f"only 0-{count - 1}")
-    mask = os.environ.get(MASK)
-    state = "there" if mask is None else f"permitted by CUDA_VISIBLE_DEVICES={mask}"
-    use = [f"ordinals 0-{count - 1}" if count > 1 else "ordinal 0"] if count else []
-    use.append(
-        f"a UUID from `gpu-visibility inventories {inventory.name}`"
-        if kind == "simulated"
-        else "a UUID from `nvidia-smi -L`"
-    )
-    if kind == "simulated" and mask is None:
-        use.append("a larger inventory such as --gpu-inventory=a100x8")
-    return (
-        f"{setting} asks for device {token or 'without a name'}, but {ordinals} {'is' if count < 2 else 'are'} {state}"
-        f" (inventory {inventory.name}, {kind}).\nUse {', '.join(use[:-1])}{', or ' if len(use) > 1 else ''}{use[-1]};"
-        " `all` and `none` work too."
-    )
+        with usage_errors():
+            policy = options.read(config).kernel_launch_policy
+            config.stash[SESSION] = session = start(None, kernel_launches=policy)
+        config.add_cleanup(session.undo)
+    return config.stash[SESSION]

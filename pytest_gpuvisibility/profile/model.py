@@ -16,7 +16,6 @@ from ..errors import UserError
 
 REQUEST_KINDS = ("websocket", "http", "command")
 READY_KINDS = ("request", "tcp", "http", "websocket", "log", "command")
-LAUNCH_POLICIES = ("error", "noop")
 DEVICE_FLAGS = ("ordinal", "physical")
 OPTIONS: Mapping[str, tuple[str, ...]] = {
     "device": ("device",),
@@ -139,7 +138,7 @@ class Server:
 
 
 @dataclass(frozen=True, slots=True)
-class Telltale:
+class ProcessPattern:
     """How to tell a process from others. All that is given must hold.
 
     ``argv``: a pattern that is found in its arguments, joined by spaces. ``environ``: one that is found in one
@@ -180,8 +179,8 @@ class Workers:
     Without ``worker``, workers are told by the ports on which they listen.
     """
 
-    worker: Telltale = Telltale(port=True)
-    balancer: Telltale | None = None
+    worker: ProcessPattern = ProcessPattern(port=True)
+    balancer: ProcessPattern | None = None
     first_port: int = 1
 
 

@@ -12,15 +12,16 @@ from typing import Any, NoReturn, TypeVar
 
 from ..environment import OURS
 from ..errors import UserError
+from ..policies import KERNEL_LAUNCH_POLICIES
 from .model import (
     DEVICE_FLAGS,
-    LAUNCH_POLICIES,
     OPTIONS,
     PLACEHOLDER,
     READY_KINDS,
     REPORT_GROUPS,
     REQUEST_KINDS,
     RESERVED_VARIABLES,
+    ProcessPattern,
     Product,
     Profile,
     Ready,
@@ -29,7 +30,6 @@ from .model import (
     Request,
     Server,
     Supports,
-    Telltale,
     Unsupported,
     Workers,
 )
@@ -114,7 +114,7 @@ class Reader:
                 f"[server].stop = {server.stop!r} is no signal",
                 "Use the name of one, such as SIGINT or SIGTERM.",
             )
-        self.check_choice(server.launch, LAUNCH_POLICIES, "server.launch")
+        self.check_choice(server.launch, KERNEL_LAUNCH_POLICIES, "server.launch")
         self.check_amount(server.ports, "server.ports", "Write how many consecutive ports a launch uses")
         for name in server.env:
             if name in RESERVED_VARIABLES or name.startswith(OURS):
@@ -170,13 +170,15 @@ class Reader:
 
     def workers(self, table: Any) -> Workers:
         table = dict(self.table(table, "workers"))
-        telltales = {name: self.telltale(table.pop(name), name) for name in ("worker", "balancer") if name in table}
-        return self.read(Workers, table, "workers", telltales)
+        patterns = {
+            name: self.process_pattern(table.pop(name), name) for name in ("worker", "balancer") if name in table
+        }
+        return self.read(Workers, table, "workers", patterns)
 
-    def telltale(self, table: Any, name: str) -> Telltale:
+    def process_pattern(self, table: Any, name: str) -> ProcessPattern:
         where = f"workers.{name}"
-        found: Telltale = self.read(Telltale, table, where)
-        if found == Telltale():
+        found: ProcessPattern = self.read(ProcessPattern, table, where)
+        if found == ProcessPattern():
             self.fail(
                 f"[workers].{name} says nothing of how to tell a {name}",
                 f"Give one of argv, environ, port, touched: {name} = {{argv = 'regular expression'}}.",

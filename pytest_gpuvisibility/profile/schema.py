@@ -14,6 +14,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
+from ..policies import KERNEL_LAUNCH_POLICIES
 from . import model as tables
 from . import template
 
@@ -28,7 +29,7 @@ TABLES = {
     "unsupported": tables.Unsupported,
 }
 CHOICES = {
-    "server.launch": tables.LAUNCH_POLICIES,
+    "server.launch": KERNEL_LAUNCH_POLICIES,
     "server.ready.kind": tables.READY_KINDS,
     "server.request.kind": tables.REQUEST_KINDS,
     "supports.device_flag": tables.DEVICE_FLAGS,

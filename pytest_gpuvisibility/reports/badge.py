@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from ..suite.verdicts import Verdict
+from ..suite import Verdict
+from .document import Document
 from .html_tree import Element, as_html, node
 from .wording import conclusion, number
 
@@ -17,7 +15,7 @@ CHARACTER = 6.6
 PADDING = 6
 
 
-def badge(document: Mapping[str, Any]) -> str:
+def badge(document: Document) -> str:
     """``GPU visibility | conforms, 29 rules`` or ``… | 2 of 29 rules fail``, as SVG."""
     verdicts = [Verdict(rule["verdict"]) for rule in document["rules"]]
     said = conclusion(verdicts)

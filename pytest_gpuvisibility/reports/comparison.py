@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from ..suite.verdicts import Verdict
+from ..suite import Verdict
+from .document import Document
 from .wording import cut, judgement, number
 
 BROKEN = (Verdict.FAIL, Verdict.WARN)
@@ -34,7 +34,7 @@ class Comparison:
         """A MUST rule fails that did not, or a rule can no longer be judged because the harness failed."""
         return bool(self.unknown) or any(after is Verdict.FAIL for _, after in self.broken.values())
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, object]:
         """For ``--json``: by the name of the change, the rules with both verdicts."""
         names = ("broken", "fixed", "unknown", "lost", "gained", "unchanged")
         changes = {
@@ -47,7 +47,7 @@ class Comparison:
         return {"worse": self.worse, **changes}
 
 
-def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Comparison:
+def compare(before: Document, after: Document) -> Comparison:
     """Rule by rule."""
     found = Comparison()
     old, new = _verdicts(before), _verdicts(after)
@@ -68,11 +68,11 @@ def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> Comparison:
     return found
 
 
-def _verdicts(document: Mapping[str, Any]) -> dict[str, Verdict]:
+def _verdicts(document: Document) -> dict[str, Verdict]:
     return {rule["id"]: Verdict(rule["verdict"]) for rule in document["rules"]}
 
 
-def lines(before: Mapping[str, Any], after: Mapping[str, Any], found: Comparison) -> list[str]:
+def lines(before: Document, after: Document, found: Comparison) -> list[str]:
     """For the terminal."""
     headlines = {rule["id"]: rule["headline"] or rule["summary"] for rule in [*before["rules"], *after["rules"]]}
     titles = {
@@ -96,7 +96,7 @@ def lines(before: Mapping[str, Any], after: Mapping[str, Any], found: Comparison
     return [*text, f"Unchanged: {number(len(found.unchanged), 'rule')}."]
 
 
-def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+def _differences(before: Document, after: Document) -> list[str]:
     """What makes the two hard to compare."""
     found = []
     if before["server"]["name"] != after["server"]["name"]:
@@ -113,14 +113,14 @@ def _word(verdict: Verdict | None) -> str:
     return "absent" if verdict is None else verdict.value
 
 
-def one_line(document: Mapping[str, Any]) -> str:
+def one_line(document: Document) -> str:
     """Server, version, day and judgement."""
     server = document["server"]
     verdicts = list(_verdicts(document).values())
     return f"{server['name']} {server['version']}, {document['created'][:10]}: {judgement(verdicts)}"
 
 
-def listing(document: Mapping[str, Any]) -> list[str]:
+def listing(document: Document) -> list[str]:
     """One report alone: what does not pass."""
     text = [one_line(document), ""]
     for rule in document["rules"]:

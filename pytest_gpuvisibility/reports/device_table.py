@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from .document import DeviceEntry, LaunchEntry, ProcessEntry
 from .html_tree import Element, node
 
 ROLES = ("launcher", "worker", "balancer", "other")
@@ -33,7 +33,7 @@ class Mark:
     style: str
 
 
-def units(devices: Sequence[Mapping[str, Any]], mentioned: Iterable[str]) -> list[Unit]:
+def units(devices: Sequence[DeviceEntry], mentioned: Iterable[str]) -> list[Unit]:
     """The columns of a machine: its GPUs, the slices of those in MIG mode, and UUIDs that it does not know."""
     found: list[Unit] = []
     wanted = list(dict.fromkeys(mentioned))
@@ -50,15 +50,15 @@ def units(devices: Sequence[Mapping[str, Any]], mentioned: Iterable[str]) -> lis
     return found + [Unit(uuid, "unknown", f"{uuid[:12]}…") for uuid in wanted if uuid not in known]
 
 
-def picture(scenario: Mapping[str, Any], devices: Sequence[Mapping[str, Any]]) -> Element:
+def device_table(launch: LaunchEntry, devices: Sequence[DeviceEntry]) -> Element:
     """The table of one launch, with a caption that says the essence."""
-    processes = sorted(scenario["processes"], key=_place)
-    permitted = set(scenario["permitted"])
-    mentioned = [*scenario["permitted"], *(uuid for process in processes for uuid in _mentioned(process))]
+    processes = sorted(launch["processes"], key=_place)
+    permitted = set(launch["permitted"])
+    mentioned = [*launch["permitted"], *(uuid for process in processes for uuid in _mentioned(process))]
     columns = units(devices, mentioned)
     if not columns:
         return node("p", f"The machine has no GPU. Processes of the server that were seen: {len(processes)}.")
-    bound = _group_size(scenario)
+    bound = _group_size(launch)
     marks = {id(process): _marks(process, permitted, bound) for process in processes}
     telling = [process for process in processes if process["role"] != "other" or _tells(marks[id(process)])][:ROWS]
     rest = len(processes) - len(telling)
@@ -86,21 +86,21 @@ def picture(scenario: Mapping[str, Any], devices: Sequence[Mapping[str, Any]]) -
     return node("figure", caption, frame, node("p", more) if more else None)
 
 
-def _group_size(scenario: Mapping[str, Any]) -> int:
-    size = scenario["settings"].get("devices", 1)
+def _group_size(launch: LaunchEntry) -> int:
+    size = launch["settings"].get("devices", 1)
     return max(int(size), 0) if isinstance(size, int) else 0
 
 
-def _place(process: Mapping[str, Any]) -> tuple[int, int, int]:
+def _place(process: ProcessEntry) -> tuple[int, int, int]:
     role = ROLES.index(process["role"]) if process["role"] in ROLES else len(ROLES)
     return role, -1 if process["group"] is None else process["group"], process["pid"]
 
 
-def _mentioned(process: Mapping[str, Any]) -> list[str]:
+def _mentioned(process: ProcessEntry) -> list[str]:
     return [*process["touched"], *(process["shown"] or ())]
 
 
-def _marks(process: Mapping[str, Any], permitted: set[str], bound: int) -> dict[str, Mark]:
+def _marks(process: ProcessEntry, permitted: set[str], bound: int) -> dict[str, Mark]:
     """By UUID. A worker that opened nothing is bound to what it is shown, unless that is more than its group has."""
     shown = process["shown"] or ()
     binds = process["role"] == "worker" and not process["touched"] and 0 < len(shown) <= bound
@@ -120,7 +120,7 @@ def _tells(marks: Mapping[str, Mark]) -> bool:
 
 
 def _essence(
-    processes: Sequence[Mapping[str, Any]], marks: Mapping[int, Mapping[str, Mark]], columns: Sequence[Unit]
+    processes: Sequence[ProcessEntry], marks: Mapping[int, Mapping[str, Mark]], columns: Sequence[Unit]
 ) -> str:
     names = {
         unit.uuid: f"{unit.label} {unit.name}".strip() if unit.label == "unknown" else unit.label for unit in columns
@@ -138,7 +138,7 @@ def _essence(
     return "Every process kept to the devices that it may use."
 
 
-def _title(process: Mapping[str, Any]) -> str:
+def _title(process: ProcessEntry) -> str:
     return f"{process['role']}{'' if process['group'] is None else ' ' + str(process['group'])}"
 
 
@@ -154,7 +154,7 @@ def _permission(unit: Unit, permitted: set[str]) -> Mark:
     return Mark("✓", "permitted", "yes") if unit.uuid in permitted else Mark("-", "no", "no")
 
 
-def _row(process: Mapping[str, Any], marks: Mapping[str, Mark], columns: Sequence[Unit]) -> Element:
+def _row(process: ProcessEntry, marks: Mapping[str, Mark], columns: Sequence[Unit]) -> Element:
     mask = process["cuda_visible_devices"]
     details = (str(process["pid"]), "no mask" if mask is None else f"mask {mask or 'empty'}")
     return node(

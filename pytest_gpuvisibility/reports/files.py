@@ -36,21 +36,3 @@ def check_path(path: Path, option: str, formats: Iterable[str] = FORMATS) -> Non
         raise UserError(f"{option}={path} is a directory. Name a file in it.")
     if not os.access(parent, os.W_OK):
         raise UserError(f"{option}={path}: no permission to write in {parent}. Write elsewhere.")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """What is not Unicode (arguments of processes are bytes) is written as its escape.
-
-    :raises UserError: the disk is full, or anything else is in the way; what was at ``path`` before is still there.
-    """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
-        with open(draft, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    except OSError as error:
-        raise UserError(f"The report {path} could not be written: {error.strerror or error}.") from None
-    finally:
-        draft.unlink(missing_ok=True)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from ..suite.verdicts import Verdict
-from .device_table import picture
+from ..suite import Verdict
+from .device_table import device_table
+from .document import DeviceEntry, Document, LaunchEntry, RuleEntry
 from .html_tree import Element, as_html, node
 from .timeline import timeline
 from .wording import FAMILIES, conclusion, family_of, judgement, number, place_of_family
@@ -34,10 +34,10 @@ SECTIONS = (
 IN_THE_SUMMARY = {"inventory", "visible", "device_order", "groups", "devices", "layout", "ending"}
 """Settings of a scenario that its one-line summary tells."""
 
-Rules = Sequence[Mapping[str, Any]]
+Rules = Sequence[RuleEntry]
 
 
-def page(document: Mapping[str, Any]) -> str:
+def page(document: Document) -> str:
     """The whole page."""
     title = f"{document['server']['name']} {document['server']['version']}: GPU visibility"
     rules: Rules = sorted(document["rules"], key=lambda rule: (place_of_family(rule["id"]), rule["id"]))
@@ -67,7 +67,7 @@ def _style() -> Element:
 # The top: what was judged, and the sum of it.
 
 
-def _header(document: Mapping[str, Any], rules: Rules) -> list[Element]:
+def _header(document: Document, rules: Rules) -> list[Element]:
     server = document["server"]
     verdicts = [_verdict(rule) for rule in rules]
     known = sum(rule["known"] and _verdict(rule) in (Verdict.FAIL, Verdict.WARN) for rule in rules)
@@ -82,11 +82,11 @@ def _header(document: Mapping[str, Any], rules: Rules) -> list[Element]:
     ]
 
 
-def _moment(document: Mapping[str, Any]) -> str:
+def _moment(document: Document) -> str:
     return f"{document['created'][:16].replace('T', ' ')} UTC"
 
 
-def _machines(document: Mapping[str, Any]) -> str:
+def _machines(document: Document) -> str:
     if not document["simulated"]:
         return "the machine's own driver"
     return f"simulated {', '.join(document['inventories'])}: no real GPU was involved"
@@ -109,7 +109,7 @@ def _bar(verdicts: Sequence[Verdict]) -> Element:
 
 
 def _families(rules: Rules) -> Element:
-    families: dict[str, list[Mapping[str, Any]]] = {}
+    families: dict[str, list[RuleEntry]] = {}
     for rule in rules:
         families.setdefault(family_of(rule["id"]), []).append(rule)
     rows = (
@@ -128,7 +128,7 @@ def _families(rules: Rules) -> Element:
     )
 
 
-def _chip(rule: Mapping[str, Any]) -> Element:
+def _chip(rule: RuleEntry) -> Element:
     verdict = _verdict(rule)
     word = "" if verdict is Verdict.PASS else f" {verdict.value}"
     link = node(
@@ -146,7 +146,7 @@ def _chip(rule: Mapping[str, Any]) -> Element:
 # What is wrong.
 
 
-def _findings(document: Mapping[str, Any], rules: Rules) -> list[Element]:
+def _findings(document: Document, rules: Rules) -> list[Element]:
     sections = []
     for verdict, title, meaning in SECTIONS:
         found = [rule for rule in rules if _verdict(rule) is verdict]
@@ -156,7 +156,7 @@ def _findings(document: Mapping[str, Any], rules: Rules) -> list[Element]:
     return sections
 
 
-def _finding(document: Mapping[str, Any], rule: Mapping[str, Any]) -> Element:
+def _finding(document: Document, rule: RuleEntry) -> Element:
     verdict = _verdict(rule)
     tags = [rule["level"], verdict.value, *["known"] * rule["known"]]
     return node(
@@ -176,7 +176,7 @@ def _finding(document: Mapping[str, Any], rule: Mapping[str, Any]) -> Element:
     )
 
 
-def _launches(document: Mapping[str, Any], rule: Mapping[str, Any]) -> list[Element]:
+def _launches(document: Document, rule: RuleEntry) -> list[Element]:
     """Those that the facts name are open, the others of the same rule can be opened."""
     launches = rule["scenarios"]
     named = [launch for launch in launches if any(launch["summary"] in fact for fact in rule["facts"])]
@@ -193,15 +193,15 @@ def _launches(document: Mapping[str, Any], rule: Mapping[str, Any]) -> list[Elem
     ]
 
 
-def _launch(launch: Mapping[str, Any], devices: Sequence[Mapping[str, Any]]) -> list[Element | None]:
+def _launch(launch: LaunchEntry, devices: Sequence[DeviceEntry]) -> list[Element | None]:
     parts: list[Element | None] = [
         node("h4", "Processes and devices"),
-        picture(launch, devices),
+        device_table(launch, devices),
         node("h4", "What happened"),
         timeline(launch["events"]),
     ]
     for other in launch["beside"]:
-        parts += [node("h4", f"Beside it: {other['summary']}"), picture(other, devices), timeline(other["events"])]
+        parts += [node("h4", f"Beside it: {other['summary']}"), device_table(other, devices), timeline(other["events"])]
     left = launch["survivors"]
     if left:
         parts += [
@@ -209,13 +209,14 @@ def _launch(launch: Mapping[str, Any], devices: Sequence[Mapping[str, Any]]) -> 
             node("ul", (node("li", node("code", name)) for name in left)),
         ]
     parts += [_observations(launch), node("h4", "The launch by hand"), node("pre", node("code", launch["reproduce"]))]
-    for name in ("stderr", "stdout"):
-        if name in launch:
-            parts += _last_words(name, launch[name])
+    if "stderr" in launch:
+        parts += _last_words("stderr", launch["stderr"])
+    if "stdout" in launch:
+        parts += _last_words("stdout", launch["stdout"])
     return parts
 
 
-def _observations(launch: Mapping[str, Any]) -> Element | None:
+def _observations(launch: LaunchEntry) -> Element | None:
     """What the scenario asked beyond mask and layout, and what else was observed, whatever it is."""
     asked = {name: value for name, value in launch["settings"].items() if name not in IN_THE_SUMMARY}
     found = {
@@ -229,7 +230,7 @@ def _observations(launch: Mapping[str, Any]) -> Element | None:
     return node("details", node("summary", "More of this launch"), node("dl", items))
 
 
-def _in_words(value: Any) -> str:
+def _in_words(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -249,7 +250,7 @@ def _last_words(name: str, text: str) -> list[Element]:
     return [node("h4", title), node("pre", "\n".join(lines[-LAST_LINES:]), class_="words", tabindex="0")]
 
 
-def _answers(document: Mapping[str, Any], rule: Mapping[str, Any]) -> Element | None:
+def _answers(document: Document, rule: RuleEntry) -> Element | None:
     """What a driver showed under each mask of a rule for drivers."""
     if not rule["answers"]:
         return None
@@ -282,7 +283,7 @@ def _value(value: str | None) -> str:
     return "unset" if value is None else value or '""'
 
 
-def _sources(rule: Mapping[str, Any]) -> Element | None:
+def _sources(rule: RuleEntry) -> Element | None:
     if not rule["sources"]:
         return None
     items = (node("li", _source(source)) for source in rule["sources"])
@@ -320,7 +321,7 @@ def _passes(rules: Rules) -> Element | None:
     return node("section", node("h2", f"Passes ({len(found)})"), _lines("Rests on", rows))
 
 
-def _rests_on(rule: Mapping[str, Any]) -> str:
+def _rests_on(rule: RuleEntry) -> str:
     if rule["answers"]:
         return f"{number(len(rule['answers']), 'answer')} of the driver"
     launches = rule["scenarios"]
@@ -335,7 +336,7 @@ def _lines(title: str, rows: Iterable[Element]) -> Element:
     return node("table", head, node("tbody", rows), class_="lines")
 
 
-def _line(rule: Mapping[str, Any], why: str) -> Element:
+def _line(rule: RuleEntry, why: str) -> Element:
     verdict = _verdict(rule)
     sign = node("span", rule["id"], node("b", f" {SIGNS[verdict]}", aria_hidden="true"), class_=f"chip {verdict.value}")
     return node(
@@ -375,10 +376,10 @@ def _how_to_read() -> Element:
     return node("section", node("h2", "How to read this"), node("dl", items))
 
 
-def _origin(document: Mapping[str, Any]) -> Element:
+def _origin(document: Document) -> Element:
     tool = document["tool"]
     return node("p", f"Made by {tool['name']} {tool['version']} on {_moment(document)}.", class_="origin")
 
 
-def _verdict(rule: Mapping[str, Any]) -> Verdict:
+def _verdict(rule: RuleEntry) -> Verdict:
     return Verdict(rule["verdict"])

@@ -4,48 +4,46 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 from ..errors import UserError
-from ..suite.verdicts import Verdict
-
-KNOWN = 1
-"""The version of the format that this release writes and reads."""
-PARTS = ("created", "tool", "server", "inventory", "inventories", "simulated", "machines", "rules")
+from ..plain import NotPlain, from_plain
+from ..suite import Verdict
+from .document import SCHEMA, Document
 
 
-def load(path: Path) -> dict[str, Any]:
+def load(path: Path) -> Document:
     """The document.
 
-    :raises UserError: there is none, it is no report, or one of another version.
+    :raises UserError: there is none, it is no report, one of another version, or a damaged one.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        found: object = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}. Give a report that --gpu-report=NAME.json has written.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             f"{path} is not JSON: {error}. Give a report that --gpu-report=NAME.json has written."
         ) from None
-    if not isinstance(document, dict) or "schema" not in document:
+    if not isinstance(found, dict) or "schema" not in found:
         raise UserError(f"{path} is JSON, but no report. Give one that --gpu-report=NAME.json has written.")
-    if document["schema"] != KNOWN:
+    if found["schema"] != SCHEMA:
         raise UserError(
-            f"{path} is a report of version {document['schema']}; this release reads version {KNOWN}. Repeat the run"
+            f"{path} is a report of version {found['schema']}; this release reads version {SCHEMA}. Repeat the run"
             " with this release, or read it with the one that wrote it."
         )
-    _check(document, path)
+    try:
+        document = from_plain(Document, found)
+    except NotPlain as problem:
+        raise UserError(f"{path} is not a whole report: {problem}. Repeat the run.") from None
+    _check_verdicts(document, path)
     return document
 
 
-def _check(document: dict[str, Any], path: Path) -> None:
-    missing = [name for name in PARTS if name not in document]
-    if missing:
-        raise UserError(f"{path} is not a whole report: it lacks {', '.join(missing)}. Repeat the run.")
+def _check_verdicts(document: Document, path: Path) -> None:
     verdicts = [verdict.value for verdict in Verdict]
     for rule in document["rules"]:
-        if rule.get("verdict") not in verdicts:
+        if rule["verdict"] not in verdicts:
             raise UserError(
-                f"{path}: rule {rule.get('id')} has the verdict {rule.get('verdict')!r}; it must be one of"
+                f"{path}: rule {rule['id']} has the verdict {rule['verdict']!r}; it must be one of"
                 f" {', '.join(verdicts)}."
             )

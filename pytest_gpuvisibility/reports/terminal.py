@@ -3,59 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
 
-from ..simulator.kernel_launches import Launches
-from ..suite.verdicts import Level, RuleResult, Verdict
+from ..records import LaunchRecord
+from ..simulator import KernelLaunches
+from ..suite import Level, RuleResult, Subject, Trial, Verdict
 from .wording import cut, family_of, judgement, number, place_of_family
 
 WORST = 3
 
 
-class Launch(Protocol):
-    """What the summary needs of a fleet."""
-
-    @property
-    def began(self) -> float: ...
-    @property
-    def seconds(self) -> float: ...
-    @property
-    def inventory(self) -> str: ...
-    @property
-    def skipped_launches(self) -> int: ...
-
-
-class Subject(Protocol):
-    """What the summary needs of a server or of the driver."""
-
-    @property
-    def source(self) -> str: ...
-    @property
-    def inventory(self) -> str: ...
-    @property
-    def simulated(self) -> bool: ...
-    def launches(self) -> Mapping[str, Launch]: ...
-    def answers(self) -> Mapping[str, object]: ...
-
-
-class Judged(Protocol):
-    """What the summary needs of a trial."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def subject(self) -> Subject: ...
-    @property
-    def results(self) -> Mapping[str, RuleResult]: ...
-    @property
-    def expected(self) -> Mapping[str, object]: ...
-    @property
-    def expected_from(self) -> str: ...
-    @property
-    def wrongly_declared(self) -> Sequence[str]: ...
-
-
-def summary(trial: Judged, seconds: float, exit_code: int) -> list[str]:
+def summary(trial: Trial, seconds: float, exit_code: int) -> list[str]:
     """The lines to print: what was judged, the count, the worst three in words, and every rule that does not pass."""
     results = sorted(trial.results.values(), key=_severity)
     lines = [_title(trial, seconds), "", judgement([result.verdict for result in results]), ""]
@@ -68,14 +25,14 @@ def summary(trial: Judged, seconds: float, exit_code: int) -> list[str]:
     return [*lines, *[""] * (lines[-1] != ""), _ending(trial, results, exit_code)]
 
 
-def _title(trial: Judged, seconds: float) -> str:
+def _title(trial: Trial, seconds: float) -> str:
     subject, launches = trial.subject, trial.subject.launches()
     machines = ", ".join(dict.fromkeys(launch.inventory for launch in launches.values())) or subject.inventory
     where = f"simulated {machines}" if subject.simulated else "this machine"
     return f"{trial.name} on {where}: {number(len(trial.results), 'rule')}, {_effort(subject, launches, seconds)}"
 
 
-def _effort(subject: Subject, launches: Mapping[str, Launch], seconds: float) -> str:
+def _effort(subject: Subject, launches: Mapping[str, LaunchRecord], seconds: float) -> str:
     masks = len(subject.answers())
     if masks:
         return f"{number(masks, 'mask')}, {seconds:.0f} s"
@@ -112,7 +69,7 @@ def _in_words(result: RuleResult) -> list[str]:
     return [cut(f"{first:<48}  {launch}".rstrip()), *(cut(f"           {fact}") for fact in facts[:1])]
 
 
-def _rest(trial: Judged, results: Sequence[RuleResult]) -> list[str]:
+def _rest(trial: Trial, results: Sequence[RuleResult]) -> list[str]:
     shown = [result for result in results if result.verdict is not Verdict.PASS]
     if not shown:
         return []
@@ -132,13 +89,13 @@ def _recorded(results: Iterable[RuleResult]) -> list[str]:
     return ["", "What it does where the evidence leaves a choice:", "", *map(cut, lines)] if lines else []
 
 
-def _skipped(launches: Iterable[Launch]) -> list[str]:
+def _skipped(launches: Iterable[LaunchRecord]) -> list[str]:
     """That kernels did not run is said, so that nobody takes a server's answers for real."""
-    sentences = Launches(skipped=sum(launch.skipped_launches for launch in launches)).sentences("")
+    sentences = KernelLaunches(skipped=sum(launch.skipped_kernel_launches for launch in launches)).sentences("")
     return ["", *(f"  {sentence}." for sentence in sentences)] if sentences else []
 
 
-def _ending(trial: Judged, results: Sequence[RuleResult], exit_code: int) -> str:
+def _ending(trial: Trial, results: Sequence[RuleResult], exit_code: int) -> str:
     violated = [result for result in results if result.violated]
     new = [result.rule.id for result in violated if not result.known and result.verdict is Verdict.FAIL]
     fixed = [result.rule.id for result in results if result.known and result.verdict is Verdict.PASS]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from .document import EventEntry
 from .html_tree import Element, node
 
 OTHERS = 12
@@ -13,7 +13,7 @@ SHORTEST = 0.8
 """Per cent of the axis: what lives shorter is drawn so long, to be seen."""
 
 
-def timeline(events: Sequence[Mapping[str, Any]]) -> Element:
+def timeline(events: Sequence[EventEntry]) -> Element:
     """An ordered list. The drawn axis is for the eye only: every line says its seconds."""
     others = [event for event in events if event["kind"] == "process" and event["text"].startswith("other")]
     if len(others) > OTHERS:
@@ -23,8 +23,9 @@ def timeline(events: Sequence[Mapping[str, Any]]) -> Element:
     return node("ol", (_line(event, end) for event in events), more, class_="timeline")
 
 
-def _line(event: Mapping[str, Any], end: float) -> Element:
+def _line(event: EventEntry, end: float) -> Element:
     begin = 100 * event["seconds"] / end
+    text: list[Element | str]
     if event["kind"] == "process":
         until = end if event["until"] is None else event["until"]
         width = max(100 * until / end - begin, SHORTEST)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..suite.verdicts import Verdict
+from ..suite import Verdict
 
 FAMILIES = {
     "VIS": "Visibility: the devices of the mask and no other",

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ..errors import UserError
+from ..host import write_whole
+from ..suite import Trial
 from . import json_report
 from .badge import badge
-from .files import write_whole
+from .document import Document
 from .html_report import page
 
 
-def write_trial(path: Path, trial: Any) -> None:
+def write_trial(path: Path, trial: Trial) -> None:
     """Write the report of a trial, whole or not at all; the format is the name's ending.
 
     :raises UserError: it could not be written.
@@ -21,7 +21,7 @@ def write_trial(path: Path, trial: Any) -> None:
     write(path, json_report.document(trial))
 
 
-def write(path: Path, document: Mapping[str, Any]) -> None:
+def write(path: Path, document: Document) -> None:
     """The same of a document that was read.
 
     :raises UserError: the document does not follow the schema, or the file could not be written.
@@ -31,4 +31,7 @@ def write(path: Path, document: Mapping[str, Any]) -> None:
         text = form(document)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path} could not be made, the report lacks something or has it wrong: {error!r}.") from error
-    write_whole(path, text)
+    try:
+        write_whole(path, text)
+    except OSError as error:
+        raise UserError(f"The report {path} could not be written: {error.strerror or error}.") from None

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..errors import UserError
-from ..profile.model import Profile, Request, fill
+from ..profile import Profile, Request, fill
 
 CONNECT_LIMIT = 1.0
 """Seconds to connect to a port of this machine."""
@@ -205,7 +205,7 @@ def accepts(port: int, host: str = "localhost") -> bool:
         return False
 
 
-class Knocker(threading.Thread):
+class ReadinessProbe(threading.Thread):
     """Repeats a call in the background until it is answered or :meth:`stop` is called; a command only once
     ``port``, if there is one, is open.
 

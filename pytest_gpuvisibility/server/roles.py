@@ -5,32 +5,64 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from ..host import procfs
-from ..host.procfs import ProcessFacts
-from ..profile.files import Profile
+from ..profile import Profile
 
 PORT_POLL = 0.25
 """Seconds between two looks at who listens where, which costs more than a look at the processes."""
 
-Touchers = Callable[[Sequence[ProcessFacts]], set[int]]
+
+@dataclass(frozen=True, slots=True)
+class ProcessFacts:
+    """One process of a server.
+
+    - ``ppid``: who started it, as far as that was seen.
+    - ``start_time``: clock ticks after boot. ``first_seen``, ``ended``: seconds since the epoch; ``ended`` is
+      None while it lives.
+    - ``argv``, ``environ``: as its last exec got them; empty when it was gone, or not ours to read.
+    - ``role``: ``launcher``, ``worker``, ``balancer`` or ``other``. ``group``: which group, from 0, where
+      that is known.
+    - ``exit_code``: negative for a signal; None while it lives, and where only its own parent learned it.
+    - ``ports``: of the server's ports, those it listened on when last asked.
+    """
+
+    pid: int
+    ppid: int
+    start_time: int
+    argv: tuple[str, ...]
+    environ: Mapping[str, str] = field(repr=False)
+    role: str
+    group: int | None
+    first_seen: float
+    ended: float | None = None
+    exit_code: int | None = None
+    ports: tuple[int, ...] = ()
+
+    @property
+    def alive(self) -> bool:
+        return self.ended is None
+
+
+Touching = Callable[[Sequence[ProcessFacts]], set[int]]
 """Which of these processes have touched a device so far, as pids."""
 
 
-class Census:
+class Roles:
     """The processes of one launch of ``groups`` groups on ``port``, of which ``launcher`` is the first.
 
     ``seen`` has everything that is known of every process that ever belonged to the server, by pid. A process
     that was seen between fork and exec, and never after, keeps its parent's arguments.
     """
 
-    def __init__(self, profile: Profile, launcher: int, groups: int, port: int, touchers: Touchers | None) -> None:
+    def __init__(self, profile: Profile, launcher: int, groups: int, port: int, touching: Touching | None) -> None:
         self.profile = profile
         self.launcher = launcher
         self.groups = groups
         self.port = port
         self.seen: dict[int, ProcessFacts] = {}
-        self._touchers = touchers
+        self._touchers = touching
         self._images: dict[int, tuple[int, ...]] = {}
         self._ports_seen = 0.0
 
@@ -84,7 +116,7 @@ class Census:
         """The launcher of a server that has no other worker is the worker, if it touched a device."""
         launcher = self.seen[self.launcher]
         alone = self.profile.workers.worker.touched and not any(f.role == "worker" for f in self.seen.values())
-        if alone and launcher.role == "launcher" and self.launcher in self._touching():
+        if alone and launcher.role == "launcher" and self.launcher in self._touching_now():
             self.seen[self.launcher] = dataclasses.replace(launcher, role="worker", group=0)
 
     def _note_ends(self, alive: set[int], exits: Mapping[int, tuple[int, float]]) -> None:
@@ -162,7 +194,8 @@ class Census:
     def _is_as_told(self, facts: ProcessFacts) -> bool:
         told = self.profile.workers.worker
         return not told.port or (
-            told.match(facts.argv, facts.environ) is not None and (not told.touched or facts.pid in self._touching())
+            told.match(facts.argv, facts.environ) is not None
+            and (not told.touched or facts.pid in self._touching_now())
         )
 
     def _find_workers_by_touch(self) -> None:
@@ -173,7 +206,7 @@ class Census:
         """
         told = self.profile.workers.worker
         # Parents first: what a worker has started is told by the worker above it.
-        for facts in sorted((self.seen[pid] for pid in self._touching()), key=self._depth):
+        for facts in sorted((self.seen[pid] for pid in self._touching_now()), key=self._depth):
             captured = told.match(facts.argv, facts.environ)
             if facts.role == "other" and captured is not None and not self._is_below_a_worker(facts):
                 self.seen[facts.pid] = dataclasses.replace(facts, role="worker", group=self._group(captured))
@@ -185,7 +218,7 @@ class Census:
             if self.seen[worker.pid].group is None:
                 self.seen[worker.pid] = dataclasses.replace(worker, group=self._free_group())
 
-    def _touching(self) -> set[int]:
+    def _touching_now(self) -> set[int]:
         return self._touchers(list(self.seen.values())) if self._touchers is not None else set()
 
     def _is_below_a_worker(self, facts: ProcessFacts) -> bool:

@@ -2,76 +2,40 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
-from ..profile.files import REPORT_GROUPS, Report
+from ..profile import REPORT_GROUPS, Report
+from ..records import SelfReport
 from .process import ServerProcess
 
-UNITS = {"bytes": 1, "mib": 1 << 20, "gib": 1 << 30}
 
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """What one report said: what its pattern found, by named group; ``error`` where it could not be asked."""
-
-    found: tuple[dict[str, str], ...] = ()
-    error: str = ""
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> Statement:
-        return cls(tuple(data["found"]), data["error"])
-
-    def sizes(self, what: str) -> list[tuple[dict[str, str], int]]:
-        """Every ``total`` or ``planned`` amount of memory found, in bytes, with what it was found in.
-
-        What is no number, or none that memory could have (metrics may be NaN), is left out.
-        """
-        amounts = (
-            (found, found[f"{what}_{unit}"], factor)
-            for found in self.found
-            for unit, factor in UNITS.items()
-            if f"{what}_{unit}" in found
-        )
-        return [(found, round(float(text) * factor)) for found, text, factor in amounts if _is_number(text)]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
-
-
-def read(server: ServerProcess) -> dict[str, Statement]:
+def read(server: ServerProcess) -> dict[str, SelfReport]:
     """All reports that the profile describes, by their name, as the server makes them now."""
     described = {name: getattr(server.profile.reports, name) for name in REPORT_GROUPS}
     return {name: _read(report, server) for name, report in described.items() if report is not None}
 
 
-def read_when_it_answers(server: ServerProcess) -> dict[str, Statement]:
+def read_when_it_answers(server: ServerProcess) -> dict[str, SelfReport]:
     """The same, once every url has answered; a front door may open later than the workers behind it."""
-    said: dict[str, Statement] = {}
+    said: dict[str, SelfReport] = {}
 
     def all_answer() -> bool:
         nonlocal said
         said = read(server)
-        return not any(statement.error for statement in said.values())
+        return not any(report.error for report in said.values())
 
     server.wait_for(all_answer, server.profile.server.ready_deadline)
     return said
 
 
-def _read(report: Report, server: ServerProcess) -> Statement:
+def _read(report: Report, server: ServerProcess) -> SelfReport:
     found: list[dict[str, str]] = []
     for text, known, error in _sources(report, server):
         if error:
-            return Statement(tuple(found), error)
+            return SelfReport(tuple(found), error)
         found += [{**known, **_given(match)} for match in report.pattern.finditer(text)]
-    return Statement(tuple(_with_group(one, server) for one in found))
+    return SelfReport(tuple(_with_group(one, server) for one in found))
 
 
 def _with_group(found: dict[str, str], server: ServerProcess) -> dict[str, str]:

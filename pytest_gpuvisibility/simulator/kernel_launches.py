@@ -7,22 +7,22 @@ from typing import NamedTuple
 from .machine import Machine
 
 
-class Launches(NamedTuple):
+class KernelLaunches(NamedTuple):
     """How many launches did nothing although they succeeded, and how many failed."""
 
     skipped: int = 0
     refused: int = 0
 
     @classmethod
-    def on(cls, machine: Machine) -> Launches:
+    def on(cls, machine: Machine) -> KernelLaunches:
         """Those of all processes on the machine so far."""
-        return cls(*machine.launches())
+        return cls(*machine.kernel_launches())
 
-    def since(self, before: Launches) -> Launches:
-        return Launches(self.skipped - before.skipped, self.refused - before.refused)
+    def since(self, before: KernelLaunches) -> KernelLaunches:
+        return KernelLaunches(self.skipped - before.skipped, self.refused - before.refused)
 
-    def with_(self, other: Launches) -> Launches:
-        return Launches(self.skipped + other.skipped, self.refused + other.refused)
+    def and_also(self, other: KernelLaunches) -> KernelLaunches:
+        return KernelLaunches(self.skipped + other.skipped, self.refused + other.refused)
 
     def sentences(self, option: str) -> list[str]:
         """What to tell a person; nothing where there were none.

@@ -9,18 +9,18 @@ import json
 import os
 import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from ..environment import LIBRARIES_VARIABLE, MACHINE_VARIABLE, PROBE_VARIABLE, restore
 from ..errors import UserError
-from ..inventory.model import Device, Inventory, MigDevice
+from ..inventory import Inventory
+from ..plain import from_plain, to_plain
 from . import state
 from .ledger import Ledger
 from .native import (
@@ -28,9 +28,9 @@ from .native import (
     absent_nvml_directory,
     cublas_library,
     library_directory,
-    probe_program,
 )
 from .preloading import lead_to_runtimes, prepend, without
+from .probe import ProbedDevice, ProbeResult, probe
 
 # In the order in which they are loaded: the runtimes need libcuda.so.1.
 _DRIVER_LIBRARIES = ("libnvidia-ml.so.1", "libcuda.so.1", *RUNTIMES)
@@ -40,30 +40,6 @@ class DriverAlreadyLoaded(UserError):
     """This process has loaded another driver, and a process can have only one."""
 
 
-class ProbeFailed(RuntimeError):
-    """The probe program did not answer; a failure of the harness, not of what it was to look at."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProbedDevice:
-    """A device that CUDA shows: its ordinal there, UUID ("GPU-..." or "MIG-..."), name, and bus id
-    ("00000000:07:00.0").
-    """
-
-    ordinal: int
-    uuid: str
-    name: str
-    pci_bus_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeResult:
-    """What CUDA answered: result is cuInit's CUresult, or -1 where no libcuda.so.1 could be loaded."""
-
-    result: int
-    devices: tuple[ProbedDevice, ...]
-
-
 class Machine:
     """A simulated machine in a directory of its own, until close() removes it.
 
@@ -71,11 +47,11 @@ class Machine:
     ...     subprocess.run(["nvidia-smi", "-L"], env=machine.environ(os.environ))
     """
 
-    def __init__(self, directory: Path, inventory: Inventory, launch: str) -> None:
-        """For create() and open(); `directory` must already hold the machine. launch: as create() has it."""
+    def __init__(self, directory: Path, inventory: Inventory, kernel_launches: str) -> None:
+        """For create() and open(); `directory` must already hold the machine. kernel_launches: as create() has it."""
         self.directory = directory
         self.inventory = inventory
-        self.launch = launch
+        self.kernel_launch_policy = kernel_launches
         self.ledger = Ledger(directory / "ledger.jsonl")
         self._replaced: dict[str, str | None] | None = None
 
@@ -84,7 +60,7 @@ class Machine:
         cls,
         inventory: Inventory,
         directory: Path | None = None,
-        launch: str = "error",
+        kernel_launches: str = "error",
         tools: Path | None = None,
         questions: bool = False,
     ) -> Machine:
@@ -92,7 +68,7 @@ class Machine:
 
         directory: made where it does not exist, and removed by close(); by default a new temporary one.
         tools: a directory that write_tools() has filled, for several machines; by default each has its own.
-        launch: "error", every kernel launch fails with CUDA_ERROR_NOT_SUPPORTED; "noop", it does nothing,
+        kernel_launches: "error", every kernel launch fails with CUDA_ERROR_NOT_SUPPORTED; "noop", it does nothing,
         successfully. questions: whether the ledger also says which GPUs a process asked NVML about, for their memory,
         neighbours or processors. Raises NativeLibraryMissing where the simulated driver is not installed, and
         MachineError for an inventory that a machine cannot hold.
@@ -100,7 +76,7 @@ class Machine:
         library_directory()
         directory = _new_directory(directory)
         try:
-            state.create(directory, inventory, launch, questions)
+            state.create(directory, inventory, kernel_launches, questions)
             _write_inventory(directory, inventory)
             if tools is None:
                 _write_nvidia_smi(directory)
@@ -109,14 +85,14 @@ class Machine:
         except BaseException:
             shutil.rmtree(directory, ignore_errors=True)
             raise
-        return cls(directory, inventory, launch)
+        return cls(directory, inventory, kernel_launches)
 
     @classmethod
     def open(cls, directory: Path) -> Machine:
         """The machine that another process made in `directory`. Raises MachineError where there is none."""
         directory = directory.absolute()
-        launch = state.snapshot(directory)["launch"]
-        return cls(directory, _read_inventory(directory), launch)
+        kernel_launches = state.snapshot(directory)["launch"]
+        return cls(directory, _read_inventory(directory), kernel_launches)
 
     def close(self) -> None:
         """Removes the machine; programs still on it go on with what they have, and none can start there."""
@@ -147,7 +123,7 @@ class Machine:
             libraries = prepend(absent_nvml_directory(), libraries)
         environ["LD_LIBRARY_PATH"] = libraries
         lead_to_runtimes(environ)
-        if self.launch == "noop":
+        if self.kernel_launch_policy == "noop":
             environ["LD_PRELOAD"] = prepend(cublas_library(), environ.get("LD_PRELOAD", ""))
         path = environ.get("PATH", os.defpath)
         if outer := base.get(MACHINE_VARIABLE):
@@ -165,7 +141,7 @@ class Machine:
         if self._replaced is not None:
             return
         _load_driver(_DRIVER_LIBRARIES)
-        if self.launch == "noop":
+        if self.kernel_launch_policy == "noop":
             _load_driver([cublas_library().name])
         changed = self.environ(os.environ)
         self._replaced = {
@@ -182,14 +158,14 @@ class Machine:
         """The devices and living processes as they are now, in the shape that state.snapshot() describes."""
         return state.snapshot(self.directory)
 
-    def launches(self) -> tuple[int, int]:
+    def kernel_launches(self) -> tuple[int, int]:
         """How many kernel launches did nothing although they succeeded, and how many failed."""
-        return state.launches(self.directory)
+        return state.kernel_launches(self.directory)
 
-    def set_launch_policy(self, launch: str) -> None:
+    def set_kernel_launch_policy(self, policy: str) -> None:
         """What a kernel launch does from now on, as create() has it."""
-        state.set_launch_policy(self.directory, launch)
-        self.launch = launch
+        state.set_kernel_launch_policy(self.directory, policy)
+        self.kernel_launch_policy = policy
 
     def set_compute_mode(self, index: int, mode: str) -> None:
         """Changes GPU `index` to "default", "exclusive-process" or "prohibited"."""
@@ -228,31 +204,6 @@ class Machine:
             with contextlib.suppress(OSError):
                 made.rename(links)
         return links
-
-
-def probe(environ: Mapping[str, str], *, timeout: float = 60.0) -> ProbeResult:
-    """What CUDA, real or simulated, shows to a process with exactly this environment; it opens no context.
-
-    Raises NativeLibraryMissing where the probe program is not installed, and ProbeFailed where it does not
-    answer within `timeout` seconds.
-    """
-    command = [str(probe_program())]
-    try:
-        run = subprocess.run(
-            command, env={**environ, PROBE_VARIABLE: "1"}, capture_output=True, timeout=timeout, check=True
-        )
-        answer = json.loads(run.stdout)
-    except (OSError, ValueError, subprocess.SubprocessError) as error:
-        raise ProbeFailed(f"{command[0]} did not say what CUDA shows: {error}") from error
-    return ProbeResult(
-        answer["result"], tuple(_as_inventory_has_it(ProbedDevice(**device)) for device in answer["devices"])
-    )
-
-
-def _as_inventory_has_it(device: ProbedDevice) -> ProbedDevice:
-    """CUDA writes a bus id with four digits of the domain, NVML and inventories with eight."""
-    domain, _, rest = device.pci_bus_id.partition(":")
-    return replace(device, pci_bus_id=f"{domain:0>8}:{rest}".upper())
 
 
 def _as_slice(device: ProbedDevice) -> ProbedDevice:
@@ -309,25 +260,11 @@ def _write_inventory(directory: Path, inventory: Inventory) -> None:
 
 @functools.lru_cache(maxsize=32)
 def _as_json(inventory: Inventory) -> str:
-    return json.dumps(asdict(inventory), default=sorted)
+    return json.dumps(to_plain(inventory))
 
 
 def _read_inventory(directory: Path) -> Inventory:
-    values = json.loads((directory / "inventory.json").read_text(encoding="utf-8"))
-    devices = tuple(_read_devices(values["devices"]))
-    return Inventory(**{**values, "devices": devices, "faults": frozenset(values["faults"])})
-
-
-def _read_devices(devices: Iterable[dict[str, Any]]) -> Iterator[Device]:
-    for values in devices:
-        yield Device(
-            **{
-                **values,
-                "compute_capability": tuple(values["compute_capability"]),
-                "faults": frozenset(values["faults"]),
-                "mig": tuple(MigDevice(**slice_) for slice_ in values["mig"]),
-            }
-        )
+    return from_plain(Inventory, json.loads((directory / "inventory.json").read_text(encoding="utf-8")))
 
 
 # Kept for good: a driver library is never unloaded from a process.

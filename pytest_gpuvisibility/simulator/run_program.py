@@ -14,10 +14,10 @@ from types import FrameType
 
 from ..environment import MASK
 from ..errors import UserError
-from ..host.directories import SessionDirectory
-from ..inventory.model import Inventory
+from ..host import SessionDirectory
+from ..inventory import Inventory, label
 from . import device_nodes
-from .kernel_launches import Launches
+from .kernel_launches import KernelLaunches
 from .ledger import LedgerRecord
 from .machine import Machine
 
@@ -38,7 +38,7 @@ def run_program(
     inventory: Inventory,
     *,
     visible: str | None = None,
-    launch: str = "error",
+    kernel_launches: str = "error",
     nvidia_smi: bool = True,
     own_device_nodes: bool = False,
     audit: Path | None = None,
@@ -59,14 +59,16 @@ def run_program(
     wrapper = device_nodes.wrapper(device.minor for device in inventory.devices) if own_device_nodes else []
     with (
         SessionDirectory() as room,
-        Machine.create(inventory, room.path / "machine", launch=launch, questions=audit is not None) as machine,
+        Machine.create(
+            inventory, room.path / "machine", kernel_launches=kernel_launches, questions=audit is not None
+        ) as machine,
     ):
         environ = machine.environ(os.environ, nvidia_smi=nvidia_smi)
         if visible is not None:
             environ[MASK] = visible
         code = _run(program, environ, wrapper)
-        said = [f"gpu-visibility: {sentence}" for sentence in Launches.on(machine).sentences(SKIPPING)]
-        print("\n".join([*touch_table(machine.ledger.records(), inventory, launch), *said]), file=sys.stderr)
+        said = [f"gpu-visibility: {sentence}" for sentence in KernelLaunches.on(machine).sentences(SKIPPING)]
+        print("\n".join([*touch_table(machine.ledger.records(), inventory, kernel_launches), *said]), file=sys.stderr)
         if audit is not None:
             _keep(machine.directory / "ledger.jsonl", audit)
     return code
@@ -99,14 +101,14 @@ def _signals_forwarded(child: subprocess.Popen[bytes]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def touch_table(records: Sequence[LedgerRecord], inventory: Inventory, launch: str) -> list[str]:
+def touch_table(records: Sequence[LedgerRecord], inventory: Inventory, kernel_launches: str) -> list[str]:
     """One line for each process that initialised the driver: its mask, and the devices that it touched."""
     by_process: dict[tuple[int, int], list[LedgerRecord]] = {}
     for record in (record for record in records if record.event != "question"):
         by_process.setdefault((record.pid, record.start), []).append(record)
     if not by_process:
         return [f"gpu-visibility: no process initialised CUDA on {inventory.name}"]
-    names = {device.uuid: f"GPU {device.index}" for device in inventory.devices}
+    names = {unit.uuid: label(unit) for unit in inventory.units}
     lines = [f"gpu-visibility: who touched what on {inventory.name} (simulated)"]
     for (pid, _), found in by_process.items():
         touched = dict.fromkeys(names.get(record.touched, record.touched) for record in found if record.touched)
@@ -119,7 +121,7 @@ def touch_table(records: Sequence[LedgerRecord], inventory: Inventory, launch: s
         refused = dict.fromkeys(record.function for record in found if record.event == "refused" and record.function)
         if "cuGetExportTable" in refused:
             lines.append(f"            {PRIVATE_TABLES}")
-            if launch == "error":
+            if kernel_launches == "error":
                 lines.append(f"            {CUBLAS_CAN_BE_SKIPPED}")
     return lines
 

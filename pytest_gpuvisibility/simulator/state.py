@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..inventory.model import Device, Inventory, MigDevice
+from ..inventory import Device, Inventory, MigDevice
+from ..policies import KERNEL_LAUNCH_POLICIES
 from .native import library_directory
 
 COMPUTE_MODES = {"default": 0, "prohibited": 2, "exclusive-process": 3}
 FAULTS = {"nvml-unknown": 1, "nvml-no-permission": 2, "lost": 4}
 MACHINE_FAULTS = {"driver-not-loaded": 1, "nvml-missing": 2, "nvml-no-permission": 4}
-LAUNCH_POLICIES = {"error": 0, "noop": 1}
 
 # GV_MAX_DEVICES and GV_MAX_UNITS of native/state.h; gv_resolve writes _MAX_UNITS entries for one mask.
 _MAX_DEVICES = 64
@@ -54,15 +54,14 @@ def _library() -> ctypes.CDLL:
     return library
 
 
-def create(directory: Path, inventory: Inventory, launch: str = "error", questions: bool = False) -> None:
+def create(directory: Path, inventory: Inventory, kernel_launches: str = "error", questions: bool = False) -> None:
     """Writes the state of a new machine into an existing directory.
 
-    launch: "error", every kernel launch fails; "noop", it succeeds and does nothing. questions: as Machine.create has
-    it.
+    kernel_launches, questions: as Machine.create() has them.
     Raises MachineError for an inventory that a machine cannot hold.
     """
-    _launch_policy(launch)
-    lines = [*_describe_machine(inventory, launch), _line("questions", int(questions))]
+    policy = _policy(kernel_launches)
+    lines = [*_describe_machine(inventory, policy), _line("questions", int(questions))]
     for device in inventory.devices:
         lines += _describe_device(device)
     for device in inventory.devices:
@@ -76,10 +75,10 @@ def create(directory: Path, inventory: Inventory, launch: str = "error", questio
         )
 
 
-def _launch_policy(launch: str) -> int:
-    if launch not in LAUNCH_POLICIES:
-        raise MachineError(f"launch={launch!r} is not known; it is one of {', '.join(LAUNCH_POLICIES)}.")
-    return LAUNCH_POLICIES[launch]
+def _policy(name: str) -> int:
+    if name not in KERNEL_LAUNCH_POLICIES:
+        raise MachineError(f"kernel_launches={name!r} is not known; it is one of {', '.join(KERNEL_LAUNCH_POLICIES)}.")
+    return KERNEL_LAUNCH_POLICIES.index(name)
 
 
 def _why_not_made(inventory: Inventory, error: int) -> str:
@@ -114,12 +113,12 @@ def _cuda_version(text: str) -> int:
     return 1000 * int(major) + 10 * int(minor or 0)
 
 
-def _describe_machine(inventory: Inventory, launch: str) -> list[str]:
+def _describe_machine(inventory: Inventory, policy: int) -> list[str]:
     return [
         _line("inventory", inventory.name),
         _line("driver_version", inventory.driver_version),
         _line("cuda_version", _cuda_version(inventory.cuda_version)),
-        _line("launch_policy", LAUNCH_POLICIES[launch]),
+        _line("launch_policy", policy),
         _line("faults", _fault_bits(inventory.faults, MACHINE_FAULTS)),
     ]
 
@@ -210,7 +209,7 @@ def lost_records(directory: Path) -> int:
     return _check(directory, _library().gv_lost_records(os.fsencode(directory)))
 
 
-def launches(directory: Path) -> tuple[int, int]:
+def kernel_launches(directory: Path) -> tuple[int, int]:
     """How many kernel launches on the machine did nothing although they succeeded, and how many failed; all processes
     together.
     """
@@ -219,9 +218,9 @@ def launches(directory: Path) -> tuple[int, int]:
     return skipped.value, refused.value
 
 
-def set_launch_policy(directory: Path, launch: str) -> None:
+def set_kernel_launch_policy(directory: Path, policy: str) -> None:
     """From now on, lets kernel launches fail ("error") or do nothing, successfully ("noop")."""
-    _check(directory, _library().gv_set_launch_policy(os.fsencode(directory), _launch_policy(launch)))
+    _check(directory, _library().gv_set_launch_policy(os.fsencode(directory), _policy(policy)))
 
 
 def set_compute_mode(directory: Path, index: int, mode: str) -> None:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .. import toml
 from ..errors import UserError
 from ..resources import shipped_directory
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 KEYS = {"rule", "seen", "issue_url", "inventories"}
 
@@ -72,12 +67,12 @@ def load(path: Path, rules: Iterable[str], inventory: str) -> Mapping[str, Expec
 def _entries(path: Path) -> list[Any]:
     try:
         with path.open("rb") as file:
-            data = tomllib.load(file)
+            data = toml.load(file)
     except OSError as error:
         raise UserError(
             f"Cannot read the expectations file {path}: {error.strerror}. Give --gpu-expect a TOML file, or `none`."
         ) from error
-    except tomllib.TOMLDecodeError as error:
+    except toml.TOMLDecodeError as error:
         raise UserError(f"{path} is not valid TOML: {error}.") from error
     unknown = set(data) - {"server", "version", "violation"}
     if unknown or not isinstance(data.get("violation", []), list):

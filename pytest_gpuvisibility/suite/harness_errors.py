@@ -6,10 +6,10 @@ import errno
 import tempfile
 
 from ..errors import UserError
-from ..host.supervisor_client import GuardError
-from ..simulator.machine import ProbeFailed
+from ..host import SupervisorError
+from ..simulator import ProbeFailed
 
-HARNESS_ERRORS = (OSError, UserError, GuardError, ProbeFailed)
+HARNESS_ERRORS = (OSError, UserError, SupervisorError, ProbeFailed)
 """What says all of it in its text: a traceback would only hide it. Nothing is known of the server then."""
 
 _ADVICE = {

@@ -1,4 +1,4 @@
-"""A server on trial: its profile, its version, and where its launches are played."""
+"""A server on trial: its profile, its version, and what launches it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from ..errors import UserError
-from ..inventory.model import Inventory
-from ..inventory.real import DEFAULT_INVENTORY, REAL, check_caller
-from ..launch.launcher import Theatre, Witnesses
-from ..profile import files as profiles
-from ..profile.files import Profile, Unsupported
-from ..records import Fleet, Scenario
-from ..witness.nvml import check_attribution
-from ..witness.usual import usual_witness
-from .driver_subject import Answer
+from ..inventory import DEFAULT_INVENTORY, REAL, Inventory, check_caller
+from ..launch import Launcher, WitnessMaker
+from ..profile import Profile, Unsupported, fill, load, version_of
+from ..records import LaunchRecord, MaskAnswer, Scenario
+from ..witness import check_attribution, usual_witness
+from .subject import Preparation
 
 CONTROL_GROUPS = 2
 """The launch that shows whether the server runs at all: no mask, so many groups of one."""
@@ -30,7 +27,7 @@ class ServerSubject:
     profile: Profile
     source: str
     version: str
-    theatre: Theatre
+    launcher: Launcher
     inventory: str
     inventory_is_chosen: bool
     family: Literal["server"] = "server"
@@ -56,31 +53,37 @@ class ServerSubject:
     def control(self) -> str:
         if self.hardware is not None:
             check_attribution(self.hardware)
-        fleet = self.theatre.play(Scenario(inventory=self.inventory, groups=CONTROL_GROUPS))
-        if fleet.outcome in ("timeout", "waiting"):
-            raise UserError(self._never_ready(fleet))
-        refused = next((answer for answer in fleet.requests.values() if answer != "answered"), "")
+        record = self.launcher.launch(Scenario(inventory=self.inventory, groups=CONTROL_GROUPS))
+        if record.outcome in ("timeout", "waiting"):
+            raise UserError(self._never_ready(record))
+        refused = next((answer for answer in record.requests.values() if answer != "answered"), "")
         if refused:
             raise UserError(
                 f"{self.name} {self.version} was ready, and did not answer what [server].request of the profile"
                 f" {self.source} asks: {refused}. Correct the request, or choose another sign in [server].ready."
             )
-        return f"{fleet.outcome} after {fleet.seconds:.1f} s"
+        return f"{record.outcome} after {record.seconds:.1f} s"
 
     def machine(self, name: str) -> Inventory:
-        return self.hardware if self.hardware is not None and name == REAL else self.theatre.find(name)
+        return self.hardware if self.hardware is not None and name == REAL else self.launcher.find(name)
 
-    def launches(self) -> Mapping[str, Fleet]:
-        return self.theatre.fleets()
+    @property
+    def preparation(self) -> Preparation:
+        profile = self.launcher.profile
+        values = profile.values(groups=0, devices=0, port=0)
+        return Preparation(tuple(fill(word, values) for word in profile.server.prepare), self.launcher.scratch)
 
-    def answers(self) -> Mapping[str, Answer]:
+    def launches(self) -> Mapping[str, LaunchRecord]:
+        return self.launcher.records()
+
+    def answers(self) -> Mapping[str, MaskAnswer]:
         return {}
 
-    def _never_ready(self, fleet: Fleet) -> str:
-        lines = reversed((fleet.stderr + fleet.stdout).splitlines())
+    def _never_ready(self, record: LaunchRecord) -> str:
+        lines = reversed((record.stderr + record.stdout).splitlines())
         words = next((line for line in lines if line.strip()), "nothing")
         return (
-            f"{self.name} {self.version} never became ready: {fleet.seconds:.0f} s after `{' '.join(fleet.command)}`"
+            f"{self.name} {self.version} never became ready: {record.seconds:.0f} s after `{' '.join(record.command)}`"
             f" not every worker had answered a request (ready_deadline of the profile {self.source}). It last wrote:"
             f" {words.strip()[:200]}. Check [server].request and [workers] of the profile, or give the server longer by"
             " ready_deadline."
@@ -90,12 +93,12 @@ class ServerSubject:
 def open_server(
     source: str,
     chosen: str,
-    room: Path,
+    directory: Path,
     version: str | None,
     *,
-    find_profile: Callable[[str], Profile] = profiles.load,
+    find_profile: Callable[[str], Profile] = load,
     find_inventory: Callable[[str], Inventory] = Inventory.load,
-    witness: Witnesses = usual_witness,
+    witness: WitnessMaker = usual_witness,
 ) -> ServerSubject:
     """The server of --gpu-server=``source`` on --gpu-inventory=``chosen`` (empty: not given).
 
@@ -115,8 +118,8 @@ def open_server(
     return ServerSubject(
         profile=profile,
         source=source,
-        version=version if version is not None else profiles.version(profile),
-        theatre=Theatre(profile, room, witness, find_inventory, hardware),
+        version=version if version is not None else version_of(profile),
+        launcher=Launcher(profile, directory, witness, find_inventory, hardware),
         inventory=chosen or DEFAULT_INVENTORY,
         inventory_is_chosen=bool(chosen),
         simulated=hardware is None,

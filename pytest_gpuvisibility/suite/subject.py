@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Protocol
 
-from ..inventory.model import Inventory
-from ..profile.files import Unsupported
-from ..records import Fleet
-from .driver_subject import Answer
+from ..inventory import Inventory
+from ..profile import Unsupported
+from ..records import LaunchRecord, MaskAnswer
 
 Family = Literal["server", "driver"]
 """Which rules apply: those for servers, or those for the CUDA driver itself."""
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is done once before the first launch: a command, and the directory that it and the launches use."""
+
+    command: tuple[str, ...] = ()
+    directory: Path = Path()
 
 
 class Subject(Protocol):
@@ -65,8 +74,12 @@ class Subject(Protocol):
         :raises UserError: nothing can be judged.
         """
 
-    def launches(self) -> Mapping[str, Fleet]:
+    @property
+    def preparation(self) -> Preparation:
+        """For repeating a launch by hand."""
+
+    def launches(self) -> Mapping[str, LaunchRecord]:
         """Every launch so far, by its key."""
 
-    def answers(self) -> Mapping[str, Answer]:
+    def answers(self) -> Mapping[str, MaskAnswer]:
         """Every answer of a driver so far, by its question's key."""

@@ -128,30 +128,3 @@ class RuleResult:
     @property
     def violated(self) -> bool:
         return self.verdict in (Verdict.FAIL, Verdict.WARN)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Only strings, lists, booleans and dicts: what pytest-xdist can carry."""
-        return {
-            "id": self.rule.id,
-            "level": self.rule.level.value,
-            "summary": self.rule.summary,
-            "explanation": self.rule.explanation,
-            "sources": list(self.rule.sources),
-            "verdict": self.verdict.value,
-            "headline": self.headline,
-            "facts": list(self.facts),
-            "scenarios": list(self.scenarios),
-            "known": self.known,
-        }
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> RuleResult:
-        """The inverse of :meth:`as_dict`."""
-        return cls(
-            Rule(data["id"], Level(data["level"]), data["summary"], data["explanation"], tuple(data["sources"])),
-            Verdict(data["verdict"]),
-            data["headline"],
-            tuple(data["facts"]),
-            tuple(data["scenarios"]),
-            data["known"],
-        )

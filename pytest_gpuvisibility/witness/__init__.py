@@ -1,8 +1,13 @@
 """Which process touched which device, and how we know: by the simulated driver's ledger, by NVML's process lists."""
 
-from .base import Account, Evidence, Suspect, Witness
+from ..records import Account, Evidence
+from .base import ProcessRef, Witness, optional
+from .checked import CheckedWitness
 from .ledger import LedgerWitness
-from .nvml import NvmlWitness
+from .nvml import NvmlWitness, check_attribution
 from .usual import usual_witness
 
-__all__ = ["Account", "Evidence", "LedgerWitness", "NvmlWitness", "Suspect", "Witness", "usual_witness"]
+__all__ = [
+    "Account", "CheckedWitness", "Evidence", "LedgerWitness", "NvmlWitness", "ProcessRef", "Witness",
+    "check_attribution", "optional", "usual_witness",
+]  # fmt: skip

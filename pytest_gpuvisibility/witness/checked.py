@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..errors import UserError
-from .base import Account, Suspect, Witness, optional
+from ..records import Account
+from .base import ProcessRef, Witness, optional
 
 
 class CheckedWitness:
@@ -16,22 +17,22 @@ class CheckedWitness:
         self._witness = witness
         self._source = source
 
-    def accounts(self, suspects: Iterable[Suspect]) -> dict[int, Account]:
-        asked = list(suspects)
+    def accounts(self, processes: Iterable[ProcessRef]) -> dict[int, Account]:
+        asked = list(processes)
         found = self._accounts("accounts", self._witness.accounts(asked))
-        missing = [suspect.pid for suspect in asked if suspect.pid not in found]
+        missing = [process.pid for process in asked if process.pid not in found]
         if missing:
-            raise self._wrong("accounts", f"no account of process {missing[0]}", "one for each suspect")
+            raise self._wrong("accounts", f"no account of process {missing[0]}", "one for each process")
         return found
 
-    def touchers(self, suspects: Iterable[Suspect]) -> set[int]:
-        found: object = self._witness.touchers(suspects)
+    def touching(self, processes: Iterable[ProcessRef]) -> set[int]:
+        found: object = self._witness.touching(processes)
         if not isinstance(found, (set, frozenset)):
-            raise self._wrong("touchers", repr(found), "a set of pids")
+            raise self._wrong("touching", repr(found), "a set of pids")
         return set(found)
 
-    def strangers(self, known: Iterable[Suspect]) -> dict[int, Account]:
-        return self._accounts("strangers", self._witness.strangers(known))
+    def unknown_processes(self, known: Iterable[ProcessRef]) -> dict[int, Account]:
+        return self._accounts("unknown_processes", self._witness.unknown_processes(known))
 
     def look(self) -> None:
         optional(self._witness, "look")()

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ..environment import MASK, ORDER, OURS
-from ..simulator.ledger import LedgerRecord
-from ..simulator.machine import Machine
-from .base import Account, Evidence, Suspect
+from ..records import Account, Evidence
+from ..simulator import LedgerRecord, Machine
+from .base import ProcessRef
 
 QUESTION = "question"
 """The ledger's event for what a process asked NVML."""
@@ -28,22 +28,22 @@ class LedgerWitness:
         self._touchers: set[tuple[int, int]] = set()
         self._probed: dict[tuple[tuple[str, str], ...], tuple[str, ...]] = {}
 
-    def accounts(self, suspects: Iterable[Suspect]) -> dict[int, Account]:
+    def accounts(self, processes: Iterable[ProcessRef]) -> dict[int, Account]:
         records = self._records()
         return {
-            suspect.pid: self._account(suspect, records.get((suspect.pid, suspect.start), [])) for suspect in suspects
+            process.pid: self._account(process, records.get((process.pid, process.start), [])) for process in processes
         }
 
-    def touchers(self, suspects: Iterable[Suspect]) -> set[int]:
+    def touching(self, processes: Iterable[ProcessRef]) -> set[int]:
         size = self._machine.ledger.size
         if size != self._read:
             self._read = size
             records = self._machine.ledger.records()
             self._touchers = {(record.pid, record.start) for record in records if record.touched is not None}
-        return {suspect.pid for suspect in suspects if (suspect.pid, suspect.start) in self._touchers}
+        return {process.pid for process in processes if (process.pid, process.start) in self._touchers}
 
-    def strangers(self, known: Iterable[Suspect]) -> dict[int, Account]:
-        identities = {(suspect.pid, suspect.start) for suspect in known}
+    def unknown_processes(self, known: Iterable[ProcessRef]) -> dict[int, Account]:
+        identities = {(process.pid, process.start) for process in known}
         return {
             identity[0]: _from_records(records)
             for identity, records in self._records().items()
@@ -56,19 +56,19 @@ class LedgerWitness:
             by_process[record.pid, record.start].append(record)
         return by_process
 
-    def _account(self, suspect: Suspect, records: list[LedgerRecord]) -> Account:
+    def _account(self, process: ProcessRef, records: list[LedgerRecord]) -> Account:
         if any(record.event != QUESTION for record in records):
             return _from_records(records)
-        return replace(self._probe(suspect), asked=_asked(records))
+        return replace(self._probe(process), asked=_asked(records))
 
-    def _probe(self, suspect: Suspect) -> Account:
-        if not suspect.environ:
+    def _probe(self, process: ProcessRef) -> Account:
+        if not process.environ:
             return Account(Evidence.NONE)
         return Account(
             Evidence.PROBED,
-            shown=self._shown(suspect.environ),
-            visible=suspect.environ.get(MASK),
-            device_order=suspect.environ.get(ORDER),
+            shown=self._shown(process.environ),
+            visible=process.environ.get(MASK),
+            device_order=process.environ.get(ORDER),
             peers=(),
         )
 

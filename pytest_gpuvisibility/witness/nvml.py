@@ -24,9 +24,10 @@ from typing import Any
 from ..environment import MASKS, RUN_VARIABLE
 from ..errors import UserError
 from ..host import procfs
-from ..inventory.model import Inventory
-from ..simulator.machine import probe
-from .base import Account, Evidence, Suspect
+from ..inventory import Inventory, uuid_digits
+from ..records import Account, Evidence
+from ..simulator import probe
+from .base import ProcessRef
 
 PERIOD = 0.05
 """Seconds between two looks at NVML's lists. Making a context takes a real driver several times as long."""
@@ -132,7 +133,7 @@ class NvmlWitness:
     def __init__(self, hardware: Inventory) -> None:
         self._hardware = hardware
         self._lists = ProcessLists(hardware)
-        self._uuids = {_bytes_of(unit.uuid): unit.uuid for unit in hardware.units}
+        self._uuids = {uuid_digits(unit.uuid): unit.uuid for unit in hardware.units}
         self._probed: dict[tuple[tuple[str, str], ...], tuple[str, ...]] = {}
         self._failure: BaseException | None = None
         self._ended = threading.Event()
@@ -166,20 +167,20 @@ class NvmlWitness:
             raise RuntimeError("reading NVML's process lists failed") from self._failure
         self._lists.look()
 
-    def accounts(self, suspects: Iterable[Suspect]) -> dict[int, Account]:
+    def accounts(self, processes: Iterable[ProcessRef]) -> dict[int, Account]:
         """One account per pid: *touched* only where NVML listed the process, else what the driver would show it."""
         self.look()
-        return {suspect.pid: self._account(suspect) for suspect in suspects}
+        return {process.pid: self._account(process) for process in processes}
 
-    def touchers(self, suspects: Iterable[Suspect]) -> set[int]:
+    def touching(self, processes: Iterable[ProcessRef]) -> set[int]:
         """Those that were listed so far."""
-        return {suspect.pid for suspect in suspects if (suspect.pid, suspect.start) in self._lists.seen}
+        return {process.pid for process in processes if (process.pid, process.start) in self._lists.seen}
 
-    def strangers(self, known: Iterable[Suspect]) -> dict[int, Account]:
+    def unknown_processes(self, known: Iterable[ProcessRef]) -> dict[int, Account]:
         """Listed processes that carry the mark of the same run, and were gone before /proc was looked through."""
         known = list(known)
-        identities = {(suspect.pid, suspect.start) for suspect in known}
-        marks = {mark for suspect in known if (mark := suspect.environ.get(RUN_VARIABLE))}
+        identities = {(process.pid, process.start) for process in known}
+        marks = {mark for process in known if (mark := process.environ.get(RUN_VARIABLE))}
         return {
             identity[0]: Account(
                 Evidence.TOUCHED, touched=tuple(sighting.touched), touched_at=tuple(sighting.touched.values())
@@ -188,10 +189,10 @@ class NvmlWitness:
             if identity not in identities and sighting.mark in marks
         }
 
-    def _account(self, suspect: Suspect) -> Account:
-        sighting = self._lists.seen.get((suspect.pid, suspect.start))
-        shown = self._shown(suspect.environ) if suspect.environ else None
-        mask, order = (suspect.environ.get(name) for name in MASKS)
+    def _account(self, process: ProcessRef) -> Account:
+        sighting = self._lists.seen.get((process.pid, process.start))
+        shown = self._shown(process.environ) if process.environ else None
+        mask, order = (process.environ.get(name) for name in MASKS)
         if sighting is None:
             return Account(Evidence.NONE if shown is None else Evidence.PROBED, (), shown, mask, order)
         touched = tuple(sighting.touched)
@@ -204,13 +205,8 @@ class NvmlWitness:
         key = tuple(sorted(item for item in environ.items() if item[0] != RUN_VARIABLE))
         if key not in self._probed:
             devices = probe(environ).devices
-            self._probed[key] = tuple(self._uuids.get(_bytes_of(device.uuid), device.uuid) for device in devices)
+            self._probed[key] = tuple(self._uuids.get(uuid_digits(device.uuid), device.uuid) for device in devices)
         return self._probed[key]
-
-
-def _bytes_of(uuid: str) -> str:
-    """CUDA gives the bytes of a UUID, and not whether they are a GPU's or a slice's."""
-    return uuid.removeprefix("GPU-").removeprefix("MIG-").replace("-", "").lower()
 
 
 def check_attribution(hardware: Inventory) -> str:
@@ -226,7 +222,7 @@ def check_attribution(hardware: Inventory) -> str:
             sighting = lists.seen.get((pid, found.start_time if found else 0))
     finally:
         lists.close()
-    names = {_bytes_of(unit.uuid): unit.uuid for unit in hardware.units}
+    names = {uuid_digits(unit.uuid): unit.uuid for unit in hardware.units}
     missing = [uuid for word in opened if (uuid := names.get(word, word)) not in (sighting.touched if sighting else ())]
     if missing or not opened:
         raise UserError(_not_attributed(lists, opened, missing))

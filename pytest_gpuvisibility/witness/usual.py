@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..inventory.real import RealMachine
-from ..simulator.machine import Machine
+from ..inventory import RealMachine
+from ..simulator import Machine
 from .base import Witness
 from .ledger import LedgerWitness
 from .nvml import NvmlWitness

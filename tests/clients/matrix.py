@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gpuvisibility import Inventory, resolve
-from pytest_gpuvisibility.inventory.model import AnyDevice, MigDevice
-from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.inventory import AnyDevice, MigDevice
+from pytest_gpuvisibility.simulator import Machine
 
 HERE = Path(__file__).resolve().parent
 INVENTORIES = ("a100x4", "mixed4", "mig")

@@ -18,8 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pytest_gpuvisibility import Inventory, resolve
-from pytest_gpuvisibility.inventory.model import AnyDevice, MigDevice
-from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.inventory import AnyDevice, MigDevice
+from pytest_gpuvisibility.simulator import Machine
 from pytest_gpuvisibility.simulator.run_program import PRIVATE_TABLES
 
 from .matrix import (

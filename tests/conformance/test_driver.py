@@ -15,17 +15,17 @@ import jsonschema
 import pytest
 from places import ROOT
 from pytest_gpuvisibility.conformance import catalogue, driver
-from pytest_gpuvisibility.conformance.interview import questions_of, row_of
+from pytest_gpuvisibility.conformance.mask_queries import queries_of, row_of
 from pytest_gpuvisibility.conformance.masks import Masks
 from simulated_programs import c_compiler
 from twin_runs import profile_of
 
 from pytest_gpuvisibility import Inventory, resolve
-from pytest_gpuvisibility.masks.rules import BY_ROW, Evidence
-from pytest_gpuvisibility.reports.json_report import SCHEMA
+from pytest_gpuvisibility.masks import BY_ROW, Strength
+from pytest_gpuvisibility.reports.json_report import SCHEMA_FILE
 from pytest_gpuvisibility.resources import shipped_directory
-from pytest_gpuvisibility.simulator.native import library_directory
-from pytest_gpuvisibility.suite.verdicts import NotApplicable, rule_of
+from pytest_gpuvisibility.simulator import library_directory
+from pytest_gpuvisibility.suite import NotApplicable, rule_of
 
 Reports = Callable[[str], dict[str, Any]]
 
@@ -72,7 +72,7 @@ def report_of(directory: Path, *arguments: str, **environ: str) -> dict[str, Any
     done = run(directory, *arguments, f"--gpu-report={path}", **environ)
     assert path.exists(), done.stdout + done.stderr
     document: dict[str, Any] = json.loads(path.read_text())
-    jsonschema.validate(document, json.loads(SCHEMA.read_text()))
+    jsonschema.validate(document, json.loads(SCHEMA_FILE.read_text()))
     violated = [rule for rule in document["rules"] if rule["verdict"] in ("fail", "error")]
     assert done.returncode == bool(violated), done.stdout
     return document
@@ -213,7 +213,7 @@ def test_every_row_that_one_mask_can_show_has_one_rule() -> None:
 @pytest.mark.parametrize("id", TESTS)
 def test_a_rule_is_as_binding_as_its_evidence(id: str) -> None:
     row, _ = row_of(TESTS[id])
-    seen = {Evidence.DOCUMENTED, Evidence.HARDWARE} & set(row.evidence)
+    seen = {Strength.DOCUMENTED, Strength.HARDWARE} & set(row.evidence)
     assert (RULES[id].level.value == "MUST") == (row.settled and bool(seen))
 
 
@@ -226,7 +226,7 @@ def test_the_masks_of_a_rule_show_what_its_row_speaks_of(id: str, tmp_path: Path
     for machine in MACHINES:
         inventory = Inventory.load(inventory_of(machine, tmp_path))
         try:
-            questions = questions_of(row, choice, Masks(inventory))
+            questions = queries_of(row, choice, Masks(inventory))
         except NotApplicable:
             continue
         asked += len(questions)

@@ -17,10 +17,9 @@ from pytest_gpuvisibility.conformance.expect import (
 from pytest_gpuvisibility.conformance.launch import Gpus, renumbered, sliced, unequal
 from pytest_gpuvisibility.conformance.telemetry import assert_reported
 
-from pytest_gpuvisibility.inventory.model import Inventory
-from pytest_gpuvisibility.records import Fleet, ProcessRecord, Scenario
-from pytest_gpuvisibility.suite.verdicts import NotApplicable, Violation
-from pytest_gpuvisibility.witness.base import Evidence
+from pytest_gpuvisibility.inventory import Inventory
+from pytest_gpuvisibility.records import Account, Evidence, LaunchRecord, ProcessRecord, Scenario
+from pytest_gpuvisibility.suite import NotApplicable, Violation
 
 MIG = Gpus(Inventory.load("mig"), "mig")
 WHOLE = MIG.devices[0].uuid
@@ -29,13 +28,13 @@ EQUAL = Gpus(Inventory.load("a100x8"), "a100x8")
 UUIDS = [device.uuid for device in EQUAL.devices]
 
 
-def fleet(scenario: Scenario, *touched: tuple[str, ...], **what: Any) -> Fleet:
+def fleet(scenario: Scenario, *touched: tuple[str, ...], **what: Any) -> LaunchRecord:
     """A launch whose workers touched these devices, pids from 100 on; without any, one that was refused."""
     workers = tuple(
-        ProcessRecord(100 + group, 1, "worker", group, (), Evidence.TOUCHED, uuids, uuids, None, None)
+        ProcessRecord(100 + group, 1, "worker", group, (), Account(Evidence.TOUCHED, uuids, uuids))
         for group, uuids in enumerate(touched)
     )
-    plain = Fleet(
+    plain = LaunchRecord(
         scenario=scenario,
         command=(),
         permitted=tuple(UUIDS[6:]),

@@ -18,10 +18,9 @@ from pytest_gpuvisibility.conformance.isolation import (
 )
 from pytest_gpuvisibility.conformance.launch import Gpus
 
-from pytest_gpuvisibility.inventory.model import Inventory
-from pytest_gpuvisibility.records import Fleet, ProcessRecord, Scenario
-from pytest_gpuvisibility.suite.verdicts import MUST, NotApplicable, Violation
-from pytest_gpuvisibility.witness.base import Evidence
+from pytest_gpuvisibility.inventory import Inventory
+from pytest_gpuvisibility.records import Account, Evidence, LaunchRecord, ProcessRecord, Scenario
+from pytest_gpuvisibility.suite import MUST, NotApplicable, Violation
 
 GPUS = Gpus(Inventory.load("a100x8"), "a100x8")
 UUIDS = tuple(device.uuid for device in GPUS.devices)
@@ -31,25 +30,22 @@ READY = 100.0
 def process(role: str, group: int | None, early: str = "", late: str = "", **facts: Any) -> ProcessRecord:
     """One that touched the devices ``early`` before its server was ready, and ``late`` after."""
     touched = tuple(UUIDS[int(index)] for index in early + late)
-    given = {
-        "pid": 10 if group is None else 20 + group,
-        "ppid": 1,
-        "role": role,
-        "group": group,
-        "argv": (),
-        "evidence": Evidence.TOUCHED if touched else Evidence.PROBED,
-        "touched": touched,
-        "shown": touched,
-        "visible": None,
-        "device_order": None,
-        "touched_at": (READY - 1,) * len(early) + (READY + 1,) * len(late),
-        "peers": (),
-    }
-    return ProcessRecord(**{**given, **facts})
+    account = Account(
+        Evidence.TOUCHED if touched else Evidence.PROBED,
+        touched,
+        shown=touched,
+        touched_at=(READY - 1,) * len(early) + (READY + 1,) * len(late),
+        peers=(),
+    )
+    pid = 10 if group is None else 20 + group
+    own = {name: facts.pop(name) for name in ("pid", "ppid") if name in facts}
+    return ProcessRecord(
+        **{"pid": pid, "ppid": 1, **own}, role=role, group=group, argv=(), account=dataclasses.replace(account, **facts)
+    )
 
 
-def fleet(*processes: ProcessRecord, visible: str = "4,5,6,7") -> Fleet:
-    return Fleet(
+def fleet(*processes: ProcessRecord, visible: str = "4,5,6,7") -> LaunchRecord:
+    return LaunchRecord(
         scenario=Scenario(visible=visible, groups=2, devices=1),
         command=(),
         permitted=tuple(UUIDS[int(index)] for index in visible.split(",")),
@@ -145,7 +141,7 @@ def test_peers_are_of_the_group() -> None:
     with pytest.raises(Violation, match="connects a device of one group with one outside it"):
         assert_peers_in_group(fleet(process("worker", 0, "4", peers=(UUIDS[5],))), GPUS)
     with pytest.raises(NotApplicable, match="nobody can see"):
-        assert_peers_in_group(fleet(dataclasses.replace(own, peers=None)), GPUS)
+        assert_peers_in_group(fleet(process("worker", 0, "45", peers=None)), GPUS)
 
 
 def test_nothing_can_be_said_where_nothing_was_opened() -> None:

@@ -11,31 +11,31 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from pytest_gpuvisibility.conformance import catalogue
+from pytest_gpuvisibility.conformance import catalogue, functions
 from pytest_gpuvisibility.conformance.launch import Gpus, Launch
-from twin_runs import TWINS, rule_functions
+from twin_runs import TWINS
 
-from pytest_gpuvisibility.inventory.model import Inventory
+from pytest_gpuvisibility.inventory import Inventory
 from pytest_gpuvisibility.profile import files as profiles
 from pytest_gpuvisibility.records import Scenario
-from pytest_gpuvisibility.suite.verdicts import NotApplicable, Rule
+from pytest_gpuvisibility.suite import NotApplicable, rule_of
 
 
 class Launched(Exception):
     """The rule has found the devices it needs."""
 
 
-class NoTheatre:
+class NoLauncher:
     """Where no server is launched."""
 
     profile = profiles.load(TWINS / "correct.toml")
     hardware = None
 
-    def play(self, scenario: Scenario) -> None:
+    def launch(self, scenario: Scenario) -> None:
         raise Launched
 
 
-def ask(function: Callable[..., None], devices: int, inventories: set[str]) -> None:
+def ask(function: Callable[..., object], devices: int, inventories: set[str]) -> None:
     """Let a rule choose on a machine with so many devices; ``inventories`` gets the shipped ones that it asks for."""
     whole = Inventory.load("a100x8")
     small = Gpus(dataclasses.replace(whole, devices=whole.devices[:devices]), "a100x8")
@@ -44,12 +44,14 @@ def ask(function: Callable[..., None], devices: int, inventories: set[str]) -> N
         inventories.add(name)
         return Gpus(Inventory.load(name), name)
 
-    known: dict[str, Any] = {"launch": Launch(NoTheatre(), "a100x8"), "gpus": small, "shipped": shipped}  # type: ignore[arg-type]
+    known: dict[str, Any] = {"launch": Launch(NoLauncher(), "a100x8"), "gpus": small, "shipped": shipped}  # type: ignore[arg-type]
     function(**{name: known[name] for name in inspect.signature(function).parameters})
 
 
-@pytest.mark.parametrize(("rule", "function"), rule_functions(), ids=lambda value: getattr(value, "id", ""))
-def test_a_rule_needs_what_it_says(rule: Rule, function: Callable[..., None]) -> None:
+@pytest.mark.parametrize("function", functions("server"), ids=lambda function: rule_of(function).id)
+def test_a_rule_needs_what_it_says(function: Callable[..., object]) -> None:
+    rule = rule_of(function)
+    assert rule is not None
     inventories: set[str] = set()
     with pytest.raises(Launched):
         ask(function, rule.devices, inventories)

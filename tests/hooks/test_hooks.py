@@ -161,7 +161,7 @@ def test_the_verdict_rests_on_the_witness(pytester: pytest.Pytester) -> None:
         (
             "'ledger'",
             "The hook pytest_gpu_witness answered 'ledger' (str) for machine=*; it must return something with the"
-            " methods accounts, touchers, strangers, or None (implemented by ",
+            " methods accounts, touching, unknown_processes, or None (implemented by ",
         ),
         (
             "Wrong(machine)",
@@ -171,7 +171,7 @@ def test_the_verdict_rests_on_the_witness(pytester: pytest.Pytester) -> None:
         (
             "Silent(machine)",
             "The witness Silent, supplied by the hook pytest_gpu_witness (implemented by *), answered accounts with no"
-            " account of process *; it must return one for each suspect.",
+            " account of process *; it must return one for each process.",
         ),
     ],
 )

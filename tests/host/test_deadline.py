@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from pytest_gpuvisibility.host import procfs
-from pytest_gpuvisibility.host.deadline import MOST, Patience
+from pytest_gpuvisibility.host import Deadline, procfs
+from pytest_gpuvisibility.host.deadline import MOST
 
 LIMIT = 30.0
 
@@ -20,29 +20,29 @@ LIMIT = 30.0
 def test_a_deadline_on_an_idle_machine_is_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    patience = Patience(5.0, lambda: {1: 7.0, 2: 0.5})
-    assert patience.left() == 5.0
+    deadline = Deadline(5.0, lambda: {1: 7.0, 2: 0.5})
+    assert deadline.left() == 5.0
     now[0] += 5.0
-    assert patience.left() <= 0
+    assert deadline.left() <= 0
 
 
 def test_what_was_waited_for_a_cpu_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     now, delays = [100.0], {1: 7.0}
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    patience = Patience(5.0, lambda: delays)
+    deadline = Deadline(5.0, lambda: delays)
     delays.update({1: 8.0, 2: 2.0})  # a second later, and a process that has started since
     now[0] += 5.0
-    assert patience.left() == 3.0
+    assert deadline.left() == 3.0
     now[0] += 3.0
-    assert patience.left() <= 0
+    assert deadline.left() <= 0
 
 
-def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deadline_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    patience = Patience(5.0, lambda: {1: 1e6 * (now[0] - 100.0)})
+    deadline = Deadline(5.0, lambda: {1: 1e6 * (now[0] - 100.0)})
     now[0] += 5.0 * (1 + MOST)
-    assert patience.left() <= 0
+    assert deadline.left() <= 0
 
 
 @contextmanager

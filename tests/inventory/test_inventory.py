@@ -15,7 +15,7 @@ from pytest_gpuvisibility import Inventory, UserError
 from pytest_gpuvisibility.inventory import nvml as inventory_nvml
 from pytest_gpuvisibility.inventory.cuda_order import CudaDevice
 from pytest_gpuvisibility.resources import shipped_directory
-from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.simulator import Machine
 from pytest_gpuvisibility.simulator.native import NativeLibraryMissing
 
 DEVICE = """

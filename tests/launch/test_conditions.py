@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gpuvisibility.launch.launcher import Theatre
+from pytest_gpuvisibility.launch import Launcher
 from pytest_gpuvisibility.profile import files as profiles
-from pytest_gpuvisibility.records import Fleet, Scenario
+from pytest_gpuvisibility.records import LaunchRecord, Scenario
 from pytest_gpuvisibility.simulator import device_nodes
 
 # Says what it finds, and ends; a second start finds what the first one left in its home, and goes on for ever.
@@ -41,31 +41,31 @@ stop = "SIGTERM"
 """
 
 
-def play(directory: Path, scenario: Scenario) -> Fleet:
+def launched(directory: Path, scenario: Scenario) -> LaunchRecord:
     (directory / "server.py").write_text(SERVER)
     (directory / "toy.toml").write_text(PROFILE)
-    room = directory / "room"
-    room.mkdir()
-    stage = Theatre(profiles.load(directory / "toy.toml"), room)
-    fleet = stage.play(scenario)
-    assert stage.play(scenario) == fleet  # as every other rule reads it
-    assert not (room / scenario.key / "home").exists()
+    session = directory / "session"
+    session.mkdir()
+    launcher = Launcher(profiles.load(directory / "toy.toml"), session)
+    fleet = launcher.launch(scenario)
+    assert launcher.launch(scenario) == fleet  # as every other rule reads it
+    assert not (session / scenario.key / "home").exists()
     return fleet
 
 
-def said(fleet: Fleet) -> dict[str, str]:
+def said(fleet: LaunchRecord) -> dict[str, str]:
     return {name: value for name, _, value in (line.partition(": ") for line in fleet.stdout.splitlines())}
 
 
 def test_the_callers_own_container_does_not_reach_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NVIDIA_VISIBLE_DEVICES", "all")
-    fleet = play(tmp_path, Scenario(inventory="a100x1"))
+    fleet = launched(tmp_path, Scenario(inventory="a100x1"))
     assert (fleet.exit_code, said(fleet)["container"]) == (3, "None")
 
 
 def test_a_scenario_may_set_variables(tmp_path: Path) -> None:
     scenario = Scenario(inventory="container", visible="0", environ=(("NVIDIA_VISIBLE_DEVICES", "1,3"),))
-    assert said(play(tmp_path, scenario))["container"] == "1,3"
+    assert said(launched(tmp_path, scenario))["container"] == "1,3"
     assert scenario.describe() == "CUDA_VISIBLE_DEVICES=0, NVIDIA_VISIBLE_DEVICES=1,3, 1 group of 1"
 
 
@@ -74,14 +74,14 @@ def test_a_scenario_may_set_variables(tmp_path: Path) -> None:
 )
 def test_a_drivers_fault_leaves_cuda_alone(tmp_path: Path, fault: str, nvml: str) -> None:
     scenario = Scenario(inventory="a100x2", faults=(fault,))
-    found = said(play(tmp_path, scenario))
+    found = said(launched(tmp_path, scenario))
     assert found["cuda"] == "0"
     assert nvml in found["nvml"]
     assert scenario.describe().endswith(fault)
 
 
 def test_dev_has_the_nodes_of_the_inventory(tmp_path: Path) -> None:
-    fleet = play(tmp_path, Scenario(inventory="container", device_nodes=True))
+    fleet = launched(tmp_path, Scenario(inventory="container", device_nodes=True))
     if device_nodes.why_not():
         assert device_nodes.why_not() in fleet.remarks[0]
     else:
@@ -93,13 +93,13 @@ def test_without_the_right_to_arrange_dev_the_server_runs_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(device_nodes, "why_not", lambda: "not allowed")
-    fleet = play(tmp_path, Scenario(inventory="container", device_nodes=True))
+    fleet = launched(tmp_path, Scenario(inventory="container", device_nodes=True))
     assert (fleet.exit_code, fleet.remarks) == (3, ("without device nodes of its own in /dev: not allowed",))
 
 
 def test_an_earlier_start_has_the_same_ports_and_files(tmp_path: Path) -> None:
     scenario = Scenario(inventory="a100x4", groups=2, refused_first=2)
-    fleet = play(tmp_path, scenario)
+    fleet = launched(tmp_path, scenario)
     assert fleet.refusal == ("exited", 3)
     assert (fleet.outcome, said(fleet)["left"]) == ("ready", "True")
     assert scenario.describe().endswith("after a launch of 2 groups of 2")

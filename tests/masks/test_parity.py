@@ -9,8 +9,7 @@ from dataclasses import replace
 import pytest
 
 from pytest_gpuvisibility import Inventory, resolve
-from pytest_gpuvisibility.simulator import state
-from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.simulator import Machine, state
 
 MASKS = 100_000
 DRIVERS = ("450.80.02", "525.60.13", "580.95.05")

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gpuvisibility import Inventory, UserError, Visibility, narrow, resolve
+from pytest_gpuvisibility.masks import contained, positions_of
 from pytest_gpuvisibility.masks.reader import Units
-from pytest_gpuvisibility.masks.resolver import contained, positions_of
 
 NAMES = ("none", "a100x1", "a100x4", "a100x8", "mixed4", "mig", "container")
 CUT = list(Inventory.load("mig").devices[1].mig)

@@ -6,10 +6,10 @@ import pytest
 from places import DOCS
 
 from pytest_gpuvisibility import Inventory, Visibility, resolve
-from pytest_gpuvisibility.inventory.model import Device
-from pytest_gpuvisibility.masks import explain
+from pytest_gpuvisibility.inventory import Device
+from pytest_gpuvisibility.masks import BY_ROW, SOURCES, explain
 from pytest_gpuvisibility.masks.reader import Units
-from pytest_gpuvisibility.masks.rules import BY_ROW, REASONS, RULES, SOURCES, Example
+from pytest_gpuvisibility.masks.rules import REASONS, RULES, Example
 
 PAGE = DOCS / "cuda-visible-devices.md"
 EXAMPLES = [(rule.row, example) for rule in RULES for example in rule.examples]

@@ -12,8 +12,8 @@ import pytest
 from cuda_programs import uuids
 from simulated_programs import compiled
 
-from pytest_gpuvisibility.simulator.machine import Machine
-from pytest_gpuvisibility.simulator.native import cublas_library, library_directory
+from pytest_gpuvisibility.simulator import Machine, library_directory
+from pytest_gpuvisibility.simulator.native import cublas_library
 
 NOT_INITIALIZED, ALLOC_FAILED, INVALID_VALUE, NOT_SUPPORTED = "1", "3", "7", "15"
 PRODUCTS = [
@@ -38,7 +38,7 @@ def answers(program: Path, machine: Machine, ordinal: int = 0, **variables: str)
 
 
 def test_products_are_skipped_and_recorded_as_launches(make_machine: Callable[..., Machine], client: Path) -> None:
-    machine = make_machine(launch="noop")
+    machine = make_machine(kernel_launches="noop")
     answered = answers(client, machine, 1, CUDA_VISIBLE_DEVICES="3,2")
     mistakes = {name: answered.pop(name) for name in list(answered) if " " in name or name == "descriptors"}
     assert answered.pop("mode") == "3"
@@ -77,10 +77,10 @@ def test_products_are_refused_where_launches_are_errors(machine: Machine, client
 
 def test_it_is_loaded_only_where_launches_are_skipped(make_machine: Callable[..., Machine], machine: Machine) -> None:
     assert "LD_PRELOAD" not in machine.environ({})
-    skipping = make_machine(launch="noop")
+    skipping = make_machine(kernel_launches="noop")
     assert skipping.environ({})["LD_PRELOAD"] == str(cublas_library())
     assert Machine.open(skipping.directory).environ({"LD_PRELOAD": "a:b"})["LD_PRELOAD"] == f"{cublas_library()}:a:b"
-    machine.set_launch_policy("noop")
+    machine.set_kernel_launch_policy("noop")
     assert machine.environ({})["LD_PRELOAD"] == str(cublas_library())
     # ... and this process, should it go onto the machine, loads it too.
     script = f"""if True:
@@ -95,7 +95,7 @@ def test_it_is_loaded_only_where_launches_are_skipped(make_machine: Callable[...
 
 
 def test_a_handle_on_a_slice_belongs_to_the_slice(make_machine: Callable[..., Machine], client: Path) -> None:
-    machine = make_machine("mig", launch="noop")
+    machine = make_machine("mig", kernel_launches="noop")
     slices = [part.uuid for device in machine.inventory.devices for part in device.mig]
     answers(client, machine, 0, CUDA_VISIBLE_DEVICES=slices[-1])
     assert {record.uuid for record in machine.ledger.records() if record.event == "launch"} == {slices[-1]}

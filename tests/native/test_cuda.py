@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 from cuda_programs import CONTEXT_OVERHEAD, Start, next_shown, uuids
 
-from pytest_gpuvisibility.simulator.machine import Machine
-from pytest_gpuvisibility.simulator.native import library_directory
+from pytest_gpuvisibility.simulator import Machine, library_directory
 
 pytest.importorskip("cuda.bindings", reason="NVIDIA's CUDA bindings (dependency group `test`) are not installed")
 
@@ -566,7 +565,7 @@ def test_launches_do_nothing_where_that_was_asked_for(
     machine = make_machine()
     assert run(machine, script) == NOT_SUPPORTED
     assert [r.function for r in machine.ledger.records() if r.event == "refused"] == ["cuLaunchKernel"]
-    machine = make_machine(launch="noop")
+    machine = make_machine(kernel_launches="noop")
     assert run(machine, script) == 0
     launch = machine.ledger.records()[-1]
     assert (launch.event, launch.function, launch.result, launch.touched) == (

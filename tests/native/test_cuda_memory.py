@@ -14,7 +14,7 @@ from cuda_programs import CONTEXT_OVERHEAD, Start, next_shown, uuids
 from simulated_programs import holding
 
 from pytest_gpuvisibility import Inventory
-from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.simulator import Machine
 
 pytest.importorskip("cuda.bindings", reason="NVIDIA's CUDA bindings (dependency group `test`) are not installed")
 

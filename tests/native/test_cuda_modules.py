@@ -15,8 +15,7 @@ import pytest
 from cuda_programs import uuids
 from simulated_programs import compiled
 
-from pytest_gpuvisibility.simulator.machine import Machine
-from pytest_gpuvisibility.simulator.native import library_directory
+from pytest_gpuvisibility.simulator import Machine, library_directory
 
 pytest.importorskip("cuda.bindings", reason="NVIDIA's CUDA bindings (dependency group `test`) are not installed")
 
@@ -101,7 +100,7 @@ def test_launches_that_do_nothing_are_counted(make_machine: Callable[..., Machin
     call(driver.cuModuleUnload, module)
     show([sorted(good), no_blocks, launch(function)])
     """
-    machine = make_machine(launch="noop")
+    machine = make_machine(kernel_launches="noop")
     assert run(machine, script) == [[0], INVALID_VALUE, INVALID_HANDLE]
     launches = [r for r in machine.ledger.records() if r.event == "launch"]
     assert [r.count for r in launches] == [1, 2, 4, 8, 16, 32, 64]

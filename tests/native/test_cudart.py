@@ -19,10 +19,8 @@ from cuda_programs import CONTEXT_OVERHEAD, uuids
 from cuda_runtimes import HERE, Release, releases
 
 from pytest_gpuvisibility import Inventory, resolve
-from pytest_gpuvisibility.inventory.model import Device
-from pytest_gpuvisibility.simulator import exports
-from pytest_gpuvisibility.simulator.machine import Machine
-from pytest_gpuvisibility.simulator.native import library_directory
+from pytest_gpuvisibility.inventory import Device
+from pytest_gpuvisibility.simulator import Machine, exports, library_directory
 
 MASKS = [None, "1,0", "", "0,-1,1", "{2}"]
 
@@ -487,11 +485,11 @@ def test_a_launch_is_refused_by_an_error_of_its_own(machine: Machine, release: R
     assert mistakes == ["cudaErrorInvalidDeviceFunction", "cudaErrorInvalidConfiguration"]
     assert text.startswith("no kernel image is available for execution on the device: a simulated GPU runs no kernels")
     assert "--launch noop" in text
-    assert machine.launches() == (0, 2)
+    assert machine.kernel_launches() == (0, 2)
 
 
 def test_skipped_launches_succeed(make_machine: Callable[..., Machine], release: Release) -> None:
-    machine = make_machine(launch="noop")
+    machine = make_machine(kernel_launches="noop")
     answers = release.ask(
         machine,
         KERNELS
@@ -507,7 +505,7 @@ def test_skipped_launches_succeed(make_machine: Callable[..., Machine], release:
         ),
     )
     assert answers == [["cudaSuccess"], True, 8, ["cudaErrorInvalidDeviceFunction", "cudaSuccess"]]
-    assert machine.launches() == (1001, 0)
+    assert machine.kernel_launches() == (1001, 0)
     assert {record.uuid for record in machine.ledger.records() if record.event == "launch"} == set(uuids(machine, 1))
 
 
@@ -611,15 +609,15 @@ back cudaSuccess 7
 """
 
 
-@pytest.mark.parametrize("launch", ["error", "noop"])
-def test_a_program_of_nvccs(make_machine: Callable[..., Machine], tmp_path: Path, launch: str) -> None:
+@pytest.mark.parametrize("policy", ["error", "noop"])
+def test_a_program_of_nvccs(make_machine: Callable[..., Machine], tmp_path: Path, policy: str) -> None:
     if not shutil.which("nvcc"):
         pytest.skip("needs nvcc, to compile kernels")
     program = tmp_path / "kernels"
     subprocess.run(["nvcc", "-cudart", "shared", "-o", program, HERE / "kernels.cu"], check=True, capture_output=True)
-    machine = make_machine(launch=launch)
+    machine = make_machine(kernel_launches=policy)
     ended = subprocess.run([program], env=machine.environ(os.environ), capture_output=True, text=True, check=False)
-    launched = "cudaSuccess" if launch == "noop" else "cudaErrorNoKernelImageForDevice"
+    launched = "cudaSuccess" if policy == "noop" else "cudaErrorNoKernelImageForDevice"
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout == TOLD.format(launched=launched)
-    assert machine.launches() == ((1, 0) if launch == "noop" else (0, 1))
+    assert machine.kernel_launches() == ((1, 0) if policy == "noop" else (0, 1))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from cuda_runtimes import HERE, releases
 
-from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.simulator import Machine
 
 ROUNDS, THREADS, KERNELS = 60, 4, 50
 
@@ -41,7 +41,7 @@ def build(directory: Path, sanitizers: str) -> Path:
 @pytest.mark.parametrize("sanitizers", ["thread", "address,undefined"])
 def test_threads_share_the_runtime(make_machine: Callable[..., Machine], tmp_path: Path, sanitizers: str) -> None:
     program = build(tmp_path, sanitizers)
-    machine = make_machine(launch="noop")
+    machine = make_machine(kernel_launches="noop")
     environ = {
         "PATH": os.environ["PATH"],
         "GPU_VISIBILITY_MACHINE": str(machine.directory),
@@ -52,5 +52,5 @@ def test_threads_share_the_runtime(make_machine: Callable[..., Machine], tmp_pat
         command = ["setarch", platform.machine(), "-R", *command]  # where addresses are too random for it
     ended = subprocess.run(command, env=environ, capture_output=True, text=True, check=False, timeout=300)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert machine.launches() == (ROUNDS * THREADS * KERNELS, 0)
+    assert machine.kernel_launches() == (ROUNDS * THREADS * KERNELS, 0)
     assert machine.snapshot()["processes"] == []

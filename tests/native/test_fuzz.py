@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from places import ROOT, TESTS
 
-from pytest_gpuvisibility.simulator.ledger import Ledger
+from pytest_gpuvisibility.simulator import Ledger
 
 NATIVE = ROOT / "pytest_gpuvisibility" / "native"
 SOURCES = ("state.c", "mask.c", "ledger.c", "text.c", "python_api.c")

@@ -14,9 +14,8 @@ import pynvml
 import pytest
 from simulated_programs import CONTEXT, MEBIBYTE, ask, ask_around, holding, on, run
 
-from pytest_gpuvisibility.inventory.model import Inventory
-from pytest_gpuvisibility.simulator.machine import Machine
-from pytest_gpuvisibility.simulator.native import library_directory
+from pytest_gpuvisibility.inventory import Inventory
+from pytest_gpuvisibility.simulator import Machine, library_directory
 
 NAMES = ("a100x4", "mixed4", "mig", "sick8", "none")
 

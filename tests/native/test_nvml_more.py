@@ -12,7 +12,7 @@ import pynvml
 import pytest
 from simulated_programs import CONTEXT, MEBIBYTE, ask, ask_around, environ, holding, on
 
-from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.simulator import Machine
 from pytest_gpuvisibility.simulator.smi import nvml as smi
 
 # Every program begins so. tried(): a function's answer, as something that JSON has; its error as "error <code>".
@@ -240,7 +240,7 @@ print(json.dumps(codes))
 
 
 def test_a_sick_gpu_answers_no_function_for_a_handle_taken_before(machine: Machine) -> None:
-    from pytest_gpuvisibility.simulator.native import library_directory
+    from pytest_gpuvisibility.simulator import library_directory
 
     library = str(library_directory() / "libnvidia-ml.so.1")
 

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from pytest_gpuvisibility.inventory.model import Inventory
-from pytest_gpuvisibility.simulator.machine import Machine
-from pytest_gpuvisibility.witness.base import Evidence
-from pytest_gpuvisibility.witness.ledger import LedgerWitness
+from pytest_gpuvisibility.inventory import Inventory
+from pytest_gpuvisibility.records import Evidence
+from pytest_gpuvisibility.simulator import Machine
+from pytest_gpuvisibility.witness import LedgerWitness
 
 PROGRAM = """
 import pynvml
@@ -46,10 +46,10 @@ def test_what_decisions_rest_on_is_recorded_and_plain_lists_are_not(
     with Machine.create(inventory, questions=True) as machine:
         ask(machine, question)
         records = machine.ledger.records()
-        strangers = LedgerWitness(machine).strangers([])
-    asked = {pair for account in strangers.values() for pair in account.asked or ()}
+        unknown_processes = LedgerWitness(machine).unknown_processes([])
+    asked = {pair for account in unknown_processes.values() for pair in account.asked or ()}
     assert asked == {(inventory.devices[index].uuid, kind) for index, kind in expected}
-    assert {account.evidence for account in strangers.values()} <= {Evidence.NONE}
+    assert {account.evidence for account in unknown_processes.values()} <= {Evidence.NONE}
     assert len(records) <= 10 * len(expected)  # of a thousand equal ones the 1st, 2nd, 4th ...
 
 

@@ -18,8 +18,8 @@ import pytest
 from cuda_programs import CONTEXT_OVERHEAD, uuids
 
 from pytest_gpuvisibility import Inventory, resolve
-from pytest_gpuvisibility.inventory.model import AnyDevice, MigDevice
-from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.inventory import AnyDevice, MigDevice
+from pytest_gpuvisibility.simulator import Machine
 
 pytestmark = [pytest.mark.torch_cuda, pytest.mark.timeout(300)]
 
@@ -213,11 +213,11 @@ def test_a_kernel_is_an_error_that_leads_to_noop(machine: Machine) -> None:
     assert "a simulated GPU runs no kernels" in text
     assert "--launch noop" in text
     assert again == [0.0, 1.0, 2.0]  # the device goes on
-    assert machine.launches() == (0, 1)
+    assert machine.kernel_launches() == (0, 1)
 
 
 def test_skipped_kernels_are_counted(make_machine: Callable[..., Machine]) -> None:
-    machine = make_machine(launch="noop")
+    machine = make_machine(kernel_launches="noop")
     script = """
     x = torch.ones(3, device="cuda:1")
     for _ in range(9):
@@ -226,13 +226,13 @@ def test_skipped_kernels_are_counted(make_machine: Callable[..., Machine]) -> No
     show(list(x.shape))
     """
     assert shown(machine, script) == [[3]]
-    assert machine.launches() == (10, 0)
+    assert machine.kernel_launches() == (10, 0)
     launched = [record for record in machine.ledger.records() if record.event == "launch"]
     assert {record.uuid for record in launched} == set(uuids(machine, 1))
 
 
 def test_products_are_skipped_on_the_devices_of_their_operands(make_machine: Callable[..., Machine]) -> None:
-    machine = make_machine(launch="noop")
+    machine = make_machine(kernel_launches="noop")
     script = """
     first, second = torch.nn.Linear(8, 16).to("cuda:1"), torch.nn.Linear(16, 4).to("cuda:0")
     result = second(first(torch.empty(3, 8, device="cuda:1")).to("cuda:0"))

@@ -180,9 +180,9 @@ def test_changes_in_the_middle(suite: pytest.Pytester) -> None:
 
         def test_changes(gpu_machine):
             first, second, third, fourth = gpu_machine.devices
-            with gpu_machine.occupy(second, 1000) as occupant:
+            with gpu_machine.occupy(second, 1000) as holder:
                 assert used(gpu_machine, 1) == 1450
-                assert occupant.pid in [process["pid"] for process in gpu_machine.snapshot()["processes"]]
+                assert holder.pid in [process["pid"] for process in gpu_machine.snapshot()["processes"]]
             assert used(gpu_machine, 1) == 0
             gpu_machine.assert_nothing_touched()
             gpu_machine.set_compute_mode(third, "exclusive-process")

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from pytest_gpuvisibility import Inventory
-from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.simulator import Machine
 
 UUIDS = """
 import ctypes, json, os, subprocess, sys, uuid

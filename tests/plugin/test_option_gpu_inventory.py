@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_gpuvisibility.inventory.model import shipped_inventory
+from pytest_gpuvisibility.inventory.catalogue import file_of
 
 SHOWN = "gpu-visibility: all that the caller has -> *; inventory {name} (simulated)"
 
@@ -16,7 +16,7 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 def test_a_file_beside_the_ini_file(project: pytest.Pytester) -> None:
-    shipped = shipped_inventory("a100x2")
+    shipped = file_of("a100x2")
     assert shipped is not None
     (project.path / "ours.toml").write_text(shipped.read_text().replace('name = "a100x2"', 'name = "ours"'))
     project.makeini("[pytest]\ngpu_inventory = ours.toml\n")

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_gpuvisibility import Inventory
 from pytest_gpuvisibility.lease import LeaseOffice
-from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.simulator import Machine
 
 INI = "[pytest]\nmarkers =\n    gpu_count(n): GPUs\n    no_gpu: none\n    gpu_inventory(name): own\n"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from pytest_gpuvisibility.errors import UserError
+from pytest_gpuvisibility.profile import Option, Profile, version_of
 from pytest_gpuvisibility.profile import files as profiles
-from pytest_gpuvisibility.profile.files import Option, Profile
 from pytest_gpuvisibility.server.requests import worker_call
 
 MINIMAL = """
@@ -266,12 +266,12 @@ def test_an_unknown_name_lists_what_ships() -> None:
 
 
 def test_the_version_is_found_in_what_the_command_prints(tmp_path: Path) -> None:
-    assert profiles.version(read(tmp_path)) == "1.2.3rc1"
+    assert version_of(read(tmp_path)) == "1.2.3rc1"
 
 
 def test_a_profile_may_say_where_its_version_stands(tmp_path: Path) -> None:
     pattern = r"version = '\((.*)\)'"
-    assert profiles.version(read(tmp_path, MINIMAL.replace("[server]", f"{pattern}\n[server]"))) == "2024.1"
+    assert version_of(read(tmp_path, MINIMAL.replace("[server]", f"{pattern}\n[server]"))) == "2024.1"
 
 
 @pytest.mark.parametrize(
@@ -284,13 +284,13 @@ def test_a_profile_may_say_where_its_version_stands(tmp_path: Path) -> None:
 def test_a_version_command_that_does_not_say_it(tmp_path: Path, program: str, problem: str) -> None:
     text = re.sub(r"print\('toy v.*\)'\)", program.replace("\\", r"\\"), MINIMAL)
     with pytest.raises(UserError, match=problem):
-        profiles.version(read(tmp_path, text))
+        version_of(read(tmp_path, text))
 
 
 def test_a_program_that_is_not_installed(tmp_path: Path) -> None:
     profile = read(tmp_path, MINIMAL.replace('"{python}"', '"toy-that-is-nowhere"'))
     with pytest.raises(UserError) as caught:
-        profiles.version(profile, {"PATH": "/nowhere"})
+        version_of(profile, {"PATH": "/nowhere"})
     message = str(caught.value)
     for part in (
         "toy-that-is-nowhere",

@@ -51,7 +51,7 @@ def test_the_template_has_every_key_that_a_profile_may_have(tmp_path: Path) -> N
         *keys_of(tables.Ready, server["ready"], "server.ready"),
         *keys_of(tables.Request, server["request"], "server.request"),
         *keys_of(tables.Workers, workers, "workers"),
-        *keys_of(tables.Telltale, workers["worker"], "workers.worker"),
+        *keys_of(tables.ProcessPattern, workers["worker"], "workers.worker"),
         *keys_of(tables.Supports, whole["supports"], "supports"),
         *keys_of(tables.Reports, reports, "reports"),
         *keys_of(tables.Report, reports["metrics"], "reports.metrics"),

@@ -22,13 +22,12 @@ import pytest
 from websockets.sync.server import ServerConnection, serve
 
 import pytest_gpuvisibility
+from pytest_gpuvisibility.environment import RUN_VARIABLE
 from pytest_gpuvisibility.errors import UserError
-from pytest_gpuvisibility.host import cleanup, procfs
-from pytest_gpuvisibility.host.cleanup import Ports
-from pytest_gpuvisibility.host.procfs import ProcessFacts
+from pytest_gpuvisibility.host import Ports, SupervisorError, cleanup, ports, procfs
+from pytest_gpuvisibility.profile import Profile
 from pytest_gpuvisibility.profile import files as profiles
-from pytest_gpuvisibility.profile.files import Profile
-from pytest_gpuvisibility.server.process import GuardError, ServerProcess
+from pytest_gpuvisibility.server import LaunchRequest, ProcessFacts, ServerProcess, front_door_is_open, wait_until_ready
 from pytest_gpuvisibility.server.requests import Call
 
 LIMIT = 20.0
@@ -109,18 +108,18 @@ HARNESS = """
 import json, os, signal, sys
 from pathlib import Path
 from pytest_gpuvisibility import profile
-from pytest_gpuvisibility.server import ServerProcess
+from pytest_gpuvisibility.server import LaunchRequest, ServerProcess, wait_until_ready
 
 with ServerProcess(profile.load(sys.argv[1]), directory=Path(sys.argv[2])) as server:
-    server.start(groups=2, devices=1, environ=os.environ)
+    server.start(LaunchRequest(groups=2, devices=1, environ=os.environ))
     if server.profile.server.values["mode"] == "silent":
         server.wait_for_worker(1)
     else:
-        server.wait_until_ready()
+        wait_until_ready(server)
     pids = [facts.pid for facts in server.observe()]
-    print(json.dumps({"supervisor": server._guard.pid, "pids": pids}), flush=True)
+    print(json.dumps({"supervisor": server._supervisor.pid, "pids": pids}), flush=True)
     if sys.argv[3] == "wait":
-        server.wait_until_ready(3600)
+        wait_until_ready(server, 3600)
         signal.pause()
     server.signal_launcher(signal.SIGINT)
     print(json.dumps({"exit_code": server.wait_exit()}), flush=True)
@@ -156,7 +155,7 @@ def directory(tmp_path: Path) -> Iterator[Path]:
     """Where servers may write; at the end nothing may be there, and nothing on record."""
     yield tmp_path / "scenario"
     assert not (tmp_path / "scenario").exists()
-    assert list(cleanup.directory().iterdir()) == []
+    assert list(cleanup.records_directory().iterdir()) == []
 
 
 def gone(server: ServerProcess) -> bool:
@@ -174,7 +173,7 @@ def workers(server: ServerProcess) -> dict[int, ProcessFacts]:
 def front_opens(server: ServerProcess) -> bool:
     """Whether the balancer listens within LIMIT: readiness is of the workers, and they may be quicker."""
     deadline = time.monotonic() + LIMIT
-    while not (opened := server.answers_front()) and time.monotonic() < deadline:
+    while not (opened := front_door_is_open(server)) and time.monotonic() < deadline:
         server.wait_exit(0.05)
     return opened
 
@@ -194,10 +193,9 @@ def wait_for_end(pidfds: Mapping[int, int]) -> list[int]:
 
 def test_a_server_from_start_to_stop(tmp_path: Path, directory: Path) -> None:
     with ServerProcess(profile(tmp_path), directory=directory) as server:
-        server.start(groups=2, devices=1, environ=os.environ)
-        outcome = server.wait_until_ready()
+        server.start(LaunchRequest(groups=2, devices=1, environ=os.environ))
+        outcome = wait_until_ready(server)
         assert (outcome.kind, outcome.exit_code) == ("ready", None)
-        assert server.startup_seconds == outcome.seconds
         assert server.worker_ports == [server.port + 1, server.port + 2]
         roles = sorted((facts.role, facts.group) for facts in server.observe() if facts.role != "worker")
         assert roles == [("balancer", None), ("launcher", None)]
@@ -210,7 +208,7 @@ def test_a_server_from_start_to_stop(tmp_path: Path, directory: Path) -> None:
         server.signal_launcher(signal.SIGINT)
         assert server.wait_exit() == 0
         assert server.wait_all_gone() == []
-        assert not server.answers_front()
+        assert not front_door_is_open(server)
         assert server.seen[server.pid].exit_code == 0
     assert "interrupted" in server.stdout
     assert server.stderr == ""
@@ -229,8 +227,8 @@ def test_the_environment_is_the_given_one_and_nothing_of_the_harness(
         "FROM_PROFILE": "overridden",
     }
     with ServerProcess(profile(tmp_path), directory=directory) as server:
-        server.start(groups=1, devices=1, environ=given)
-        server.wait_until_ready()
+        server.start(LaunchRequest(groups=1, devices=1, environ=given))
+        wait_until_ready(server)
         environ = server.seen[server.pid].environ
     assert "PYTEST_CURRENT_TEST" in given
     assert environ["GIVEN"] == given["GIVEN"]
@@ -240,13 +238,13 @@ def test_the_environment_is_the_given_one_and_nothing_of_the_harness(
         assert Path(environ[name]).is_relative_to(directory)
     assert not Path(environ["TMPDIR"]).exists()
     assert len(environ["TMPDIR"]) < 32  # room for the paths of sockets, which end at 107 bytes
-    assert environ[cleanup.MARK]
+    assert environ[RUN_VARIABLE]
 
 
 def test_workers_without_a_pattern_are_told_by_their_ports(tmp_path: Path, directory: Path) -> None:
     with ServerProcess(profile(tmp_path, "plain", ("worker = {argv", "#")), directory=directory) as server:
-        server.start(groups=2, devices=1, environ=os.environ)
-        server.wait_until_ready()
+        server.start(LaunchRequest(groups=2, devices=1, environ=os.environ))
+        wait_until_ready(server)
         found = workers(server)
     assert sorted(found) == [0, 1]
     assert all("worker" in facts.argv for facts in found.values())
@@ -254,15 +252,15 @@ def test_workers_without_a_pattern_are_told_by_their_ports(tmp_path: Path, direc
 
 def test_a_launcher_that_serves_alone_is_its_own_worker(tmp_path: Path, directory: Path) -> None:
     with ServerProcess(profile(tmp_path, "alone", ("worker = {argv", "#")), directory=directory) as server:
-        server.start(groups=1, devices=1, environ=os.environ)
-        assert server.wait_until_ready().kind == "ready"
+        server.start(LaunchRequest(groups=1, devices=1, environ=os.environ))
+        assert wait_until_ready(server).kind == "ready"
         assert [(facts.pid, facts.role, facts.group) for facts in server.observe()] == [(server.pid, "worker", 0)]
 
 
 def test_a_worker_that_execs_is_known_by_what_it_became(tmp_path: Path, directory: Path) -> None:
     with ServerProcess(profile(tmp_path, "execs"), directory=directory) as server:
-        server.start(groups=1, devices=1, environ={**os.environ, "CUDA_VISIBLE_DEVICES": "early"})
-        server.wait_until_ready()
+        server.start(LaunchRequest(groups=1, devices=1, environ={**os.environ, "CUDA_VISIBLE_DEVICES": "early"}))
+        wait_until_ready(server)
         worker = workers(server)[0]
     assert worker.environ["CUDA_VISIBLE_DEVICES"] == "late"
     assert "real-worker" in worker.argv
@@ -270,8 +268,8 @@ def test_a_worker_that_execs_is_known_by_what_it_became(tmp_path: Path, director
 
 def test_what_a_worker_forks_belongs_to_its_group(tmp_path: Path, directory: Path) -> None:
     with ServerProcess(profile(tmp_path, "forks"), directory=directory) as server:
-        server.start(groups=2, devices=1, environ=os.environ)
-        server.wait_until_ready()
+        server.start(LaunchRequest(groups=2, devices=1, environ=os.environ))
+        wait_until_ready(server)
         alive = server.observe()
     groups = {facts.pid: facts.group for facts in alive if facts.role == "worker"}
     assert set(groups.values()) == {0, 1}
@@ -281,19 +279,19 @@ def test_what_a_worker_forks_belongs_to_its_group(tmp_path: Path, directory: Pat
 
 def test_a_worker_is_reported_as_soon_as_it_is_there(tmp_path: Path, directory: Path) -> None:
     with ServerProcess(profile(tmp_path, "silent"), directory=directory) as server:
-        server.start(groups=2, devices=1, environ=os.environ)
+        server.start(LaunchRequest(groups=2, devices=1, environ=os.environ))
         worker = server.wait_for_worker(1)
         assert worker is not None
         assert worker.group == 1
         assert server.kill(worker.pid)
-        assert server.wait_until_ready(0.3).kind == "timeout"
+        assert wait_until_ready(server, 0.3).kind == "timeout"
         assert not server.seen[worker.pid].alive
         assert not server.kill(worker.pid)
 
 
 def test_no_worker_of_a_server_that_refuses(tmp_path: Path, directory: Path) -> None:
     with ServerProcess(profile(tmp_path, "refuses"), directory=directory) as server:
-        server.start(groups=1, devices=1, environ=os.environ)
+        server.start(LaunchRequest(groups=1, devices=1, environ=os.environ))
         assert server.wait_for_worker(0) is None
         assert server.exit_code == 1
 
@@ -303,8 +301,8 @@ def test_no_worker_of_a_server_that_refuses(tmp_path: Path, directory: Path) -> 
 
 def test_a_launcher_that_exits_ends_the_wait_at_once(tmp_path: Path, directory: Path) -> None:
     with ServerProcess(profile(tmp_path, "refuses"), directory=directory) as server:
-        server.start(groups=2, devices=1, environ=os.environ)
-        outcome = server.wait_until_ready(3600)
+        server.start(LaunchRequest(groups=2, devices=1, environ=os.environ))
+        outcome = wait_until_ready(server, 3600)
         assert (outcome.kind, outcome.exit_code) == ("exited", 1)
     assert server.stdout == "starting 2\n"
     assert server.stderr == "too few devices\n"
@@ -312,8 +310,8 @@ def test_a_launcher_that_exits_ends_the_wait_at_once(tmp_path: Path, directory: 
 
 def test_an_open_port_that_does_not_answer_is_not_ready(tmp_path: Path, directory: Path) -> None:
     with ServerProcess(profile(tmp_path, "silent"), directory=directory) as server:
-        server.start(groups=2, devices=1, environ=os.environ)
-        outcome = server.wait_until_ready(1.0)
+        server.start(LaunchRequest(groups=2, devices=1, environ=os.environ))
+        outcome = wait_until_ready(server, 1.0)
         assert (outcome.kind, outcome.exit_code) == ("timeout", None)
         assert outcome.seconds >= 1.0
         reply = server.request(0)
@@ -334,8 +332,8 @@ def test_an_open_port_that_does_not_answer_is_not_ready(tmp_path: Path, director
 def test_other_signs_of_readiness(tmp_path: Path, directory: Path, mode: str, ready: str) -> None:
     edit = ("request =", f"ready = {ready}\nrequest =")
     with ServerProcess(profile(tmp_path, mode, edit), directory=directory) as server:
-        server.start(groups=2, devices=1, environ=os.environ)
-        assert server.wait_until_ready().kind == "ready"
+        server.start(LaunchRequest(groups=2, devices=1, environ=os.environ))
+        assert wait_until_ready(server).kind == "ready"
 
 
 def test_a_worker_whose_port_is_taken(tmp_path: Path, directory: Path) -> None:
@@ -344,20 +342,20 @@ def test_a_worker_whose_port_is_taken(tmp_path: Path, directory: Path) -> None:
         socket.create_server(("127.0.0.1", ports.first + 2)),
         ServerProcess(profile(tmp_path), directory=directory) as server,
     ):
-        server.start(groups=2, devices=1, environ=os.environ, ports=ports)
-        with pytest.raises(GuardError, match=f"port {ports.first + 2}, .* was taken by another program"):
-            server.wait_until_ready(1.0)
+        server.start(LaunchRequest(groups=2, devices=1, environ=os.environ, ports=ports))
+        with pytest.raises(SupervisorError, match=f"port {ports.first + 2}, .* was taken by another program"):
+            wait_until_ready(server, 1.0)
         assert server.request(0).ok
         assert list(workers(server)) == [0]
     ports.release()
 
 
 def test_ports_are_reserved_against_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = cleanup.FIRST_PORT - 64 * cleanup.BLOCK  # where nobody else reserves any
-    monkeypatch.setattr(cleanup, "FIRST_PORT", first)
-    monkeypatch.setattr(cleanup, "_end_of_range", lambda: first + 2 * cleanup.BLOCK)
-    one, other = Ports.reserve(3), Ports.reserve(cleanup.BLOCK)
-    assert {one.first, other.first} == {first, first + cleanup.BLOCK}
+    first = ports.FIRST_PORT - 64 * ports.BLOCK  # where nobody else reserves any
+    monkeypatch.setattr(ports, "FIRST_PORT", first)
+    monkeypatch.setattr(ports, "_end_of_range", lambda: first + 2 * ports.BLOCK)
+    one, other = Ports.reserve(3), Ports.reserve(ports.BLOCK)
+    assert {one.first, other.first} == {first, first + ports.BLOCK}
     with pytest.raises(OSError, match="no 1 consecutive ports are free"):
         Ports.reserve(1)
     one.release()
@@ -374,7 +372,7 @@ def test_a_program_that_is_not_installed(tmp_path: Path, directory: Path) -> Non
         ServerProcess(profile(tmp_path, "plain", edit), directory=directory) as server,
         pytest.raises(UserError, match=r"toy-that-is-nowhere.*looked for on PATH.*Install toy"),
     ):
-        server.start(groups=1, devices=1, environ=os.environ)
+        server.start(LaunchRequest(groups=1, devices=1, environ=os.environ))
 
 
 def test_a_program_that_cannot_be_run_is_a_failure_of_the_harness(tmp_path: Path, directory: Path) -> None:
@@ -384,9 +382,9 @@ def test_a_program_that_cannot_be_run_is_a_failure_of_the_harness(tmp_path: Path
     edit = ('command = ["{python}"', f'command = ["{broken}"')
     with (
         ServerProcess(profile(tmp_path, "plain", edit), directory=directory) as server,
-        pytest.raises(GuardError, match="could not be started: FileNotFoundError"),
+        pytest.raises(SupervisorError, match="could not be started: FileNotFoundError"),
     ):
-        server.start(groups=1, devices=1, environ=os.environ)
+        server.start(LaunchRequest(groups=1, devices=1, environ=os.environ))
 
 
 # Nothing stays behind.
@@ -394,8 +392,8 @@ def test_a_program_that_cannot_be_run_is_a_failure_of_the_harness(tmp_path: Path
 
 def test_sigterm_to_the_launcher_leaves_survivors_with_their_ports(tmp_path: Path, directory: Path) -> None:
     with ServerProcess(profile(tmp_path), directory=directory) as server:
-        server.start(groups=2, devices=1, environ=os.environ)
-        server.wait_until_ready()
+        server.start(LaunchRequest(groups=2, devices=1, environ=os.environ))
+        wait_until_ready(server)
         server.signal_launcher(signal.SIGTERM)
         assert server.wait_exit() == -signal.SIGTERM
         survivors = server.wait_all_gone(0.1)
@@ -410,8 +408,8 @@ def test_sigterm_to_the_launcher_leaves_survivors_with_their_ports(tmp_path: Pat
 
 def test_a_signal_to_the_group_reaches_all(tmp_path: Path, directory: Path) -> None:
     with ServerProcess(profile(tmp_path), directory=directory) as server:
-        server.start(groups=2, devices=1, environ=os.environ)
-        server.wait_until_ready()
+        server.start(LaunchRequest(groups=2, devices=1, environ=os.environ))
+        wait_until_ready(server)
         assert server.signal_group(signal.SIGTERM)
         assert server.wait_all_gone() == []
         assert not server.signal_group(signal.SIGTERM)
@@ -419,11 +417,11 @@ def test_a_signal_to_the_group_reaches_all(tmp_path: Path, directory: Path) -> N
 
 def test_daemons_without_session_parent_or_mark_are_seen_and_killed(tmp_path: Path, directory: Path) -> None:
     with ServerProcess(profile(tmp_path, "daemon"), directory=directory) as server:
-        server.start(groups=2, devices=1, environ=os.environ)
-        assert server.wait_until_ready().kind == "ready"
+        server.start(LaunchRequest(groups=2, devices=1, environ=os.environ))
+        assert wait_until_ready(server).kind == "ready"
         found = workers(server)
         assert sorted(found) == [0, 1]
-        assert all(cleanup.MARK not in facts.environ for facts in found.values())
+        assert all(RUN_VARIABLE not in facts.environ for facts in found.values())
         assert all(os.getsid(facts.pid) != os.getsid(server.pid) for facts in found.values())
     assert gone(server)
 
@@ -431,7 +429,7 @@ def test_daemons_without_session_parent_or_mark_are_seen_and_killed(tmp_path: Pa
 def test_an_exception_in_the_middle_leaves_nothing(tmp_path: Path, directory: Path) -> None:
     server = ServerProcess(profile(tmp_path, "silent"), directory=directory)
     with pytest.raises(ZeroDivisionError), server:  # noqa: PT012
-        server.start(groups=2, devices=1, environ=os.environ)
+        server.start(LaunchRequest(groups=2, devices=1, environ=os.environ))
         assert server.wait_for_worker(1)
         raise ZeroDivisionError
     assert gone(server)
@@ -479,7 +477,7 @@ def test_a_killed_harness_leaves_nothing(tmp_path: Path, directory: Path, mode: 
         process.communicate()
     # The supervisor removes its directories; the record that they existed goes with the next run.
     assert list((tmp_path / "scenario").glob("*/*")) == []
-    assert cleanup.sweep() == []
+    assert cleanup.remove_abandoned() == []
     (tmp_path / "scenario").rmdir()
 
 
@@ -506,18 +504,18 @@ def test_sigint_reaches_a_server_although_the_harness_ignores_it(tmp_path: Path,
 
 def test_a_killed_supervisor_is_a_failure_of_the_harness_and_leaves_nothing(tmp_path: Path, directory: Path) -> None:
     with ServerProcess(profile(tmp_path), directory=directory) as server:
-        server.start(groups=2, devices=1, environ=os.environ)
-        server.wait_until_ready()
+        server.start(LaunchRequest(groups=2, devices=1, environ=os.environ))
+        wait_until_ready(server)
         os.kill(procfs.stat(server.pid).ppid, signal.SIGKILL)  # type: ignore[union-attr]
-        with pytest.raises(GuardError, match="is gone"):
-            server.wait_until_ready(LIMIT)
+        with pytest.raises(SupervisorError, match="is gone"):
+            wait_until_ready(server, LIMIT)
     assert gone(server)
 
 
 def test_the_next_run_sweeps_up_after_harness_and_supervisor(tmp_path: Path, directory: Path) -> None:
     with harness(tmp_path, "plain", "wait") as process:
         facts = said(process)
-        assert cleanup.sweep() == []  # it lives, so its server is not ours to kill
+        assert cleanup.remove_abandoned() == []  # it lives, so its server is not ours to kill
         pidfds = {pid: os.pidfd_open(pid) for pid in facts["pids"]}
         supervisor = os.pidfd_open(facts["supervisor"])
         process.send_signal(signal.SIGSTOP)
@@ -525,7 +523,7 @@ def test_the_next_run_sweeps_up_after_harness_and_supervisor(tmp_path: Path, dir
         process.kill()
         assert wait_for_end({facts["supervisor"]: supervisor, process.pid: os.pidfd_open(process.pid)}) == []
         assert all(procfs.stat(pid).alive for pid in pidfds)  # type: ignore[union-attr]
-        assert sorted(cleanup.sweep()) == sorted(pidfds)
+        assert sorted(cleanup.remove_abandoned()) == sorted(pidfds)
         assert wait_for_end(pidfds) == []
         for descriptor in [supervisor, *pidfds.values()]:
             os.close(descriptor)

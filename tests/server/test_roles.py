@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gpuvisibility.host.procfs import ProcessFacts
 from pytest_gpuvisibility.profile import files as profiles
-from pytest_gpuvisibility.server.process import ServerProcess
-from pytest_gpuvisibility.server.roles import Census
+from pytest_gpuvisibility.server import LaunchRequest, ProcessFacts, ServerProcess, wait_until_ready
+from pytest_gpuvisibility.server.roles import Roles
 
 # The last group's worker is started first. Arguments tell nothing; GROUP and PORT are in the environment alone.
 PROGRAM = r"""
@@ -86,10 +85,10 @@ def toy(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
         text = PROFILE.replace("EXTRA", extra).replace("READY", ready).replace("WORKERS", workers)
         (tmp_path / "toy.toml").write_text(text.replace("{python}", sys.executable))
         profile = profiles.load(tmp_path / "toy.toml")
-        server = ServerProcess(profile, directory=tmp_path / "servers", touchers=touchers)
+        server = ServerProcess(profile, directory=tmp_path / "servers", touching=touching)
         started.append(server)
-        server.start(groups=groups, devices=1, environ=os.environ)
-        assert server.wait_until_ready().kind == "ready", server.stderr
+        server.start(LaunchRequest(groups=groups, devices=1, environ=os.environ))
+        assert wait_until_ready(server).kind == "ready", server.stderr
         return server
 
     yield launch
@@ -97,7 +96,7 @@ def toy(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
         server.close()
 
 
-def touchers(seen: Sequence[ProcessFacts]) -> set[int]:
+def touching(seen: Sequence[ProcessFacts]) -> set[int]:
     """As if the workers and their helpers had opened a device, and nobody else."""
     return {facts.pid for facts in seen if facts.environ.get("ROLE") in ("worker", "helper")}
 
@@ -134,12 +133,12 @@ def test_what_a_worker_starts_is_no_worker_in_whatever_order_they_are_asked(tmp_
     (tmp_path / "toy.toml").write_text(text)
     launcher, worker, helper = 1, 9, 16
     assert list({worker, helper}) == [helper, worker], "a set of pids has an order of its own"
-    census = Census(profiles.load(tmp_path / "toy.toml"), launcher, 1, 0, lambda seen: {worker, helper})
+    roles = Roles(profiles.load(tmp_path / "toy.toml"), launcher, 1, 0, lambda seen: {worker, helper})
     for pid, ppid in ((launcher, 0), (worker, launcher), (helper, worker)):
         role = "launcher" if pid == launcher else "other"
-        census.seen[pid] = ProcessFacts(pid, ppid, pid, ("toy",), {}, role, None, 0.0)
-    census.take([], {})
-    assert [(facts.role, facts.group) for facts in census.seen.values()] == [
+        roles.seen[pid] = ProcessFacts(pid, ppid, pid, ("toy",), {}, role, None, 0.0)
+    roles.take([], {})
+    assert [(facts.role, facts.group) for facts in roles.seen.values()] == [
         ("launcher", None),
         ("worker", 0),
         ("other", None),
@@ -152,20 +151,20 @@ def test_a_parents_pid_that_a_child_has_by_now_is_no_circle(tmp_path: Path) -> N
     text = PROFILE.replace("EXTRA", "").replace("READY", LOG).replace("WORKERS", "worker = {touched = true}")
     (tmp_path / "toy.toml").write_text(text)
     orphan, reused = 9, 16
-    census = Census(profiles.load(tmp_path / "toy.toml"), 1, 1, 0, lambda seen: {orphan, reused})
+    roles = Roles(profiles.load(tmp_path / "toy.toml"), 1, 1, 0, lambda seen: {orphan, reused})
     for pid, ppid, start in ((orphan, reused, 100), (reused, orphan, 200)):
-        census.seen[pid] = ProcessFacts(pid, ppid, start, ("toy",), {}, "other", None, 0.0)
-    census.take([], {})
-    assert [(facts.role, facts.group) for facts in census.seen.values()] == [("worker", 0), ("other", None)]
+        roles.seen[pid] = ProcessFacts(pid, ppid, start, ("toy",), {}, "other", None, 0.0)
+    roles.take([], {})
+    assert [(facts.role, facts.group) for facts in roles.seen.values()] == [("worker", 0), ("other", None)]
 
 
 def test_what_was_touched_and_a_number_make_a_worker(toy: Callable[..., ServerProcess]) -> None:
     assert named(toy(r"worker = {touched = true, environ = '^GROUP=(?P<group>\d)'}")) == {0: "0", 1: "1", 2: "2"}
 
 
-@pytest.mark.parametrize("telltale", ["touched = true", r"touched = true, environ = '^GROUP=(?P<group>\d)'"])
-def test_a_worker_that_is_replaced_leaves_its_place(toy: Callable[..., ServerProcess], telltale: str) -> None:
-    server = toy(f"worker = {{{telltale}}}", extra=', RESTARTS = "1"')
+@pytest.mark.parametrize("pattern", ["touched = true", r"touched = true, environ = '^GROUP=(?P<group>\d)'"])
+def test_a_worker_that_is_replaced_leaves_its_place(toy: Callable[..., ServerProcess], pattern: str) -> None:
+    server = toy(f"worker = {{{pattern}}}", extra=', RESTARTS = "1"')
     victim = next(facts for facts in server.seen.values() if facts.role == "worker" and facts.group == 1)
     server.kill(victim.pid, signal.SIGKILL)
     limit = time.monotonic() + 10.0
@@ -192,7 +191,7 @@ def test_workers_are_told_by_their_ports(toy: Callable[..., ServerProcess]) -> N
 )
 def test_whatever_says_that_a_server_is_ready(toy: Callable[..., ServerProcess], ready: str) -> None:
     server = toy("worker = {port = true}", ready)
-    assert server.startup_seconds is not None
+    assert "ready" in [event.kind for event in server.timeline.events]
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from clients.matrix import (
 from places import DOCS
 
 from pytest_gpuvisibility import Inventory, resolve
-from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.simulator import Machine
 from pytest_gpuvisibility.simulator.run_program import PRIVATE_TABLES
 
 PAGE = DOCS / "clients.md"
@@ -91,7 +91,7 @@ print(index.ntotal)
 
 @pytest.mark.heavy_client
 def test_faiss_puts_vectors_on_its_device_where_launches_are_skipped(room: Path) -> None:
-    with Machine.create(Inventory.load("a100x4"), launch="noop") as machine:
+    with Machine.create(Inventory.load("a100x4"), kernel_launches="noop") as machine:
         environ = machine.environ(clean(os.environ)) | {"CUDA_VISIBLE_DEVICES": "3,1"}
         ended = subprocess.run(
             [sys.executable, "-c", INDEX], env=environ, cwd=room, capture_output=True, text=True, check=False
@@ -99,7 +99,7 @@ def test_faiss_puts_vectors_on_its_device_where_launches_are_skipped(room: Path)
         assert (ended.returncode, ended.stdout) == (0, "10\n"), ended.stderr
         allocated = {record.uuid for record in machine.ledger.records() if record.event == "alloc"}
         assert allocated == {machine.inventory.devices[1].uuid}
-        assert machine.launches()[0] > 0
+        assert machine.kernel_launches()[0] > 0
 
 
 @pytest.mark.parametrize("client", parameters())

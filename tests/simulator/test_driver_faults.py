@@ -15,9 +15,8 @@ from places import DOCS
 from simulated_programs import ask, environ, run
 
 from pytest_gpuvisibility import Inventory
-from pytest_gpuvisibility.inventory.model import FAULTS, MACHINE_FAULTS
-from pytest_gpuvisibility.simulator.machine import Machine
-from pytest_gpuvisibility.simulator.native import library_directory
+from pytest_gpuvisibility.inventory import FAULTS, MACHINE_FAULTS
+from pytest_gpuvisibility.simulator import Machine, library_directory
 
 DOCUMENT = DOCS / "inventories.md"
 DEVICE = """

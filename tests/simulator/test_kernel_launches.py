@@ -77,14 +77,14 @@ def launching(pytester: pytest.Pytester) -> pytest.Pytester:
 
         def test_that_passes_either_way(gpu_machine):
             gpu_machine.run([sys.executable, "launches.py", "2"])
-            assert sum(gpu_machine.launches) == 2
+            assert sum(gpu_machine.kernel_launches) == 2
 
         def test_that_chooses(gpu_machine):
-            gpu_machine.set_launch_policy("noop")
+            gpu_machine.set_kernel_launch_policy("noop")
             assert gpu_machine.run([sys.executable, "launches.py", "4"]).stdout == "0\\n"
-            gpu_machine.set_launch_policy("error")
+            gpu_machine.set_kernel_launch_policy("error")
             assert gpu_machine.run([sys.executable, "launches.py", "1"]).stdout == "801\\n"
-            assert gpu_machine.launches == (4, 1)
+            assert gpu_machine.kernel_launches == (4, 1)
         """
     )
     return pytester
@@ -145,8 +145,8 @@ def test_a_machine_refuses_another_word(pytester: pytest.Pytester) -> None:
         from pytest_gpuvisibility.errors import UserError
 
         def test(gpu_machine):
-            with pytest.raises(UserError, match="launch='skip' is not known; it is one of error, noop"):
-                gpu_machine.set_launch_policy("skip")
+            with pytest.raises(UserError, match="kernel_launches='skip' is not known; it is one of error, noop"):
+                gpu_machine.set_kernel_launch_policy("skip")
         """
     )
     pytester.runpytest_subprocess().assert_outcomes(passed=1)

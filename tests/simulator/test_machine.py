@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from pytest_gpuvisibility import Inventory
-from pytest_gpuvisibility.inventory.model import MACHINE_FAULTS
-from pytest_gpuvisibility.simulator import native
-from pytest_gpuvisibility.simulator.ledger import Ledger, LedgerDamaged
-from pytest_gpuvisibility.simulator.machine import Machine, ProbeFailed
+from pytest_gpuvisibility.inventory import MACHINE_FAULTS
+from pytest_gpuvisibility.simulator import Ledger, Machine, ProbeFailed, native
+from pytest_gpuvisibility.simulator.ledger import LedgerDamaged
 from pytest_gpuvisibility.simulator.native import NativeLibraryMissing
 from pytest_gpuvisibility.simulator.state import MachineError
 
@@ -97,8 +96,8 @@ def test_what_cannot_be_a_machine_is_explained_and_leaves_nothing(tmp_path: Path
         with pytest.raises(MachineError, match=message):
             Machine.create(broken, tmp_path / "machine")
         assert not (tmp_path / "machine").exists()
-    with pytest.raises(MachineError, match="launch='maybe' is not known; it is one of error, noop"):
-        Machine.create(inventory, launch="maybe")
+    with pytest.raises(MachineError, match="kernel_launches='maybe' is not known; it is one of error, noop"):
+        Machine.create(inventory, kernel_launches="maybe")
     with pytest.raises(MachineError, match="no simulated machine"):
         Machine.open(tmp_path)
 

@@ -15,8 +15,8 @@ import pytest
 from nvidia_smi_captures import DIRECTORY, NAMES, Capture
 from simulated_programs import CONTEXT, environ, holding, on, run
 
-from pytest_gpuvisibility.inventory.model import Inventory
-from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.inventory import Inventory
+from pytest_gpuvisibility.simulator import Machine
 
 
 def smi(machine: Machine, *arguments: str, **extra: str) -> str:

@@ -10,8 +10,8 @@ import pytest
 from nvidia_smi_captures import DIRECTORY, NAMES, XML_NAMES, Capture, XmlCapture
 from simulated_programs import CONTEXT, holding, run
 
-from pytest_gpuvisibility.inventory.model import Inventory
-from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.inventory import Inventory
+from pytest_gpuvisibility.simulator import Machine
 
 needs_captures = pytest.mark.skipif(
     not DIRECTORY.is_dir(), reason="real nvidia-smi output (../shared/data/nvidia-smi) is not there"

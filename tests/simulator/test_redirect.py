@@ -15,8 +15,7 @@ from cuda_runtimes import Release, releases
 from simulated_programs import c_compiler
 
 from pytest_gpuvisibility.errors import UserError
-from pytest_gpuvisibility.simulator import native, preloading
-from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.simulator import Machine, native, preloading
 
 # Loads each library named on the command line, asks those of ours how many devices there are, and says which files of
 # these names it has then.

@@ -20,9 +20,9 @@ from simulated_programs import CONTEXT, HOLDER, MEBIBYTE, ask, environ, holding,
 
 from pytest_gpuvisibility import Inventory
 from pytest_gpuvisibility.errors import UserError
+from pytest_gpuvisibility.simulator import Machine, library_directory
 from pytest_gpuvisibility.simulator.ledger import LedgerDamaged
-from pytest_gpuvisibility.simulator.machine import Machine
-from pytest_gpuvisibility.simulator.native import LIBRARIES, library_directory
+from pytest_gpuvisibility.simulator.native import LIBRARIES
 from pytest_gpuvisibility.simulator.state import MachineError
 
 NATIVE = ROOT / "pytest_gpuvisibility" / "native"

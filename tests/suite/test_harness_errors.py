@@ -19,12 +19,12 @@ import pytest
 from places import TESTS
 from twin_runs import check, profile_of
 
-from pytest_gpuvisibility.host import supervisor_client
-from pytest_gpuvisibility.host.cleanup import Ports
-from pytest_gpuvisibility.inventory.model import Inventory
+from pytest_gpuvisibility.host import Ports, SupervisorError, supervisor_client
+from pytest_gpuvisibility.inventory import Inventory
 from pytest_gpuvisibility.profile import files as profiles
-from pytest_gpuvisibility.server.process import GuardError, ServerProcess
-from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.profile import version_of
+from pytest_gpuvisibility.server import LaunchRequest, ServerProcess, wait_until_ready
+from pytest_gpuvisibility.simulator import Machine
 
 MISBEHAVING = TESTS / "misbehaving.py"
 
@@ -101,8 +101,8 @@ def test_endless_output_takes_bounded_room(tmp_path: Path, monkeypatch: pytest.M
         Machine.create(Inventory.load("a100x2"), tmp_path / "machine") as machine,
         ServerProcess(profile, directory=tmp_path / "server") as server,
     ):
-        server.start(groups=1, devices=1, environ=machine.environ(os.environ))
-        assert server.wait_until_ready().kind == "ready"
+        server.start(LaunchRequest(groups=1, devices=1, environ=machine.environ(os.environ)))
+        assert wait_until_ready(server).kind == "ready"
         for _ in range(200):
             if "the last line of all" in server.stdout and _room_of(tmp_path / "server") < 3 << 20:
                 break
@@ -127,23 +127,23 @@ def test_a_port_that_somebody_else_took_is_no_fault_of_the_server(tmp_path: Path
         socket.create_server(("127.0.0.1", ports.first + 1)),
         ServerProcess(profile, directory=tmp_path / "server") as server,
     ):
-        server.start(groups=1, devices=1, environ=machine.environ(os.environ), ports=ports)
-        with pytest.raises(GuardError, match=f"port {ports.first + 1}, which the server was given, was taken"):
-            server.wait_until_ready()
+        server.start(LaunchRequest(groups=1, devices=1, environ=machine.environ(os.environ), ports=ports))
+        with pytest.raises(SupervisorError, match=f"port {ports.first + 1}, which the server was given, was taken"):
+            wait_until_ready(server)
     ports.release()
 
 
 THIEF = """
 import socket
-from pytest_gpuvisibility.server import ServerProcess
+from pytest_gpuvisibility.server import LaunchRequest, ServerProcess, wait_until_ready
 
 start, launched, stolen = ServerProcess.start, [], []
 
-def start_late(self, **how):
-    launched.append(how)
+def start_late(self, request):
+    launched.append(request)
     if len(launched) > 1:
-        stolen.append(socket.create_server(("127.0.0.1", how["ports"].first + 1)))
-    start(self, **how)
+        stolen.append(socket.create_server(("127.0.0.1", request.ports.first + 1)))
+    start(self, request)
 
 ServerProcess.start = start_late
 """
@@ -220,7 +220,7 @@ def test_no_place_for_temporary_files(tmp_path: Path, temporary: Path) -> None:
 
 def test_no_port_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "taken_ports.py").write_text(
-        "from pytest_gpuvisibility.host import cleanup\ncleanup._is_free = lambda port: False\n"
+        "from pytest_gpuvisibility.host import ports\nports._is_free = lambda port: False\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     run = check(profile_of("none", tmp_path), "-n0", "-p", "taken_ports")
@@ -242,7 +242,7 @@ def test_a_server_that_may_not_be_run(tmp_path: Path) -> None:
 
 def test_a_slow_first_start_shows_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "impatient.py").write_text(
-        "from pytest_gpuvisibility import trial_plugin\ntrial_plugin.HEARTBEAT = 0.05\n"
+        "from pytest_gpuvisibility.plugin import suite_hooks\nsuite_hooks.HEARTBEAT = 0.05\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     run = check(profile_of("none", tmp_path), "-n0", "--gpu-rule=VIS-002", "-p", "impatient")
@@ -254,7 +254,7 @@ def test_what_the_version_command_leaves_behind_is_killed(tmp_path: Path) -> Non
     program = str(shutil.copy(MISBEHAVING, tmp_path))
     version = f'["{{python}}", "-I", "{program}", "processes=3", "--", "{{python}}", "-I", "'
     profile = profile_of("none", tmp_path, **{'version_command = ["{python}", "-I", "': f"version_command = {version}"})
-    assert profiles.version(profiles.load(profile)) == "1.0"
+    assert version_of(profiles.load(profile)) == "1.0"
     left = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit() and program in _argv(entry)]
     assert left == []
 

@@ -9,10 +9,10 @@ import time
 
 import pytest
 
-from pytest_gpuvisibility.inventory.model import Inventory
-from pytest_gpuvisibility.simulator.machine import Machine
-from pytest_gpuvisibility.witness.base import Account
-from pytest_gpuvisibility.witness.ledger import LedgerWitness
+from pytest_gpuvisibility.inventory import Inventory
+from pytest_gpuvisibility.records import Account
+from pytest_gpuvisibility.simulator import Machine
+from pytest_gpuvisibility.witness import LedgerWitness
 
 INVENTORY = Inventory.load("a100x4")
 UUIDS = [device.uuid for device in INVENTORY.devices]
@@ -43,7 +43,7 @@ def account(script: str, visible: str = "0,1,2", **environ: str) -> Account:
     with Machine.create(INVENTORY) as machine:
         base = {"PATH": os.environ["PATH"], "CUDA_VISIBLE_DEVICES": visible, **environ}
         subprocess.run([sys.executable, "-c", PRELUDE + script], env=machine.environ(base), check=True, timeout=60)
-        [found] = LedgerWitness(machine).strangers([]).values()
+        [found] = LedgerWitness(machine).unknown_processes([]).values()
     return found
 
 

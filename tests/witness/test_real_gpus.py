@@ -122,7 +122,7 @@ WATCH = """
 import json, os, subprocess, sys
 from pytest_gpuvisibility import Inventory
 from pytest_gpuvisibility.host import procfs
-from pytest_gpuvisibility.witness import NvmlWitness, Suspect
+from pytest_gpuvisibility.witness import NvmlWitness, ProcessRef
 
 PROGRAM = '''
 import ctypes, os, sys
@@ -149,7 +149,7 @@ with NvmlWitness(machine) as witness:
         )
         child.stdout.readline()
         found = procfs.stat(child.pid)
-        suspect = Suspect(child.pid, found.start_time, procfs.environ(child.pid))
+        suspect = ProcessRef(child.pid, found.start_time, procfs.environ(child.pid))
         account = witness.accounts([suspect])[child.pid]
         child.communicate()
         again = witness.accounts([suspect])[child.pid]

@@ -1,0 +1,21 @@
+"""The inventories that ship."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..resources import shipped_directory
+
+
+def names() -> tuple[str, ...]:
+    """In alphabetical order."""
+    return tuple(sorted(path.stem for path in _directory().glob("*.toml")))
+
+
+def file_of(name: str) -> Path | None:
+    """The file of a shipped inventory; None where no such one ships."""
+    return _directory() / f"{name}.toml" if name in names() else None
+
+
+def _directory() -> Path:
+    return shipped_directory("fixtures") / "inventories"
