@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ledger.h"
+#include "core/ledger.h"
 
 #define BATCHES 20
 

@@ -11,9 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ledger.h"
-#include "mask.h"
-#include "state.h"
+#include "core/ledger.h"
+#include "core/mask.h"
+#include "core/state.h"
 
 int gv_create(const char *directory, const char *description);
 long gv_snapshot(const char *directory, char *buffer, size_t size);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "state.h"
+#include "core/state.h"
 
 static void take_slot(struct gv_process *process, pid_t pid, uint64_t start)
 {

@@ -63,7 +63,7 @@ def compile_program(directory: Path, *sources: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def state_tool(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_program(tmp_path_factory.mktemp("tool"), HERE / "state_tool.c", NATIVE / "state.c")
+    return compile_program(tmp_path_factory.mktemp("tool"), HERE / "state_tool.c", *(NATIVE / "core").glob("*.c"))
 
 
 def held(machine: Machine) -> list[tuple[int, int, int]]:

@@ -10,7 +10,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "ledger.h"
+#include "core/ledger.h"
 
 /* ---- initialisation ---- */
 

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mask.h"
-#include "state.h"
-#include "text.h"
+#include "core/mask.h"
+#include "core/state.h"
+#include "core/text.h"
 
 /* Their only callers are Python's: no header declares them. */
 #define GV_API __attribute__((visibility("default")))

@@ -8,7 +8,7 @@
 #include <cuda.h>
 #pragma GCC visibility pop
 
-#include "state.h"
+#include "core/state.h"
 
 /* A function's variants for the per-thread default stream: every operation here is finished when it returns, so the
  * streams make no difference. */

@@ -17,7 +17,7 @@
 #include <string.h>
 
 #include "cublas.h"
-#include "ledger.h"
+#include "core/ledger.h"
 
 #define REQUIRE(condition, status) \
     do {                           \

@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include "cuda_internal.h"
-#include "ledger.h"
-#include "mask.h"
+#include "core/ledger.h"
+#include "core/mask.h"
 #include "siblings.h"
 
 struct gv_driver gv_driver;

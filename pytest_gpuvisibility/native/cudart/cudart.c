@@ -1,6 +1,6 @@
 /* How a thread comes to its context, and what it was told last. */
 #include "cudart_internal.h"
-#include "siblings.h"
+#include "cuda/siblings.h"
 
 static _Thread_local cudaError_t last_error = cudaSuccess;
 static _Thread_local const char *last_refused;

@@ -11,7 +11,7 @@
 #include <nvml.h>
 #pragma GCC visibility pop
 
-#include "state.h"
+#include "core/state.h"
 
 /* Ends the function with what a call returned, unless that is success. */
 #define TRY(call)                         \

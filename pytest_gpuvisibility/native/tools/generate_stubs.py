@@ -101,7 +101,7 @@ ADDRESSES = """\
 #include <cudaTypedefs.h>
 #pragma GCC visibility pop
 
-#include "cuda_generated.h"
+#include "cuda/cuda_generated.h"
 
 #pragma GCC diagnostic error "-Wincompatible-pointer-types"
 
@@ -120,7 +120,7 @@ const size_t gv_address_count = sizeof gv_address / sizeof *gv_address;
 
 ERRORS = """\
 /* Written by generate_stubs.py from {header}. */
-#include "cuda_generated.h"
+#include "cuda/cuda_generated.h"
 
 const struct gv_error gv_error[] = {{
 {rows}
@@ -131,7 +131,7 @@ const size_t gv_error_count = sizeof gv_error / sizeof *gv_error;
 
 RUNTIME_ERRORS = """\
 /* Written by generate_stubs.py from {header}. */
-#include "cudart_generated.h"
+#include "cudart/cudart_generated.h"
 
 const struct gv_runtime_error gv_runtime_error[] = {{
 {rows}
