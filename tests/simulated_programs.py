@@ -17,7 +17,7 @@ import pytest
 from pytest_gpuvisibility.simulator.machine import Machine
 
 MEBIBYTE = 1 << 20
-CONTEXT = 450  # MiB that a context takes of its device: GV_CONTEXT_OVERHEAD of native/state.h
+CONTEXT = 450  # MiB that a context takes of its device: GV_CONTEXT_OVERHEAD of native/core/state.h
 
 # Opens a context on CUDA device argv[1], allocates argv[2] MiB, says so, and waits for its stdin to end.
 HOLDER = """
