@@ -45,7 +45,8 @@ def c_compiler() -> str:
 def compiled(source: str, directory: Path) -> Path:
     """A client in C, whose source stands beside this file, compiled into the directory."""
     program = directory / "client"
-    subprocess.run([c_compiler(), "-w", "-o", str(program), str(Path(__file__).with_name(source)), "-ldl"], check=True)
+    code = str(Path(__file__).with_name(source))
+    subprocess.run([c_compiler(), "-w", "-o", str(program), code, "-ldl", "-pthread"], check=True)
     return program
 
 

@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <linux/futex.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +14,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "locks.h"
 
 /* ---- the file ---- */
 
@@ -200,8 +201,7 @@ struct opened {
     char *given, *directory; /* as the environment has it; absolute, for the program may move */
 };
 
-static pthread_mutex_t machine_lock = PTHREAD_MUTEX_INITIALIZER;
-static _Atomic(struct opened *) machine;
+static _Atomic(struct opened *) machine; /* changed under GV_LOCK_MACHINE */
 
 static struct opened *open_machine(const char *given)
 {
@@ -221,7 +221,7 @@ static struct opened *open_machine(const char *given)
 struct gv_state *gv_machine_reopen(void)
 {
     const char *given = secure_getenv("GPU_VISIBILITY_MACHINE");
-    pthread_mutex_lock(&machine_lock);
+    gv_lock(GV_LOCK_MACHINE);
     struct opened *opened = atomic_load(&machine);
     if (given && *given && !(opened && strcmp(given, opened->given) == 0)) {
         struct opened *other = open_machine(given);
@@ -230,7 +230,7 @@ struct gv_state *gv_machine_reopen(void)
             atomic_store(&machine, opened);
         }
     }
-    pthread_mutex_unlock(&machine_lock);
+    gv_unlock(GV_LOCK_MACHINE);
     return opened ? opened->state : NULL;
 }
 
@@ -345,8 +345,7 @@ uint64_t gv_device_used(const struct gv_state *state, int device)
 
 /* ---- this process ---- */
 
-static pthread_mutex_t claim_lock = PTHREAD_MUTEX_INITIALIZER; /* held while a slot is claimed */
-static pthread_mutex_t own_lock = PTHREAD_MUTEX_INITIALIZER;   /* guards `own`, for moments */
+/* Under GV_LOCK_OWN. */
 static struct {
     pid_t pid; /* whose all this is: a child forked from it starts anew */
     uint64_t start, stack;
@@ -354,27 +353,7 @@ static struct {
     struct gv_process *process;
 } own;
 
-/* A child forked while another thread held one of the locks could never take it. */
-static void take_locks(void)
-{
-    pthread_mutex_lock(&machine_lock);
-    pthread_mutex_lock(&claim_lock);
-    pthread_mutex_lock(&own_lock);
-}
-
-static void release_locks(void)
-{
-    pthread_mutex_unlock(&own_lock);
-    pthread_mutex_unlock(&claim_lock);
-    pthread_mutex_unlock(&machine_lock);
-}
-
-__attribute__((constructor)) static void watch_forks(void)
-{
-    pthread_atfork(take_locks, release_locks, release_locks);
-}
-
-/* Under own_lock. */
+/* Under GV_LOCK_OWN. */
 static void know_oneself(void)
 {
     if (own.pid == getpid())
@@ -430,10 +409,10 @@ static void wait_for_unlock(struct gv_state *state, uint32_t unlocks)
  * store, and its slot is no longer counted. */
 static uint64_t lock_state(struct gv_state *state)
 {
-    pthread_mutex_lock(&own_lock);
+    gv_lock(GV_LOCK_OWN);
     know_oneself();
     uint64_t self = holder_of(own.pid, own.start, own.stack), seen = 0;
-    pthread_mutex_unlock(&own_lock);
+    gv_unlock(GV_LOCK_OWN);
     uint32_t seen_unlocks = 0;
     int64_t since = 0;
     for (;;) {
@@ -528,10 +507,10 @@ static struct gv_process *claim_slot(struct gv_state *state)
             atomic_store_explicit(&process->usage[unit].bytes, 0, memory_order_relaxed);
             atomic_store_explicit(&process->usage[unit].contexts, 0, memory_order_relaxed);
         }
-        pthread_mutex_lock(&own_lock);
+        gv_lock(GV_LOCK_OWN);
         atomic_store(&process->start, own.start);
         atomic_store(&process->stack, own.stack);
-        pthread_mutex_unlock(&own_lock);
+        gv_unlock(GV_LOCK_OWN);
         atomic_store(&process->pid, self);
     }
     unlock_state(state, lock);
@@ -541,12 +520,12 @@ static struct gv_process *claim_slot(struct gv_state *state)
 /* The slot that this process has on the machine; NULL where it has none, or others took it for a dead process's. */
 static struct gv_process *known_slot(struct gv_state *state)
 {
-    pthread_mutex_lock(&own_lock);
+    gv_lock(GV_LOCK_OWN);
     know_oneself();
     struct gv_process *process = own.state == state ? own.process : NULL;
     if (process && atomic_load(&process->pid) != own.pid)
         process = NULL;
-    pthread_mutex_unlock(&own_lock);
+    gv_unlock(GV_LOCK_OWN);
     return process;
 }
 
@@ -555,15 +534,15 @@ struct gv_process *gv_own_process(struct gv_state *state)
     struct gv_process *process = known_slot(state);
     if (process)
         return process;
-    pthread_mutex_lock(&claim_lock);
+    gv_lock(GV_LOCK_CLAIM);
     process = known_slot(state);
     if (!process && (process = claim_slot(state))) {
-        pthread_mutex_lock(&own_lock);
+        gv_lock(GV_LOCK_OWN);
         own.state = state;
         own.process = process;
-        pthread_mutex_unlock(&own_lock);
+        gv_unlock(GV_LOCK_OWN);
     }
-    pthread_mutex_unlock(&claim_lock);
+    gv_unlock(GV_LOCK_CLAIM);
     return process;
 }
 

@@ -18,7 +18,6 @@
 #ifndef GPUVISIBILITY_STATE_H
 #define GPUVISIBILITY_STATE_H
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>

@@ -9,7 +9,6 @@
 #include "siblings.h"
 
 struct gv_driver gv_driver;
-pthread_mutex_t gv_cuda_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static _Atomic(pid_t) initialised_by; /* 0: cuInit has not succeeded on any machine */
 static CUresult init_result;          /* cuInit's answer to latched_by on gv_driver.state */
@@ -123,13 +122,13 @@ CUresult cuInit(unsigned int flags)
     REQUIRE_VALUE(flags == 0);
     struct gv_state *state = gv_machine_reopen();
     REQUIRE(state, CUDA_ERROR_NO_DEVICE);
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     if (gv_driver.state != state || latched_by != getpid()) {
         latch(state);
         record_init();
     }
     CUresult result = init_result;
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return result;
 }
 

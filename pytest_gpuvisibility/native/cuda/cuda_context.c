@@ -35,9 +35,9 @@ static bool is_alive(CUcontext context)
 
 bool gv_is_context(CUcontext context)
 {
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     bool alive = context && is_alive(context);
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return alive;
 }
 
@@ -90,13 +90,13 @@ CUresult cuDevicePrimaryCtxRetain(CUcontext *context, CUdevice device)
     REQUIRE_VALUE(context);
     REQUIRE_DEVICE(device);
     CUcontext primary = &gv_driver.primary[device];
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     CUresult result = primary->active ? CUDA_SUCCESS : open_context(primary);
     if (result == CUDA_SUCCESS) {
         primary->retained++;
         *context = primary;
     }
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return result;
 }
 
@@ -105,11 +105,11 @@ CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device)
     REQUIRE_READY();
     REQUIRE_DEVICE(device);
     CUcontext primary = &gv_driver.primary[device];
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     CUresult result = primary->retained ? CUDA_SUCCESS : CUDA_ERROR_INVALID_CONTEXT;
     if (primary->retained && --primary->retained == 0 && primary->active)
         close_context(primary);
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return result;
 }
 
@@ -119,11 +119,11 @@ CUresult cuDevicePrimaryCtxReset_v2(CUdevice device)
     REQUIRE_READY();
     REQUIRE_DEVICE(device);
     CUcontext primary = &gv_driver.primary[device];
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     if (primary->active)
         close_context(primary);
     primary->flags = 0;
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return CUDA_SUCCESS;
 }
 
@@ -242,13 +242,13 @@ static CUresult create_context(CUcontext *result, unsigned flags, CUdevice devic
     context->ordinal = device;
     context->unit = gv_driver.unit[device];
     context->flags = flags;
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     CUresult opened = open_context(context);
     if (opened == CUDA_SUCCESS) {
         context->next = created;
         created = context;
     }
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     if (opened != CUDA_SUCCESS) {
         free(context);
         return opened;
@@ -287,14 +287,14 @@ CUresult cuCtxDestroy_v2(CUcontext context)
 {
     REQUIRE_READY();
     REQUIRE_VALUE(context);
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     CUresult result = !is_known(context)  ? CUDA_ERROR_INVALID_CONTEXT
                       : context->primary  ? CUDA_ERROR_INVALID_CONTEXT
                       : !context->active  ? CUDA_ERROR_CONTEXT_IS_DESTROYED
                                           : CUDA_SUCCESS;
     if (result == CUDA_SUCCESS)
         close_context(context);
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     if (result == CUDA_SUCCESS && depth > 0 && stack[depth - 1] == context)
         depth--;
     return result;

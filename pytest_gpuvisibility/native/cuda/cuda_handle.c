@@ -6,10 +6,9 @@
 
 #define BUCKETS 1024
 
+/* Both under GV_LOCK_HANDLES. */
 static struct gv_handle *bucket[BUCKETS];
 static unsigned long long last_id;
-/* Apart from gv_cuda_lock, under which a context's objects are freed. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static struct gv_handle **bucket_of(const void *handle)
 {
@@ -31,19 +30,19 @@ struct gv_handle *gv_handle_new(enum gv_handle_kind kind, CUcontext context)
         return NULL;
     handle->kind = kind;
     handle->context = context;
-    pthread_mutex_lock(&lock);
+    gv_lock(GV_LOCK_HANDLES);
     add(handle);
-    pthread_mutex_unlock(&lock);
+    gv_unlock(GV_LOCK_HANDLES);
     return handle;
 }
 
 struct gv_handle *gv_handle_find(enum gv_handle_kind kind, const void *handle)
 {
-    pthread_mutex_lock(&lock);
+    gv_lock(GV_LOCK_HANDLES);
     struct gv_handle *found = *bucket_of(handle);
     while (found && (found != handle || found->kind != kind))
         found = found->next;
-    pthread_mutex_unlock(&lock);
+    gv_unlock(GV_LOCK_HANDLES);
     return found;
 }
 
@@ -65,7 +64,7 @@ static struct gv_handle *find_child(const struct gv_handle *parent, enum gv_hand
 struct gv_handle *gv_handle_child(struct gv_handle *parent, enum gv_handle_kind kind, const char *name,
                                   CUcontext context)
 {
-    pthread_mutex_lock(&lock);
+    gv_lock(GV_LOCK_HANDLES);
     struct gv_handle *found = find_child(parent, kind, name, context);
     if (!found && (found = calloc(1, sizeof *found))) {
         found->kind = kind;
@@ -76,7 +75,7 @@ struct gv_handle *gv_handle_child(struct gv_handle *parent, enum gv_handle_kind 
         found->name = name ? strdup(name) : NULL;
         add(found);
     }
-    pthread_mutex_unlock(&lock);
+    gv_unlock(GV_LOCK_HANDLES);
     return found;
 }
 
@@ -138,7 +137,7 @@ static void free_dead(void)
 
 bool gv_handle_free(enum gv_handle_kind kind, const void *handle)
 {
-    pthread_mutex_lock(&lock);
+    gv_lock(GV_LOCK_HANDLES);
     struct gv_handle **link = bucket_of(handle), *found;
     while (*link && (*link != handle || (*link)->kind != kind))
         link = &(*link)->next;
@@ -151,14 +150,14 @@ bool gv_handle_free(enum gv_handle_kind kind, const void *handle)
             destroy(found);
         }
     }
-    pthread_mutex_unlock(&lock);
+    gv_unlock(GV_LOCK_HANDLES);
     return found != NULL;
 }
 
 void gv_forget_handles(CUcontext context)
 {
-    pthread_mutex_lock(&lock);
+    gv_lock(GV_LOCK_HANDLES);
     visit_all(mark_of_context, context);
     free_dead();
-    pthread_mutex_unlock(&lock);
+    gv_unlock(GV_LOCK_HANDLES);
 }

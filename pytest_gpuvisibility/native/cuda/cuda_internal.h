@@ -8,6 +8,7 @@
 #include <cuda.h>
 #pragma GCC visibility pop
 
+#include "core/locks.h"
 #include "core/state.h"
 
 /* A function's variants for the per-thread default stream: every operation here is finished when it returns, so the
@@ -30,7 +31,7 @@ struct CUctx_st {
     unsigned long long peer[GV_MAX_UNITS]; /* by ordinal, the id of the context whose memory it has access to; or 0 */
 };
 
-/* What cuInit found, once and for all. */
+/* What cuInit found, once and for all; set under GV_LOCK_CUDA. */
 struct gv_driver {
     struct gv_state *state;
     int count;
@@ -39,9 +40,6 @@ struct gv_driver {
     struct CUctx_st primary[GV_MAX_UNITS];
 };
 extern struct gv_driver gv_driver;
-
-/* Guards everything of this process that the calls change. Held for moments, never while calling back. */
-extern pthread_mutex_t gv_cuda_lock;
 
 /* CUDA_SUCCESS once cuInit has succeeded in this process, and not in the one that it was forked from. */
 CUresult gv_cuda_ready(void);
@@ -92,7 +90,7 @@ void *gv_device_range(CUdeviceptr pointer, size_t size, enum gv_access access);
 void *gv_any_range(const void *address, size_t size, enum gv_access access);
 void gv_zero_range(void *address, size_t size);
 
-/* Frees all memory, and all streams, events and modules, of a context. Under gv_cuda_lock. */
+/* Frees all memory, and all streams, events and modules, of a context. Under GV_LOCK_CUDA. */
 void gv_forget_memory(CUcontext context);
 void gv_forget_handles(CUcontext context);
 

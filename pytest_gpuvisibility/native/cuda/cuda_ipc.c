@@ -139,9 +139,9 @@ CUresult cuIpcOpenMemHandle_v2(CUdeviceptr *pointer, CUipcMemHandle given, unsig
     REQUIRE(handle.pid != getpid(), CUDA_ERROR_INVALID_CONTEXT); /* a process cannot open what is its own */
     REQUIRE(is_alive(handle.pid, handle.start), CUDA_ERROR_MAP_FAILED);
     REQUIRE(context->unit == handle.unit || gv_can_access(context->unit, handle.unit), CUDA_ERROR_MAP_FAILED);
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     CUresult result = import(&handle, context, pointer);
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     if (result == CUDA_SUCCESS && handle.unit != context->unit)
         gv_cuda_record_peer("cuIpcOpenMemHandle", handle.unit);
     return result;
@@ -155,12 +155,12 @@ CUresult cuIpcOpenMemHandle(CUdeviceptr *pointer, CUipcMemHandle handle, unsigne
 CUresult cuIpcCloseMemHandle(CUdeviceptr pointer)
 {
     REQUIRE_CONTEXT(context);
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     struct gv_block *block = gv_block_find((uintptr_t)pointer);
     bool found = block && block->start == pointer && block->kind == GV_IMPORTED;
     if (found && --block->opened == 0)
         gv_block_remove(block);
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return found ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 

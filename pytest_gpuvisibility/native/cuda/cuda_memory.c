@@ -9,7 +9,7 @@
 
 #include "cuda_memory.h"
 
-/* All blocks, by address. Under gv_cuda_lock. */
+/* All blocks, by address. Under GV_LOCK_CUDA. */
 static struct gv_block *blocks;
 static size_t block_count, block_room;
 static unsigned long long last_id;
@@ -126,11 +126,11 @@ void gv_forget_memory(CUcontext context)
 
 bool gv_look_up(uintptr_t address, struct gv_block *copy)
 {
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     struct gv_block *block = gv_block_find(address);
     if (block)
         *copy = *block;
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return block != NULL;
 }
 
@@ -185,9 +185,9 @@ CUresult gv_allocate(CUcontext context, enum gv_memory_kind kind, size_t size, u
         block.ordinal = gv_pool_ordinal(pool);
         block.unit = gv_driver.unit[block.ordinal];
     }
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     CUresult result = allocate(&block);
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     gv_cuda_record("alloc", NULL, block.unit, result, size);
     if (result == CUDA_SUCCESS)
         *pointer = block.start;
@@ -196,12 +196,12 @@ CUresult gv_allocate(CUcontext context, enum gv_memory_kind kind, size_t size, u
 
 bool gv_free(CUdeviceptr pointer)
 {
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     struct gv_block *block = gv_block_find((uintptr_t)pointer);
     bool found = block && block->start == pointer && counts(block->kind);
     if (found)
         gv_block_remove(block);
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return found;
 }
 
@@ -257,9 +257,9 @@ CUresult cuMemHostAlloc(void **address, size_t size, unsigned int flags)
     REQUIRE_CONTEXT(context);
     REQUIRE_VALUE(address && size && !(flags & ~known));
     struct gv_block block = new_block(context, GV_HOST, size, flags);
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     CUresult result = allocate(&block);
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     if (result == CUDA_SUCCESS)
         *address = (void *)block.start;
     return result;
@@ -279,12 +279,12 @@ static CUresult remove_host_block(const void *address, enum gv_memory_kind kind,
 {
     REQUIRE_READY();
     REQUIRE_VALUE(address);
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     struct gv_block *block = gv_block_find((uintptr_t)address);
     bool found = block && block->start == (uintptr_t)address && block->kind == kind;
     if (found)
         gv_block_remove(block);
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return found ? CUDA_SUCCESS : otherwise;
 }
 
@@ -302,12 +302,12 @@ CUresult cuMemHostRegister_v2(void *address, size_t size, unsigned int flags)
     struct gv_block block = new_block(context, GV_REGISTERED, size, flags);
     block.start = (uintptr_t)address;
     CUresult result = CUDA_SUCCESS;
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     if (gv_block_overlaps(block.start, size))
         result = CUDA_ERROR_HOST_MEMORY_ALREADY_REGISTERED;
     else if (!gv_block_insert(block))
         result = CUDA_ERROR_OUT_OF_MEMORY;
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return result;
 }
 
@@ -371,18 +371,18 @@ static bool covers(const struct gv_block *block, uintptr_t address, size_t size,
 
 void *gv_device_range(CUdeviceptr pointer, size_t size, enum gv_access access)
 {
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     bool inside = covers(gv_block_find((uintptr_t)pointer), (uintptr_t)pointer, size, access);
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return inside ? (void *)(uintptr_t)pointer : NULL;
 }
 
 void *gv_any_range(const void *address, size_t size, enum gv_access access)
 {
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     const struct gv_block *block = gv_block_find((uintptr_t)address);
     bool usable = block ? covers(block, (uintptr_t)address, size, access) : !gv_is_reserved((uintptr_t)address);
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return usable ? (void *)address : NULL;
 }
 

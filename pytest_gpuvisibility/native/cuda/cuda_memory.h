@@ -59,7 +59,7 @@ struct gv_block {
     unsigned long long id;
 };
 
-/* All of these under gv_cuda_lock. A block's address is good until the table changes. */
+/* All of these under GV_LOCK_CUDA. A block's address is good until the table changes. */
 struct gv_block *gv_block_find(uintptr_t address);
 bool gv_block_insert(struct gv_block block);
 /* Frees its memory too. */

@@ -10,7 +10,7 @@
 
 #define ARENA_SIZE (INT64_C(1) << 60) /* only addresses: no offset is ever used twice */
 
-/* Under gv_cuda_lock. */
+/* Under GV_LOCK_CUDA. */
 static struct gv_origin arena = {.file = -1};
 
 bool gv_file_is(int file, uint64_t device, uint64_t inode)

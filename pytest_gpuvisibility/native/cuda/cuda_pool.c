@@ -16,7 +16,7 @@ struct gv_pool {
     struct gv_devices readable, writable;
 };
 
-/* Of the machine `pools_of`, by ordinal; made when first asked for. Under gv_cuda_lock. */
+/* Of the machine `pools_of`, by ordinal; made when first asked for. Under GV_LOCK_CUDA. */
 static struct gv_state *pools_of;
 static struct gv_pool *default_pool[GV_MAX_UNITS], *current_pool[GV_MAX_UNITS];
 
@@ -138,9 +138,9 @@ static CUresult give_pool(CUmemoryPool *handle, CUdevice device, struct gv_pool 
     REQUIRE_READY();
     REQUIRE_VALUE(handle);
     REQUIRE_DEVICE(device);
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     struct gv_pool *pool = find(device);
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     REQUIRE(pool, CUDA_ERROR_OUT_OF_MEMORY);
     *handle = gv_pool_handle(pool);
     return CUDA_SUCCESS;
@@ -160,12 +160,12 @@ CUresult cuDeviceSetMemPool(CUdevice device, CUmemoryPool handle)
 {
     REQUIRE_READY();
     REQUIRE_DEVICE(device);
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     struct gv_pool *pool = find_default(device) ? find_pool(handle) : NULL;
     bool fits = pool && pool->ordinal == device;
     if (fits)
         current_pool[device] = pool;
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return fits ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
@@ -219,7 +219,7 @@ CUresult cuMemPoolCreate(CUmemoryPool *handle, const CUmemPoolProps *properties)
 CUresult cuMemPoolDestroy(CUmemoryPool handle)
 {
     REQUIRE_READY();
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     struct gv_pool *pool = find_pool(handle);
     bool found = pool && !pool->is_default;
     if (found) {
@@ -231,18 +231,18 @@ CUresult cuMemPoolDestroy(CUmemoryPool handle)
         pool->threshold = 0;
         free_if_destroyed(pool);
     }
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return found ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
 CUresult cuMemPoolTrimTo(CUmemoryPool handle, size_t keep)
 {
     REQUIRE_READY();
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     struct gv_pool *pool = find_pool(handle);
     if (pool)
         shrink(pool, keep);
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return pool ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
@@ -318,9 +318,9 @@ CUresult cuMemPoolGetAttribute(CUmemoryPool handle, CUmemPool_attribute attribut
 {
     REQUIRE_READY();
     REQUIRE_VALUE(value);
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     CUresult result = get_attribute(find_pool(handle), attribute, value);
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return result;
 }
 
@@ -328,9 +328,9 @@ CUresult cuMemPoolSetAttribute(CUmemoryPool handle, CUmemPool_attribute attribut
 {
     REQUIRE_READY();
     REQUIRE_VALUE(value);
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     CUresult result = set_attribute(find_pool(handle), attribute, value);
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return result;
 }
 
@@ -367,9 +367,9 @@ CUresult cuMemPoolSetAccess(CUmemoryPool handle, const CUmemAccessDesc *access, 
 {
     REQUIRE_READY();
     REQUIRE_VALUE(access && count);
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     CUresult result = set_access(find_pool(handle), access, count);
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return result;
 }
 
@@ -377,13 +377,13 @@ CUresult cuMemPoolGetAccess(CUmemAccess_flags *flags, CUmemoryPool handle, CUmem
 {
     REQUIRE_READY();
     REQUIRE_VALUE(flags && location && location->type == CU_MEM_LOCATION_TYPE_DEVICE && gv_is_device(location->id));
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     struct gv_pool *pool = find_pool(handle);
     if (pool)
         *flags = gv_devices_has(&pool->writable, location->id)   ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE
                  : gv_devices_has(&pool->readable, location->id) ? CU_MEM_ACCESS_FLAGS_PROT_READ
                                                                  : CU_MEM_ACCESS_FLAGS_PROT_NONE;
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return pool ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
@@ -402,9 +402,9 @@ CUresult cuMemAllocAsync(CUdeviceptr *pointer, size_t size, CUstream stream)
     CUresult result = gv_stream_context(stream, &context);
     REQUIRE(result == CUDA_SUCCESS, result);
     REQUIRE_VALUE(pointer && size);
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     struct gv_pool *pool = find_current(context->ordinal);
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     REQUIRE(pool, CUDA_ERROR_OUT_OF_MEMORY);
     return allocate_from(pool, context, size, pointer);
 }
@@ -417,9 +417,9 @@ CUresult cuMemAllocFromPoolAsync(CUdeviceptr *pointer, size_t size, CUmemoryPool
     CUresult result = gv_stream_context(stream, &context);
     REQUIRE(result == CUDA_SUCCESS, result);
     REQUIRE_VALUE(pointer && size);
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     struct gv_pool *pool = find_pool(handle);
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return allocate_from(pool, context, size, pointer);
 }
 PER_THREAD(cuMemAllocFromPoolAsync, _ptsz);

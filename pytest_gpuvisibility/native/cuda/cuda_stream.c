@@ -17,31 +17,47 @@ struct callback {
     void *argument;
 };
 
-static pthread_mutex_t callbacks_lock = PTHREAD_MUTEX_INITIALIZER;
+/* All of this under GV_LOCK_CALLBACKS. */
 static pthread_cond_t callbacks_changed = PTHREAD_COND_INITIALIZER;
 static struct callback *first_callback, **last_link = &first_callback;
 static unsigned long long callbacks_queued, callbacks_done;
 static bool worker_started;
 static __thread bool is_worker;
 
+/* A child has neither the thread nor those that waited for it; but where it was forked by a callback, that one runs on. */
+static void forget_callbacks(void)
+{
+    callbacks_changed = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+    first_callback = NULL;
+    last_link = &first_callback;
+    callbacks_queued = is_worker;
+    callbacks_done = 0;
+    worker_started = is_worker;
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, forget_callbacks);
+}
+
 static void *run_callbacks(void *unused)
 {
     (void)unused;
     is_worker = true;
-    pthread_mutex_lock(&callbacks_lock);
+    gv_lock(GV_LOCK_CALLBACKS);
     for (;;) {
         while (!first_callback)
-            pthread_cond_wait(&callbacks_changed, &callbacks_lock);
+            pthread_cond_wait(&callbacks_changed, &gv_locks[GV_LOCK_CALLBACKS]);
         struct callback *callback = first_callback;
         if (!(first_callback = callback->next))
             last_link = &first_callback;
-        pthread_mutex_unlock(&callbacks_lock);
+        gv_unlock(GV_LOCK_CALLBACKS);
         if (callback->with_status)
             callback->with_status(callback->stream, CUDA_SUCCESS, callback->argument);
         else
             callback->function(callback->argument);
         free(callback);
-        pthread_mutex_lock(&callbacks_lock);
+        gv_lock(GV_LOCK_CALLBACKS);
         callbacks_done++;
         pthread_cond_broadcast(&callbacks_changed);
     }
@@ -63,7 +79,7 @@ static CUresult queue_callback(struct callback callback)
     struct callback *queued = malloc(sizeof *queued);
     REQUIRE(queued, CUDA_ERROR_OUT_OF_MEMORY);
     *queued = callback;
-    pthread_mutex_lock(&callbacks_lock);
+    gv_lock(GV_LOCK_CALLBACKS);
     bool started = start_worker();
     if (started) {
         *last_link = queued;
@@ -71,7 +87,7 @@ static CUresult queue_callback(struct callback callback)
         callbacks_queued++;
         pthread_cond_broadcast(&callbacks_changed);
     }
-    pthread_mutex_unlock(&callbacks_lock);
+    gv_unlock(GV_LOCK_CALLBACKS);
     if (!started)
         free(queued);
     return started ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
@@ -81,17 +97,17 @@ void gv_wait_for_callbacks(void)
 {
     if (is_worker) /* a callback may not wait for itself */
         return;
-    pthread_mutex_lock(&callbacks_lock);
+    gv_lock(GV_LOCK_CALLBACKS);
     for (unsigned long long target = callbacks_queued; callbacks_done < target;)
-        pthread_cond_wait(&callbacks_changed, &callbacks_lock);
-    pthread_mutex_unlock(&callbacks_lock);
+        pthread_cond_wait(&callbacks_changed, &gv_locks[GV_LOCK_CALLBACKS]);
+    gv_unlock(GV_LOCK_CALLBACKS);
 }
 
 static bool callbacks_pending(void)
 {
-    pthread_mutex_lock(&callbacks_lock);
+    gv_lock(GV_LOCK_CALLBACKS);
     bool pending = callbacks_done < callbacks_queued;
-    pthread_mutex_unlock(&callbacks_lock);
+    gv_unlock(GV_LOCK_CALLBACKS);
     return pending;
 }
 

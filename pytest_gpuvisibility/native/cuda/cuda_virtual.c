@@ -44,7 +44,7 @@ struct reservation {
     size_t size;
 };
 
-static struct reservation *reservations; /* under gv_cuda_lock */
+static struct reservation *reservations; /* under GV_LOCK_CUDA */
 
 static struct reservation *find_reservation(uintptr_t start, size_t size)
 {
@@ -90,10 +90,10 @@ CUresult cuMemAddressReserve(CUdeviceptr *pointer, size_t size, size_t alignment
         free(made);
         return CUDA_ERROR_OUT_OF_MEMORY;
     }
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     *made = (struct reservation){reservations, (uintptr_t)start, size};
     reservations = made;
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     *pointer = (CUdeviceptr)(uintptr_t)start;
     return CUDA_SUCCESS;
 }
@@ -102,7 +102,7 @@ CUresult cuMemAddressFree(CUdeviceptr pointer, size_t size)
 {
     REQUIRE_READY();
     REQUIRE_VALUE(pointer && size);
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     struct reservation **link = &reservations, *found;
     while (*link && ((*link)->start != pointer || (*link)->size != size))
         link = &(*link)->next;
@@ -112,7 +112,7 @@ CUresult cuMemAddressFree(CUdeviceptr pointer, size_t size)
         *link = found->next;
         munmap((void *)found->start, found->size);
     }
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     free(found);
     return found ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
@@ -233,9 +233,9 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size, const CU
     };
     /* What is asked for and not given must not be found among what was given. */
     memset(&physical->properties.allocFlags, 0, sizeof physical->properties.allocFlags);
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     result = create(physical);
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     gv_cuda_record("alloc", NULL, physical->unit, result, size);
     if (result == CUDA_SUCCESS)
         *handle = (CUmemGenericAllocationHandle)(uintptr_t)physical->handle;
@@ -247,13 +247,13 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size, const CU
 CUresult cuMemRelease(CUmemGenericAllocationHandle handle)
 {
     REQUIRE_READY();
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     struct gv_physical *physical = find_physical(handle);
     if (physical) {
         physical->handles--;
         free_if_unused(physical);
     }
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return physical ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
@@ -261,14 +261,14 @@ CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *handle, void 
 {
     REQUIRE_READY();
     REQUIRE_VALUE(handle && address);
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     struct gv_block *block = gv_block_find((uintptr_t)address);
     bool found = block && block->kind == GV_MAPPED;
     if (found) {
         block->physical->handles++;
         *handle = (CUmemGenericAllocationHandle)(uintptr_t)block->physical->handle;
     }
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return found ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
@@ -276,11 +276,11 @@ CUresult cuMemGetAllocationPropertiesFromHandle(CUmemAllocationProp *properties,
 {
     REQUIRE_READY();
     REQUIRE_VALUE(properties);
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     struct gv_physical *physical = find_physical(handle);
     if (physical)
         *properties = physical->properties;
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return physical ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
@@ -318,9 +318,9 @@ CUresult cuMemMap(CUdeviceptr pointer, size_t size, size_t offset, CUmemGenericA
 {
     REQUIRE_READY();
     REQUIRE_VALUE(pointer && pointer % GRANULARITY == 0 && size && size % GRANULARITY == 0 && !offset && !flags);
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     CUresult result = map(pointer, size, handle);
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return result;
 }
 
@@ -342,14 +342,14 @@ CUresult cuMemUnmap(CUdeviceptr pointer, size_t size)
     REQUIRE_READY();
     REQUIRE_VALUE(pointer && size);
     uintptr_t start = (uintptr_t)pointer, end = start + size;
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     bool mapped = is_mapped(start, size);
     while (mapped && start < end) {
         struct gv_block *block = gv_block_find(start);
         start += block->size;
         gv_block_remove(block);
     }
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return mapped ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
@@ -398,9 +398,9 @@ CUresult cuMemSetAccess(CUdeviceptr pointer, size_t size, const CUmemAccessDesc 
 {
     REQUIRE_READY();
     REQUIRE_VALUE(pointer && size && access && count);
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     CUresult result = set_access((uintptr_t)pointer, size, access, count);
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     return result;
 }
 
@@ -426,11 +426,11 @@ CUresult cuMemExportToShareableHandle(void *shareable, CUmemGenericAllocationHan
     REQUIRE_READY();
     REQUIRE_VALUE(shareable && !flags);
     REQUIRE(type == CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, CUDA_ERROR_NOT_SUPPORTED);
-    pthread_mutex_lock(&gv_cuda_lock);
+    gv_lock(GV_LOCK_CUDA);
     struct gv_physical *physical = find_physical(handle);
     if (physical && gv_file_is(physical->file, physical->device, physical->inode))
         copy = fcntl(physical->file, F_DUPFD_CLOEXEC, 0);
-    pthread_mutex_unlock(&gv_cuda_lock);
+    gv_unlock(GV_LOCK_CUDA);
     REQUIRE_VALUE(copy >= 0);
     *(int *)shareable = copy;
     return CUDA_SUCCESS;

@@ -1,15 +1,13 @@
 /* Kernels: by the address of the host's function, or by the handle that a library gave. All that is known of one is its
  * name. */
-#include <pthread.h>
 #include <string.h>
 
+#include "core/locks.h"
 #include "cudart_register.h"
 
 /* ---- from an address or a handle to the driver's kernel ---- */
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-
-/* One library of the driver's holds all that programs have registered. Under the lock. */
+/* One library of the driver's holds all that programs have registered. Under GV_LOCK_KERNELS. */
 static CUresult registered_kernel(struct gv_function *function)
 {
     static CUlibrary library;
@@ -28,11 +26,11 @@ CUresult gv_kernel(const void *function, CUkernel *kernel)
         *kernel = (CUkernel)function;
         return cuKernelGetName(&name, *kernel) == CUDA_SUCCESS ? result : (CUresult)cudaErrorInvalidDeviceFunction;
     }
-    pthread_mutex_lock(&lock);
+    gv_lock(GV_LOCK_KERNELS);
     if (!registered->kernel)
         result = registered_kernel(registered);
     *kernel = registered->kernel;
-    pthread_mutex_unlock(&lock);
+    gv_unlock(GV_LOCK_KERNELS);
     return result;
 }
 

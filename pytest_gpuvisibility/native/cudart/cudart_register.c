@@ -4,8 +4,9 @@
  * first looked for. */
 #include "cudart_register.h"
 
-#include <pthread.h>
 #include <stdlib.h>
+
+#include "core/locks.h"
 
 /* No header of C's declares these. */
 #pragma GCC visibility push(default)
@@ -31,7 +32,7 @@ struct fat_binary {
     size_t variables, variable_room;
 };
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+/* All of this under GV_LOCK_REGISTERED. */
 static struct fat_binary *binaries;
 static struct gv_function **in_order; /* every function, by host address */
 static size_t function_count;
@@ -54,13 +55,13 @@ void **__cudaRegisterFatBinary(void *image)
     struct fat_binary *binary = calloc(1, sizeof *binary);
     if (!binary)
         return NULL;
-    pthread_mutex_lock(&lock);
+    gv_lock(GV_LOCK_REGISTERED);
     binary->next = binaries;
     binary->link = &binaries;
     if (binaries)
         binaries->link = &binary->next;
     binaries = binary;
-    pthread_mutex_unlock(&lock);
+    gv_unlock(GV_LOCK_REGISTERED);
     return (void **)binary;
 }
 
@@ -74,12 +75,12 @@ void __cudaUnregisterFatBinary(void **handle)
     struct fat_binary *binary = (struct fat_binary *)handle;
     if (!binary)
         return;
-    pthread_mutex_lock(&lock);
+    gv_lock(GV_LOCK_REGISTERED);
     *binary->link = binary->next;
     if (binary->next)
         binary->next->link = binary->link;
     is_in_order = false;
-    pthread_mutex_unlock(&lock);
+    gv_unlock(GV_LOCK_REGISTERED);
     free(binary->function);
     free(binary->variable);
     free(binary);
@@ -92,7 +93,7 @@ void __cudaRegisterFunction(void **handle, const char *host, char *device, const
     struct fat_binary *binary = (struct fat_binary *)handle;
     if (!binary)
         return;
-    pthread_mutex_lock(&lock);
+    gv_lock(GV_LOCK_REGISTERED);
     struct gv_function *grown =
         grow(binary->function, binary->functions, &binary->function_room, sizeof *binary->function);
     if (grown) {
@@ -100,7 +101,7 @@ void __cudaRegisterFunction(void **handle, const char *host, char *device, const
         binary->function[binary->functions++] = (struct gv_function){host, name, NULL};
         is_in_order = false;
     }
-    pthread_mutex_unlock(&lock);
+    gv_unlock(GV_LOCK_REGISTERED);
 }
 
 void __cudaRegisterVar(void **handle, char *host, char *device, const char *name, int ext, size_t size, int constant,
@@ -110,14 +111,14 @@ void __cudaRegisterVar(void **handle, char *host, char *device, const char *name
     struct fat_binary *binary = (struct fat_binary *)handle;
     if (!binary)
         return;
-    pthread_mutex_lock(&lock);
+    gv_lock(GV_LOCK_REGISTERED);
     struct gv_variable *grown =
         grow(binary->variable, binary->variables, &binary->variable_room, sizeof *binary->variable);
     if (grown) {
         binary->variable = grown;
         binary->variable[binary->variables++] = (struct gv_variable){host, name, size};
     }
-    pthread_mutex_unlock(&lock);
+    gv_unlock(GV_LOCK_REGISTERED);
 }
 
 /* Managed ones would be the host's to read as well, and there is nothing that could fill them. */
@@ -172,23 +173,23 @@ static bool put_in_order(void)
 struct gv_function *gv_registered_function(const void *host)
 {
     const struct gv_function wanted = {host, NULL, NULL}, *key = &wanted;
-    pthread_mutex_lock(&lock);
+    gv_lock(GV_LOCK_REGISTERED);
     struct gv_function **found = NULL;
     if (is_in_order || put_in_order())
         found = function_count ? bsearch(&key, in_order, function_count, sizeof *in_order, by_host) : NULL;
     struct gv_function *function = found ? *found : NULL;
-    pthread_mutex_unlock(&lock);
+    gv_unlock(GV_LOCK_REGISTERED);
     return function;
 }
 
 const struct gv_variable *gv_registered_variable(const void *host)
 {
     const struct gv_variable *found = NULL;
-    pthread_mutex_lock(&lock);
+    gv_lock(GV_LOCK_REGISTERED);
     for (struct fat_binary *binary = binaries; binary && !found; binary = binary->next)
         for (size_t i = 0; i < binary->variables && !found; i++)
             if (binary->variable[i].host == host)
                 found = &binary->variable[i];
-    pthread_mutex_unlock(&lock);
+    gv_unlock(GV_LOCK_REGISTERED);
     return found;
 }

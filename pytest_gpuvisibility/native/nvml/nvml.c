@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <limits.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,10 +10,11 @@
 #include <unistd.h>
 
 #include "core/ledger.h"
+#include "core/locks.h"
 
 /* ---- initialisation ---- */
 
-static pthread_mutex_t init_lock = PTHREAD_MUTEX_INITIALIZER;
+/* Both are changed under GV_LOCK_NVML. */
 static unsigned int init_count;
 static _Atomic(struct gv_state *) machine; /* NULL while not initialised */
 
@@ -30,14 +30,14 @@ static nvmlReturn_t answer_of(const struct gv_state *state)
 nvmlReturn_t nvmlInitWithFlags(unsigned int flags)
 {
     (void)flags;
-    pthread_mutex_lock(&init_lock);
+    gv_lock(GV_LOCK_NVML);
     struct gv_state *state = init_count ? atomic_load(&machine) : gv_machine_reopen();
     nvmlReturn_t result = answer_of(state);
     if (result == NVML_SUCCESS) {
         init_count++;
         atomic_store(&machine, state);
     }
-    pthread_mutex_unlock(&init_lock);
+    gv_unlock(GV_LOCK_NVML);
     return result;
 }
 
@@ -53,11 +53,11 @@ nvmlReturn_t nvmlInit(void)
 
 nvmlReturn_t nvmlShutdown(void)
 {
-    pthread_mutex_lock(&init_lock);
+    gv_lock(GV_LOCK_NVML);
     nvmlReturn_t result = init_count ? NVML_SUCCESS : NVML_ERROR_UNINITIALIZED;
     if (init_count && --init_count == 0)
         atomic_store(&machine, NULL);
-    pthread_mutex_unlock(&init_lock);
+    gv_unlock(GV_LOCK_NVML);
     return result;
 }
 

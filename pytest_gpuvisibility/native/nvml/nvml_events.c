@@ -5,14 +5,16 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "core/locks.h"
+
 struct nvmlEventSet_st {
     struct nvmlEventSet_st *next;
     bool watches[GV_MAX_DEVICES], told[GV_MAX_DEVICES]; /* told: of the loss of the GPU */
     unsigned long long types[GV_MAX_DEVICES];
 };
 
-/* Every set that was created and not freed, so that any other pointer is recognised. */
-static pthread_mutex_t sets_lock = PTHREAD_MUTEX_INITIALIZER;
+/* Every set that was created and not freed, so that any other pointer is recognised. Under
+ * GV_LOCK_EVENT_SETS. */
 static struct nvmlEventSet_st *sets;
 
 enum { XID_FALLEN_OFF_THE_BUS = 79, POLL_MILLISECONDS = 20 };
@@ -34,10 +36,10 @@ nvmlReturn_t nvmlEventSetCreate(nvmlEventSet_t *set)
     struct nvmlEventSet_st *made = calloc(1, sizeof *made);
     if (!made)
         return NVML_ERROR_MEMORY;
-    pthread_mutex_lock(&sets_lock);
+    gv_lock(GV_LOCK_EVENT_SETS);
     made->next = sets;
     sets = made;
-    pthread_mutex_unlock(&sets_lock);
+    gv_unlock(GV_LOCK_EVENT_SETS);
     *set = made;
     return NVML_SUCCESS;
 }
@@ -46,14 +48,14 @@ nvmlReturn_t nvmlEventSetFree(nvmlEventSet_t set)
 {
     struct gv_state *state;
     TRY(gv_nvml_machine(&state));
-    pthread_mutex_lock(&sets_lock);
+    gv_lock(GV_LOCK_EVENT_SETS);
     struct nvmlEventSet_st **link = &sets;
     while (*link && *link != set)
         link = &(*link)->next;
     bool found = *link != NULL;
     if (found)
         *link = set->next;
-    pthread_mutex_unlock(&sets_lock);
+    gv_unlock(GV_LOCK_EVENT_SETS);
     if (!found)
         return NVML_ERROR_INVALID_ARGUMENT;
     free(set);
@@ -82,13 +84,13 @@ nvmlReturn_t nvmlDeviceRegisterEvents(nvmlDevice_t device, unsigned long long ty
     TRY(gv_nvml_gpu(device, set, &target));
     if (types & ~supported_types(&target))
         return NVML_ERROR_NOT_SUPPORTED;
-    pthread_mutex_lock(&sets_lock);
+    gv_lock(GV_LOCK_EVENT_SETS);
     bool found = is_set(set);
     if (found) {
         set->watches[target.device_index] = true;
         set->types[target.device_index] |= types;
     }
-    pthread_mutex_unlock(&sets_lock);
+    gv_unlock(GV_LOCK_EVENT_SETS);
     return found ? NVML_SUCCESS : NVML_ERROR_INVALID_ARGUMENT;
 }
 
@@ -119,9 +121,9 @@ nvmlReturn_t nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *data, unsi
         return NVML_ERROR_INVALID_ARGUMENT;
     for (;;) {
         int device = -1;
-        pthread_mutex_lock(&sets_lock);
+        gv_lock(GV_LOCK_EVENT_SETS);
         bool known = is_set(set), lost = known && find_loss(set, state, &device);
-        pthread_mutex_unlock(&sets_lock);
+        gv_unlock(GV_LOCK_EVENT_SETS);
         if (!known)
             return NVML_ERROR_INVALID_ARGUMENT;
         if (lost) {
