@@ -2,7 +2,7 @@
  *
  * A thread that holds one may take any that stands below it, and none above. Each library has its own set, and calls
  * only downwards from one to another: libcudart.so, holding its own, libcuda.so. Between GV_LOCK_CLAIM and GV_LOCK_OWN
- * comes one that is no mutex, for other processes take it too: that of the machine, see state_lock.c.
+ * comes one that is no mutex, for other processes take it too: that of the machine, of state_lock.c.
  *
  * A child has only the thread that forked, and would wait for ever for a lock that another one held at that moment. So
  * whoever forks takes all of them, here and nowhere else, and with that nothing that they guard is half done in the
