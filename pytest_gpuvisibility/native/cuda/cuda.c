@@ -67,11 +67,7 @@ int gv_cuda_refuse(const char *function)
     gv_cuda_record("refused", function, current_unit(), CUDA_ERROR_NOT_SUPPORTED, 0);
     return CUDA_ERROR_NOT_SUPPORTED;
 }
-
-int gv_driver_refuse(const char *function)
-{
-    return gv_cuda_refuse(function);
-}
+SAME_AS(gv_driver_refuse, gv_cuda_refuse);
 
 static char *copy_variable(const char *name)
 {

@@ -112,6 +112,7 @@ CUresult cuDevicePrimaryCtxRelease_v2(CUdevice device)
     gv_unlock(GV_LOCK_CUDA);
     return result;
 }
+SAME_AS(cuDevicePrimaryCtxRelease, cuDevicePrimaryCtxRelease_v2);
 
 /* Takes everything from the context; those that retained it still have to release it. */
 CUresult cuDevicePrimaryCtxReset_v2(CUdevice device)
@@ -126,6 +127,7 @@ CUresult cuDevicePrimaryCtxReset_v2(CUdevice device)
     gv_unlock(GV_LOCK_CUDA);
     return CUDA_SUCCESS;
 }
+SAME_AS(cuDevicePrimaryCtxReset, cuDevicePrimaryCtxReset_v2);
 
 CUresult cuDevicePrimaryCtxSetFlags_v2(CUdevice device, unsigned int flags)
 {
@@ -146,15 +148,6 @@ CUresult cuDevicePrimaryCtxGetState(CUdevice device, unsigned int *flags, int *a
     return CUDA_SUCCESS;
 }
 
-CUresult cuDevicePrimaryCtxRelease(CUdevice device)
-{
-    return cuDevicePrimaryCtxRelease_v2(device);
-}
-
-CUresult cuDevicePrimaryCtxReset(CUdevice device)
-{
-    return cuDevicePrimaryCtxReset_v2(device);
-}
 
 /* The older one must come before the context. */
 CUresult cuDevicePrimaryCtxSetFlags(CUdevice device, unsigned int flags)
@@ -187,6 +180,7 @@ CUresult cuCtxPushCurrent_v2(CUcontext context)
     stack[depth++] = context;
     return CUDA_SUCCESS;
 }
+SAME_AS(cuCtxPushCurrent, cuCtxPushCurrent_v2);
 
 CUresult cuCtxPopCurrent_v2(CUcontext *context)
 {
@@ -197,6 +191,7 @@ CUresult cuCtxPopCurrent_v2(CUcontext *context)
         *context = stack[depth];
     return CUDA_SUCCESS;
 }
+SAME_AS(cuCtxPopCurrent, cuCtxPopCurrent_v2);
 
 CUresult cuCtxSetCurrent(CUcontext context)
 {
@@ -219,15 +214,6 @@ CUresult cuCtxGetCurrent(CUcontext *context)
     return CUDA_SUCCESS;
 }
 
-CUresult cuCtxPushCurrent(CUcontext context)
-{
-    return cuCtxPushCurrent_v2(context);
-}
-
-CUresult cuCtxPopCurrent(CUcontext *context)
-{
-    return cuCtxPopCurrent_v2(context);
-}
 
 /* ---- contexts of the program's own ---- */
 
@@ -299,16 +285,9 @@ CUresult cuCtxDestroy_v2(CUcontext context)
         depth--;
     return result;
 }
+SAME_AS(cuCtxDestroy, cuCtxDestroy_v2);
 
-CUresult cuCtxDestroy(CUcontext context)
-{
-    return cuCtxDestroy_v2(context);
-}
-
-CUresult cuCtxDetach(CUcontext context)
-{
-    return cuCtxDestroy_v2(context);
-}
+SAME_AS(cuCtxDetach, cuCtxDestroy_v2);
 
 /* ---- what is known of a context ---- */
 

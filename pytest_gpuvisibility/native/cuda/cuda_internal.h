@@ -9,11 +9,12 @@
 #pragma GCC visibility pop
 
 #include "core/locks.h"
+#include "core/same_as.h"
 #include "core/state.h"
 
 /* A function's variants for the per-thread default stream: every operation here is finished when it returns, so the
  * streams make no difference. */
-#define PER_THREAD(function, suffix) extern __typeof__(function) function##suffix __attribute__((alias(#function)))
+#define PER_THREAD(function, suffix) SAME_AS(function##suffix, function)
 
 #define MAX_STACK 128 /* contexts pushed by one thread */
 

@@ -146,11 +146,7 @@ CUresult cuIpcOpenMemHandle_v2(CUdeviceptr *pointer, CUipcMemHandle given, unsig
         gv_cuda_record_peer("cuIpcOpenMemHandle", handle.unit);
     return result;
 }
-
-CUresult cuIpcOpenMemHandle(CUdeviceptr *pointer, CUipcMemHandle handle, unsigned int flags)
-{
-    return cuIpcOpenMemHandle_v2(pointer, handle, flags);
-}
+SAME_AS(cuIpcOpenMemHandle, cuIpcOpenMemHandle_v2);
 
 CUresult cuIpcCloseMemHandle(CUdeviceptr pointer)
 {

@@ -310,11 +310,7 @@ CUresult cuMemHostRegister_v2(void *address, size_t size, unsigned int flags)
     gv_unlock(GV_LOCK_CUDA);
     return result;
 }
-
-CUresult cuMemHostRegister(void *address, size_t size, unsigned int flags)
-{
-    return cuMemHostRegister_v2(address, size, flags);
-}
+SAME_AS(cuMemHostRegister, cuMemHostRegister_v2);
 
 CUresult cuMemHostUnregister(void *address)
 {

@@ -180,11 +180,7 @@ CUresult cuStreamDestroy_v2(CUstream stream)
     REQUIRE(gv_handle_free(GV_STREAM, stream), CUDA_ERROR_INVALID_HANDLE);
     return CUDA_SUCCESS;
 }
-
-CUresult cuStreamDestroy(CUstream stream)
-{
-    return cuStreamDestroy_v2(stream);
-}
+SAME_AS(cuStreamDestroy, cuStreamDestroy_v2);
 
 CUresult cuStreamSynchronize(CUstream stream)
 {
@@ -284,8 +280,8 @@ CUresult cuStreamIsCapturing(CUstream stream, CUstreamCaptureStatus *status)
 PER_THREAD(cuStreamIsCapturing, _ptsz);
 
 /* Of a stream that is not capturing only the status is told; what else is asked for is set to nothing. */
-static CUresult capture_info(CUstream stream, CUstreamCaptureStatus *status, cuuint64_t *id, CUgraph *graph,
-                             const CUgraphNode **nodes, const CUgraphEdgeData **edges, size_t *count)
+CUresult cuStreamGetCaptureInfo_v3(CUstream stream, CUstreamCaptureStatus *status, cuuint64_t *id, CUgraph *graph,
+                                   const CUgraphNode **nodes, const CUgraphEdgeData **edges, size_t *count)
 {
     REQUIRE_STREAM(stream, target);
     REQUIRE_VALUE(status);
@@ -302,24 +298,18 @@ static CUresult capture_info(CUstream stream, CUstreamCaptureStatus *status, cuu
         *count = 0;
     return CUDA_SUCCESS;
 }
-
-CUresult cuStreamGetCaptureInfo_v3(CUstream stream, CUstreamCaptureStatus *status, cuuint64_t *id, CUgraph *graph,
-                                   const CUgraphNode **nodes, const CUgraphEdgeData **edges, size_t *count)
-{
-    return capture_info(stream, status, id, graph, nodes, edges, count);
-}
 PER_THREAD(cuStreamGetCaptureInfo_v3, _ptsz);
 
 CUresult cuStreamGetCaptureInfo_v2(CUstream stream, CUstreamCaptureStatus *status, cuuint64_t *id, CUgraph *graph,
                                    const CUgraphNode **nodes, size_t *count)
 {
-    return capture_info(stream, status, id, graph, nodes, NULL, count);
+    return cuStreamGetCaptureInfo_v3(stream, status, id, graph, nodes, NULL, count);
 }
 PER_THREAD(cuStreamGetCaptureInfo_v2, _ptsz);
 
 CUresult cuStreamGetCaptureInfo(CUstream stream, CUstreamCaptureStatus *status, cuuint64_t *id)
 {
-    return capture_info(stream, status, id, NULL, NULL, NULL, NULL);
+    return cuStreamGetCaptureInfo_v3(stream, status, id, NULL, NULL, NULL, NULL);
 }
 PER_THREAD(cuStreamGetCaptureInfo, _ptsz);
 
@@ -380,11 +370,7 @@ CUresult cuEventDestroy_v2(CUevent event)
     REQUIRE(gv_handle_free(GV_EVENT, event), CUDA_ERROR_INVALID_HANDLE);
     return CUDA_SUCCESS;
 }
-
-CUresult cuEventDestroy(CUevent event)
-{
-    return cuEventDestroy_v2(event);
-}
+SAME_AS(cuEventDestroy, cuEventDestroy_v2);
 
 CUresult cuEventRecordWithFlags(CUevent event, CUstream stream, unsigned int flags)
 {
@@ -430,8 +416,4 @@ CUresult cuEventElapsedTime_v2(float *milliseconds, CUevent first, CUevent secon
                             (double)(to->time.tv_nsec - from->time.tv_nsec) / 1e6);
     return CUDA_SUCCESS;
 }
-
-CUresult cuEventElapsedTime(float *milliseconds, CUevent first, CUevent second)
-{
-    return cuEventElapsedTime_v2(milliseconds, first, second);
-}
+SAME_AS(cuEventElapsedTime, cuEventElapsedTime_v2);

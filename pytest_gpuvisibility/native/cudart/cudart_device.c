@@ -93,35 +93,14 @@ cudaError_t cudaCtxResetPersistingL2Cache(void)
 
 /* Names of CUDA's first years. */
 
-cudaError_t cudaThreadSynchronize(void)
-{
-    return cudaDeviceSynchronize();
-}
+SAME_AS(cudaThreadSynchronize, cudaDeviceSynchronize);
+SAME_AS(cudaThreadExit, cudaDeviceReset);
 
-cudaError_t cudaThreadExit(void)
-{
-    return cudaDeviceReset();
-}
+SAME_AS(cudaThreadGetLimit, cudaDeviceGetLimit);
+SAME_AS(cudaThreadSetLimit, cudaDeviceSetLimit);
 
-cudaError_t cudaThreadGetLimit(size_t *value, enum cudaLimit limit)
-{
-    return cudaDeviceGetLimit(value, limit);
-}
-
-cudaError_t cudaThreadSetLimit(enum cudaLimit limit, size_t value)
-{
-    return cudaDeviceSetLimit(limit, value);
-}
-
-cudaError_t cudaThreadGetCacheConfig(enum cudaFuncCache *config)
-{
-    return cudaDeviceGetCacheConfig(config);
-}
-
-cudaError_t cudaThreadSetCacheConfig(enum cudaFuncCache config)
-{
-    return cudaDeviceSetCacheConfig(config);
-}
+SAME_AS(cudaThreadGetCacheConfig, cudaDeviceGetCacheConfig);
+SAME_AS(cudaThreadSetCacheConfig, cudaDeviceSetCacheConfig);
 
 #endif
 

@@ -17,8 +17,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/same_as.h"
+
 /* A function's variants for the per-thread default stream: the driver finishes everything before it returns. */
-#define PER_THREAD(function, suffix) extern __typeof__(function) function##suffix __attribute__((alias(#function)))
+#define PER_THREAD(function, suffix) SAME_AS(function##suffix, function)
 
 static inline CUdeviceptr gv_address(const void *pointer)
 {

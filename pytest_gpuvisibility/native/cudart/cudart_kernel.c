@@ -5,6 +5,11 @@
 #include "core/locks.h"
 #include "cudart_register.h"
 
+/* crt/device_functions.h, which declares it, is C++. */
+#pragma GCC visibility push(default)
+cudaError_t __cudaGetKernel(cudaKernel_t *kernel, const void *function);
+#pragma GCC visibility pop
+
 /* ---- from an address or a handle to the driver's kernel ---- */
 
 /* One library of the driver's holds all that programs have registered. Under GV_LOCK_KERNELS. */
@@ -40,6 +45,7 @@ cudaError_t cudaGetKernel(cudaKernel_t *kernel, const void *function)
     TRY(gv_initialise());
     return gv_leave(gv_kernel(function, kernel));
 }
+SAME_AS(__cudaGetKernel, cudaGetKernel);
 
 cudaError_t cudaGetFuncBySymbol(cudaFunction_t *result, const void *function)
 {

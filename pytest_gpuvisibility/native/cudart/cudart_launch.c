@@ -6,7 +6,6 @@
 #pragma GCC visibility push(default)
 unsigned __cudaPushCallConfiguration(dim3 grid, dim3 block, size_t shared, struct CUstream_st *stream);
 cudaError_t __cudaPopCallConfiguration(dim3 *grid, dim3 *block, size_t *shared, void *stream);
-cudaError_t __cudaGetKernel(cudaKernel_t *kernel, const void *function);
 cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void **arguments, size_t shared,
                                cudaStream_t stream);
 extern __typeof__(__cudaLaunchKernel) __cudaLaunchKernel_ptsz;
@@ -88,11 +87,6 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *fu
     return launch(function, config->gridDim, config->blockDim, config->dynamicSmemBytes, config->stream);
 }
 PER_THREAD(cudaLaunchKernelExC, _ptsz);
-
-cudaError_t __cudaGetKernel(cudaKernel_t *kernel, const void *function)
-{
-    return cudaGetKernel(kernel, function);
-}
 
 cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void **arguments, size_t shared,
                                cudaStream_t stream)

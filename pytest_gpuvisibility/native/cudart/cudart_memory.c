@@ -161,9 +161,4 @@ cudaError_t cudaMemPrefetchAsync(const void *pointer, size_t size, struct cudaMe
     TRY(gv_enter());
     return gv_leave(cuMemPrefetchAsync_v2(gv_address(pointer), size, location_of(location), flags, stream));
 }
-#if CUDART_VERSION >= 13000
 PER_THREAD(cudaMemPrefetchAsync, _ptsz);
-#else
-extern __typeof__(cudaMemPrefetchAsync_v2) cudaMemPrefetchAsync_v2_ptsz
-    __attribute__((alias("cudaMemPrefetchAsync_v2")));
-#endif

@@ -152,12 +152,7 @@ cudaError_t cudaStreamGetCaptureInfo(cudaStream_t stream, enum cudaStreamCapture
     return gv_leave(cuStreamGetCaptureInfo_v3(stream, (CUstreamCaptureStatus *)status, (cuuint64_t *)id, graph, nodes,
                                               (const CUgraphEdgeData **)edges, count));
 }
-#if CUDART_VERSION >= 13000
 PER_THREAD(cudaStreamGetCaptureInfo, _ptsz);
-#else
-extern __typeof__(cudaStreamGetCaptureInfo_v3) cudaStreamGetCaptureInfo_v3_ptsz
-    __attribute__((alias("cudaStreamGetCaptureInfo_v3")));
-#endif
 
 /* ---- events ---- */
 
@@ -210,8 +205,5 @@ cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t first, cudaEve
 }
 
 #if CUDART_VERSION < 13000
-cudaError_t cudaEventElapsedTime_v2(float *milliseconds, cudaEvent_t first, cudaEvent_t second)
-{
-    return cudaEventElapsedTime(milliseconds, first, second);
-}
+SAME_AS(cudaEventElapsedTime_v2, cudaEventElapsedTime);
 #endif

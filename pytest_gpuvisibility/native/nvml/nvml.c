@@ -45,11 +45,7 @@ nvmlReturn_t nvmlInit_v2(void)
 {
     return nvmlInitWithFlags(0);
 }
-
-nvmlReturn_t nvmlInit(void)
-{
-    return nvmlInitWithFlags(0);
-}
+SAME_AS(nvmlInit, nvmlInit_v2);
 
 nvmlReturn_t nvmlShutdown(void)
 {
@@ -194,11 +190,7 @@ nvmlReturn_t nvmlSystemGetCudaDriverVersion(int *version)
     *version = state->cuda_version;
     return NVML_SUCCESS;
 }
-
-nvmlReturn_t nvmlSystemGetCudaDriverVersion_v2(int *version)
-{
-    return nvmlSystemGetCudaDriverVersion(version);
-}
+SAME_AS(nvmlSystemGetCudaDriverVersion_v2, nvmlSystemGetCudaDriverVersion);
 
 nvmlReturn_t nvmlSystemGetDriverBranch(nvmlSystemDriverBranchInfo_t *branch, unsigned int length)
 {
@@ -247,22 +239,6 @@ nvmlReturn_t nvmlGetExcludedDeviceCount(unsigned int *count)
     return NVML_SUCCESS;
 }
 
-/* The former names of two functions: the library exports them, the header only renames them. */
-#pragma GCC visibility push(default)
-nvmlReturn_t nvmlGetBlacklistDeviceCount(unsigned int *count);
-nvmlReturn_t nvmlGetBlacklistDeviceInfoByIndex(unsigned int index, nvmlExcludedDeviceInfo_t *info);
-#pragma GCC visibility pop
-
-nvmlReturn_t nvmlGetBlacklistDeviceCount(unsigned int *count)
-{
-    return nvmlGetExcludedDeviceCount(count);
-}
-
-nvmlReturn_t nvmlGetBlacklistDeviceInfoByIndex(unsigned int index, nvmlExcludedDeviceInfo_t *info)
-{
-    return nvmlGetExcludedDeviceInfoByIndex(index, info);
-}
-
 nvmlReturn_t nvmlGetExcludedDeviceInfoByIndex(unsigned int index, nvmlExcludedDeviceInfo_t *info)
 {
     (void)index;
@@ -270,6 +246,14 @@ nvmlReturn_t nvmlGetExcludedDeviceInfoByIndex(unsigned int index, nvmlExcludedDe
     TRY(open_machine(info, &state));
     return NVML_ERROR_INVALID_ARGUMENT;
 }
+
+/* The former names of two functions: the library exports them, the header only renames them. */
+#pragma GCC visibility push(default)
+nvmlReturn_t nvmlGetBlacklistDeviceCount(unsigned int *count);
+nvmlReturn_t nvmlGetBlacklistDeviceInfoByIndex(unsigned int index, nvmlExcludedDeviceInfo_t *info);
+#pragma GCC visibility pop
+SAME_AS(nvmlGetBlacklistDeviceCount, nvmlGetExcludedDeviceCount);
+SAME_AS(nvmlGetBlacklistDeviceInfoByIndex, nvmlGetExcludedDeviceInfoByIndex);
 
 /* ---- handles ---- */
 
@@ -365,11 +349,7 @@ nvmlReturn_t nvmlDeviceGetCount_v2(unsigned int *count)
     *count = (unsigned int)state->device_count;
     return NVML_SUCCESS;
 }
-
-nvmlReturn_t nvmlDeviceGetCount(unsigned int *count)
-{
-    return nvmlDeviceGetCount_v2(count);
-}
+SAME_AS(nvmlDeviceGetCount, nvmlDeviceGetCount_v2);
 
 nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(unsigned int index, nvmlDevice_t *device)
 {
@@ -379,11 +359,7 @@ nvmlReturn_t nvmlDeviceGetHandleByIndex_v2(unsigned int index, nvmlDevice_t *dev
         return NVML_ERROR_INVALID_ARGUMENT;
     return gv_nvml_handle(state, (int)index, device);
 }
-
-nvmlReturn_t nvmlDeviceGetHandleByIndex(unsigned int index, nvmlDevice_t *device)
-{
-    return nvmlDeviceGetHandleByIndex_v2(index, device);
-}
+SAME_AS(nvmlDeviceGetHandleByIndex, nvmlDeviceGetHandleByIndex_v2);
 
 /* "MIG-GPU-<uuid>/<gpu instance>/<compute instance>", as drivers before R470 wrote a slice. */
 static bool is_old_slice_name(const struct gv_state *state, const struct gv_unit *unit, const char *uuid)
@@ -474,11 +450,7 @@ nvmlReturn_t nvmlDeviceGetHandleByPciBusId_v2(const char *bus_id, nvmlDevice_t *
             return gv_nvml_handle(state, unit, device);
     return NVML_ERROR_NOT_FOUND;
 }
-
-nvmlReturn_t nvmlDeviceGetHandleByPciBusId(const char *bus_id, nvmlDevice_t *device)
-{
-    return nvmlDeviceGetHandleByPciBusId_v2(bus_id, device);
-}
+SAME_AS(nvmlDeviceGetHandleByPciBusId, nvmlDeviceGetHandleByPciBusId_v2);
 
 /* ---- what identifies a GPU ---- */
 

@@ -8,7 +8,6 @@ enum {
     CLOCK_STEP = 15,
 };
 
-
 static unsigned int video_clock(const struct gv_model *model)
 {
     if (model->video_clock)
@@ -62,16 +61,8 @@ static nvmlReturn_t applications_clock(nvmlDevice_t device, nvmlClockType_t type
         return NVML_ERROR_NOT_SUPPORTED;
     return nvmlDeviceGetMaxClockInfo(device, type, clock);
 }
-
-nvmlReturn_t nvmlDeviceGetApplicationsClock(nvmlDevice_t device, nvmlClockType_t type, unsigned int *clock)
-{
-    return applications_clock(device, type, clock);
-}
-
-nvmlReturn_t nvmlDeviceGetDefaultApplicationsClock(nvmlDevice_t device, nvmlClockType_t type, unsigned int *clock)
-{
-    return applications_clock(device, type, clock);
-}
+SAME_AS(nvmlDeviceGetApplicationsClock, applications_clock);
+SAME_AS(nvmlDeviceGetDefaultApplicationsClock, applications_clock);
 
 nvmlReturn_t nvmlDeviceGetMaxCustomerBoostClock(nvmlDevice_t device, nvmlClockType_t type, unsigned int *clock)
 {
@@ -105,11 +96,7 @@ nvmlReturn_t nvmlDeviceGetPerformanceState(nvmlDevice_t device, nvmlPstates_t *s
     *state = gv_model_is_consumer(target.device) ? NVML_PSTATE_8 : NVML_PSTATE_0;
     return NVML_SUCCESS;
 }
-
-nvmlReturn_t nvmlDeviceGetPowerState(nvmlDevice_t device, nvmlPstates_t *state)
-{
-    return nvmlDeviceGetPerformanceState(device, state);
-}
+SAME_AS(nvmlDeviceGetPowerState, nvmlDeviceGetPerformanceState);
 
 nvmlReturn_t nvmlDeviceGetCurrentClocksEventReasons(nvmlDevice_t device, unsigned long long *reasons)
 {
@@ -118,11 +105,7 @@ nvmlReturn_t nvmlDeviceGetCurrentClocksEventReasons(nvmlDevice_t device, unsigne
     *reasons = nvmlClocksEventReasonGpuIdle;
     return NVML_SUCCESS;
 }
-
-nvmlReturn_t nvmlDeviceGetCurrentClocksThrottleReasons(nvmlDevice_t device, unsigned long long *reasons)
-{
-    return nvmlDeviceGetCurrentClocksEventReasons(device, reasons);
-}
+SAME_AS(nvmlDeviceGetCurrentClocksThrottleReasons, nvmlDeviceGetCurrentClocksEventReasons);
 
 nvmlReturn_t nvmlDeviceGetSupportedClocksEventReasons(nvmlDevice_t device, unsigned long long *reasons)
 {
@@ -131,11 +114,7 @@ nvmlReturn_t nvmlDeviceGetSupportedClocksEventReasons(nvmlDevice_t device, unsig
     *reasons = 0x1FF; /* all but those of newer drivers */
     return NVML_SUCCESS;
 }
-
-nvmlReturn_t nvmlDeviceGetSupportedClocksThrottleReasons(nvmlDevice_t device, unsigned long long *reasons)
-{
-    return nvmlDeviceGetSupportedClocksEventReasons(device, reasons);
-}
+SAME_AS(nvmlDeviceGetSupportedClocksThrottleReasons, nvmlDeviceGetSupportedClocksEventReasons);
 
 /* The memory clocks that a GPU can be set to, the highest first; how many there are. */
 static unsigned int memory_clocks(const struct gv_device *device, unsigned int clocks[5])

@@ -11,6 +11,7 @@
 #include <nvml.h>
 #pragma GCC visibility pop
 
+#include "core/same_as.h"
 #include "core/state.h"
 
 /* Ends the function with what a call returned, unless that is success. */

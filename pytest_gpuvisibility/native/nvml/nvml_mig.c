@@ -130,11 +130,7 @@ nvmlReturn_t nvmlDeviceGetAttributes_v2(nvmlDevice_t device, nvmlDeviceAttribute
     };
     return NVML_SUCCESS;
 }
-
-nvmlReturn_t nvmlDeviceGetAttributes(nvmlDevice_t device, nvmlDeviceAttributes_t *attributes)
-{
-    return nvmlDeviceGetAttributes_v2(device, attributes);
-}
+SAME_AS(nvmlDeviceGetAttributes, nvmlDeviceGetAttributes_v2);
 
 /* ---- profiles: into what a GPU can be cut ---- */
 
@@ -304,12 +300,7 @@ nvmlReturn_t nvmlDeviceGetGpuInstancePossiblePlacements_v2(nvmlDevice_t device, 
         placements[i] = (nvmlGpuInstancePlacement_t){.start = i * size, .size = size};
     return NVML_SUCCESS;
 }
-
-nvmlReturn_t nvmlDeviceGetGpuInstancePossiblePlacements(nvmlDevice_t device, unsigned int profile,
-                                                        nvmlGpuInstancePlacement_t *placements, unsigned int *count)
-{
-    return nvmlDeviceGetGpuInstancePossiblePlacements_v2(device, profile, placements, count);
-}
+SAME_AS(nvmlDeviceGetGpuInstancePossiblePlacements, nvmlDeviceGetGpuInstancePossiblePlacements_v2);
 
 /* ---- GPU instances and compute instances: how it is cut ---- */
 
@@ -586,8 +577,4 @@ nvmlReturn_t nvmlComputeInstanceGetInfo_v2(nvmlComputeInstance_t instance, nvmlC
     };
     return gv_nvml_handle(target.state, target.device_index, &info->device);
 }
-
-nvmlReturn_t nvmlComputeInstanceGetInfo(nvmlComputeInstance_t instance, nvmlComputeInstanceInfo_t *info)
-{
-    return nvmlComputeInstanceGetInfo_v2(instance, info);
-}
+SAME_AS(nvmlComputeInstanceGetInfo, nvmlComputeInstanceGetInfo_v2);

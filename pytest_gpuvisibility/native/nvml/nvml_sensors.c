@@ -162,16 +162,9 @@ nvmlReturn_t nvmlDeviceGetPowerManagementLimit(nvmlDevice_t device, unsigned int
     *limit = gv_model_of(target.device)->power_limit * 1000;
     return NVML_SUCCESS;
 }
+SAME_AS(nvmlDeviceGetEnforcedPowerLimit, nvmlDeviceGetPowerManagementLimit);
 
-nvmlReturn_t nvmlDeviceGetEnforcedPowerLimit(nvmlDevice_t device, unsigned int *limit)
-{
-    return nvmlDeviceGetPowerManagementLimit(device, limit);
-}
-
-nvmlReturn_t nvmlDeviceGetPowerManagementDefaultLimit(nvmlDevice_t device, unsigned int *limit)
-{
-    return nvmlDeviceGetPowerManagementLimit(device, limit);
-}
+SAME_AS(nvmlDeviceGetPowerManagementDefaultLimit, nvmlDeviceGetPowerManagementLimit);
 
 nvmlReturn_t nvmlDeviceGetPowerManagementLimitConstraints(nvmlDevice_t device, unsigned int *lowest,
                                                           unsigned int *highest)
@@ -235,7 +228,7 @@ nvmlReturn_t nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_
     return NVML_SUCCESS;
 }
 
-static nvmlReturn_t engine_utilization(nvmlDevice_t device, unsigned int *utilization, unsigned int *period)
+nvmlReturn_t nvmlDeviceGetEncoderUtilization(nvmlDevice_t device, unsigned int *utilization, unsigned int *period)
 {
     struct gv_target target;
     const void *output = utilization && period ? utilization : NULL;
@@ -244,26 +237,9 @@ static nvmlReturn_t engine_utilization(nvmlDevice_t device, unsigned int *utiliz
     *period = SAMPLING_PERIOD;
     return NVML_SUCCESS;
 }
-
-nvmlReturn_t nvmlDeviceGetEncoderUtilization(nvmlDevice_t device, unsigned int *utilization, unsigned int *period)
-{
-    return engine_utilization(device, utilization, period);
-}
-
-nvmlReturn_t nvmlDeviceGetDecoderUtilization(nvmlDevice_t device, unsigned int *utilization, unsigned int *period)
-{
-    return engine_utilization(device, utilization, period);
-}
-
-nvmlReturn_t nvmlDeviceGetJpgUtilization(nvmlDevice_t device, unsigned int *utilization, unsigned int *period)
-{
-    return engine_utilization(device, utilization, period);
-}
-
-nvmlReturn_t nvmlDeviceGetOfaUtilization(nvmlDevice_t device, unsigned int *utilization, unsigned int *period)
-{
-    return engine_utilization(device, utilization, period);
-}
+SAME_AS(nvmlDeviceGetDecoderUtilization, nvmlDeviceGetEncoderUtilization);
+SAME_AS(nvmlDeviceGetJpgUtilization, nvmlDeviceGetEncoderUtilization);
+SAME_AS(nvmlDeviceGetOfaUtilization, nvmlDeviceGetEncoderUtilization);
 
 nvmlReturn_t nvmlDeviceGetEncoderStats(nvmlDevice_t device, unsigned int *sessions, unsigned int *frames,
                                        unsigned int *latency)
@@ -447,11 +423,8 @@ nvmlReturn_t nvmlDeviceGetMaxPcieLinkGeneration(nvmlDevice_t device, unsigned in
     *generation = gv_model_pcie_generation(target.device);
     return NVML_SUCCESS;
 }
-
-nvmlReturn_t nvmlDeviceGetGpuMaxPcieLinkGeneration(nvmlDevice_t device, unsigned int *generation)
-{
-    return nvmlDeviceGetMaxPcieLinkGeneration(device, generation);
-}
+SAME_AS(nvmlDeviceGetGpuMaxPcieLinkGeneration, nvmlDeviceGetMaxPcieLinkGeneration);
+SAME_AS(nvmlDeviceGetPcieLinkMaxSpeed, nvmlDeviceGetMaxPcieLinkGeneration); /* NVML_PCIE_LINK_MAX_SPEED_... count them */
 
 /* An idle consumer GPU slows its link down. */
 nvmlReturn_t nvmlDeviceGetCurrPcieLinkGeneration(nvmlDevice_t device, unsigned int *generation)
@@ -501,12 +474,6 @@ nvmlReturn_t nvmlDeviceGetPcieSpeed(nvmlDevice_t device, unsigned int *speed)
     TRY(nvmlDeviceGetCurrPcieLinkGeneration(device, speed ? &generation : NULL));
     *speed = lane_speed(generation);
     return NVML_SUCCESS;
-}
-
-/* One of NVML_PCIE_LINK_MAX_SPEED_..., which count generations. */
-nvmlReturn_t nvmlDeviceGetPcieLinkMaxSpeed(nvmlDevice_t device, unsigned int *speed)
-{
-    return nvmlDeviceGetMaxPcieLinkGeneration(device, speed);
 }
 
 nvmlReturn_t nvmlDeviceGetIrqNum(nvmlDevice_t device, unsigned int *number)
