@@ -129,8 +129,7 @@ PER_THREAD(cudaMemcpy3D, _ptds);
 
 cudaError_t cudaMemsetAsync(void *target, int value, size_t size, cudaStream_t stream)
 {
-    TRY(gv_enter());
-    return gv_leave(cuMemsetD8Async(gv_address(target), (unsigned char)value, size, stream));
+    FORWARD(gv_enter, cuMemsetD8Async(gv_address(target), (unsigned char)value, size, stream));
 }
 PER_THREAD(cudaMemsetAsync, _ptsz);
 
@@ -142,8 +141,7 @@ PER_THREAD(cudaMemset, _ptds);
 
 cudaError_t cudaMemset2DAsync(void *target, size_t pitch, int value, size_t width, size_t height, cudaStream_t stream)
 {
-    TRY(gv_enter());
-    return gv_leave(cuMemsetD2D8Async(gv_address(target), pitch, (unsigned char)value, width, height, stream));
+    FORWARD(gv_enter, cuMemsetD2D8Async(gv_address(target), pitch, (unsigned char)value, width, height, stream));
 }
 PER_THREAD(cudaMemset2DAsync, _ptsz);
 

@@ -11,14 +11,12 @@ cudaError_t cudaGetDeviceCount(int *count)
 
 cudaError_t cudaDeviceSynchronize(void)
 {
-    TRY(gv_enter());
-    return gv_leave(cuCtxSynchronize());
+    FORWARD(gv_enter, cuCtxSynchronize());
 }
 
 cudaError_t cudaDeviceReset(void)
 {
-    TRY(gv_initialise());
-    return gv_leave(cuDevicePrimaryCtxReset_v2(gv_current_device()));
+    FORWARD(gv_initialise, cuDevicePrimaryCtxReset_v2(gv_current_device()));
 }
 
 cudaError_t cudaSetDeviceFlags(unsigned int flags)
@@ -43,50 +41,42 @@ cudaError_t cudaGetDeviceFlags(unsigned int *flags)
 
 cudaError_t cudaDeviceGetLimit(size_t *value, enum cudaLimit limit)
 {
-    TRY(gv_enter());
-    return gv_leave(cuCtxGetLimit(value, (CUlimit)limit));
+    FORWARD(gv_enter, cuCtxGetLimit(value, (CUlimit)limit));
 }
 
 cudaError_t cudaDeviceSetLimit(enum cudaLimit limit, size_t value)
 {
-    TRY(gv_enter());
-    return gv_leave(cuCtxSetLimit((CUlimit)limit, value));
+    FORWARD(gv_enter, cuCtxSetLimit((CUlimit)limit, value));
 }
 
 cudaError_t cudaDeviceGetCacheConfig(enum cudaFuncCache *config)
 {
-    TRY(gv_enter());
-    return gv_leave(cuCtxGetCacheConfig((CUfunc_cache *)config));
+    FORWARD(gv_enter, cuCtxGetCacheConfig((CUfunc_cache *)config));
 }
 
 cudaError_t cudaDeviceSetCacheConfig(enum cudaFuncCache config)
 {
-    TRY(gv_enter());
-    return gv_leave(cuCtxSetCacheConfig((CUfunc_cache)config));
+    FORWARD(gv_enter, cuCtxSetCacheConfig((CUfunc_cache)config));
 }
 
 cudaError_t cudaDeviceGetSharedMemConfig(enum cudaSharedMemConfig *config)
 {
-    TRY(gv_enter());
-    return gv_leave(cuCtxGetSharedMemConfig((CUsharedconfig *)config));
+    FORWARD(gv_enter, cuCtxGetSharedMemConfig((CUsharedconfig *)config));
 }
 
 cudaError_t cudaDeviceSetSharedMemConfig(enum cudaSharedMemConfig config)
 {
-    TRY(gv_enter());
-    return gv_leave(cuCtxSetSharedMemConfig((CUsharedconfig)config));
+    FORWARD(gv_enter, cuCtxSetSharedMemConfig((CUsharedconfig)config));
 }
 
 cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest)
 {
-    TRY(gv_enter());
-    return gv_leave(cuCtxGetStreamPriorityRange(least, greatest));
+    FORWARD(gv_enter, cuCtxGetStreamPriorityRange(least, greatest));
 }
 
 cudaError_t cudaCtxResetPersistingL2Cache(void)
 {
-    TRY(gv_enter());
-    return gv_leave(cuCtxResetPersistingL2Cache());
+    FORWARD(gv_enter, cuCtxResetPersistingL2Cache());
 }
 
 #if CUDART_VERSION < 13000
@@ -108,28 +98,24 @@ SAME_AS(cudaThreadSetCacheConfig, cudaDeviceSetCacheConfig);
 
 cudaError_t cudaDeviceGetPCIBusId(char *id, int size, int device)
 {
-    TRY(gv_initialise());
-    return gv_leave(cuDeviceGetPCIBusId(id, size, device));
+    FORWARD(gv_initialise, cuDeviceGetPCIBusId(id, size, device));
 }
 
 cudaError_t cudaDeviceGetByPCIBusId(int *device, const char *id)
 {
-    TRY(gv_initialise());
-    return gv_leave(cuDeviceGetByPCIBusId(device, id));
+    FORWARD(gv_initialise, cuDeviceGetByPCIBusId(device, id));
 }
 
 /* ---- peers ---- */
 
 cudaError_t cudaDeviceCanAccessPeer(int *can, int device, int peer)
 {
-    TRY(gv_initialise());
-    return gv_leave(cuDeviceCanAccessPeer(can, device, peer));
+    FORWARD(gv_initialise, cuDeviceCanAccessPeer(can, device, peer));
 }
 
 cudaError_t cudaDeviceGetP2PAttribute(int *value, enum cudaDeviceP2PAttr attribute, int device, int peer)
 {
-    TRY(gv_initialise());
-    return gv_leave(cuDeviceGetP2PAttribute(value, (CUdevice_P2PAttribute)attribute, device, peer));
+    FORWARD(gv_initialise, cuDeviceGetP2PAttribute(value, (CUdevice_P2PAttribute)attribute, device, peer));
 }
 
 cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned int flags)

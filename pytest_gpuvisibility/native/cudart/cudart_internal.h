@@ -54,6 +54,11 @@ int gv_current_device(void);
             return gv_leave(tried);        \
     } while (0)
 
+/* All that a function does that is one of the driver's under another name. `enter` is gv_enter or gv_initialise. */
+#define FORWARD(enter, call) \
+    TRY(enter());            \
+    return gv_leave(call)
+
 /* The kernel behind a function's address or handle. cudaErrorInvalidDeviceFunction, as a CUresult, where it is none. */
 CUresult gv_kernel(const void *function, CUkernel *kernel);
 

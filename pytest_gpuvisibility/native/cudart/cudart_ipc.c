@@ -8,8 +8,7 @@ _Static_assert(sizeof(cudaIpcEventHandle_t) == sizeof(CUipcEventHandle), "an eve
 
 cudaError_t cudaIpcGetMemHandle(cudaIpcMemHandle_t *handle, void *pointer)
 {
-    TRY(gv_enter());
-    return gv_leave(cuIpcGetMemHandle((CUipcMemHandle *)handle, gv_address(pointer)));
+    FORWARD(gv_enter, cuIpcGetMemHandle((CUipcMemHandle *)handle, gv_address(pointer)));
 }
 
 cudaError_t cudaIpcOpenMemHandle(void **pointer, cudaIpcMemHandle_t handle, unsigned int flags)
@@ -22,14 +21,12 @@ cudaError_t cudaIpcOpenMemHandle(void **pointer, cudaIpcMemHandle_t handle, unsi
 
 cudaError_t cudaIpcCloseMemHandle(void *pointer)
 {
-    TRY(gv_enter());
-    return gv_leave(cuIpcCloseMemHandle(gv_address(pointer)));
+    FORWARD(gv_enter, cuIpcCloseMemHandle(gv_address(pointer)));
 }
 
 cudaError_t cudaIpcGetEventHandle(cudaIpcEventHandle_t *handle, cudaEvent_t event)
 {
-    TRY(gv_enter());
-    return gv_leave(cuIpcGetEventHandle((CUipcEventHandle *)handle, event));
+    FORWARD(gv_enter, cuIpcGetEventHandle((CUipcEventHandle *)handle, event));
 }
 
 cudaError_t cudaIpcOpenEventHandle(cudaEvent_t *event, cudaIpcEventHandle_t handle)

@@ -99,8 +99,7 @@ cudaError_t cudaFuncSetAttribute(const void *function, enum cudaFuncAttribute at
 cudaError_t cudaKernelSetAttributeForDevice(cudaKernel_t kernel, enum cudaFuncAttribute attribute, int value,
                                             int device)
 {
-    TRY(gv_initialise());
-    return gv_leave(cuKernelSetAttribute((CUfunction_attribute)attribute, value, kernel, device));
+    FORWARD(gv_initialise, cuKernelSetAttribute((CUfunction_attribute)attribute, value, kernel, device));
 }
 
 cudaError_t cudaFuncSetCacheConfig(const void *function, enum cudaFuncCache config)
@@ -153,46 +152,39 @@ cudaError_t cudaLibraryLoadData(cudaLibrary_t *library, const void *code, enum c
                                 void **jit_values, unsigned int jit_count, enum cudaLibraryOption *options,
                                 void **values, unsigned int count)
 {
-    TRY(gv_initialise());
-    return gv_leave(cuLibraryLoadData(library, code, (CUjit_option *)jit_options, jit_values, jit_count,
-                                      (CUlibraryOption *)options, values, count));
+    FORWARD(gv_initialise, cuLibraryLoadData(library, code, (CUjit_option *)jit_options, jit_values, jit_count,
+                                             (CUlibraryOption *)options, values, count));
 }
 
 cudaError_t cudaLibraryLoadFromFile(cudaLibrary_t *library, const char *file, enum cudaJitOption *jit_options,
                                     void **jit_values, unsigned int jit_count, enum cudaLibraryOption *options,
                                     void **values, unsigned int count)
 {
-    TRY(gv_initialise());
-    return gv_leave(cuLibraryLoadFromFile(library, file, (CUjit_option *)jit_options, jit_values, jit_count,
-                                          (CUlibraryOption *)options, values, count));
+    FORWARD(gv_initialise, cuLibraryLoadFromFile(library, file, (CUjit_option *)jit_options, jit_values, jit_count,
+                                                 (CUlibraryOption *)options, values, count));
 }
 
 cudaError_t cudaLibraryUnload(cudaLibrary_t library)
 {
-    TRY(gv_initialise());
-    return gv_leave(cuLibraryUnload(library));
+    FORWARD(gv_initialise, cuLibraryUnload(library));
 }
 
 cudaError_t cudaLibraryGetKernel(cudaKernel_t *kernel, cudaLibrary_t library, const char *name)
 {
-    TRY(gv_initialise());
-    return gv_leave(cuLibraryGetKernel(kernel, library, name));
+    FORWARD(gv_initialise, cuLibraryGetKernel(kernel, library, name));
 }
 
 cudaError_t cudaLibraryGetGlobal(void **pointer, size_t *size, cudaLibrary_t library, const char *name)
 {
-    TRY(gv_enter());
-    return gv_leave(cuLibraryGetGlobal((CUdeviceptr *)pointer, size, library, name));
+    FORWARD(gv_enter, cuLibraryGetGlobal((CUdeviceptr *)pointer, size, library, name));
 }
 
 cudaError_t cudaLibraryGetManaged(void **pointer, size_t *size, cudaLibrary_t library, const char *name)
 {
-    TRY(gv_enter());
-    return gv_leave(cuLibraryGetManaged((CUdeviceptr *)pointer, size, library, name));
+    FORWARD(gv_enter, cuLibraryGetManaged((CUdeviceptr *)pointer, size, library, name));
 }
 
 cudaError_t cudaLibraryGetUnifiedFunction(void **function, cudaLibrary_t library, const char *name)
 {
-    TRY(gv_enter());
-    return gv_leave(cuLibraryGetUnifiedFunction(function, library, name));
+    FORWARD(gv_enter, cuLibraryGetUnifiedFunction(function, library, name));
 }

@@ -40,14 +40,12 @@ cudaError_t cudaMalloc3D(struct cudaPitchedPtr *pitched, struct cudaExtent exten
 
 cudaError_t cudaFree(void *pointer)
 {
-    TRY(gv_enter());
-    return gv_leave(cuMemFree_v2(gv_address(pointer)));
+    FORWARD(gv_enter, cuMemFree_v2(gv_address(pointer)));
 }
 
 cudaError_t cudaMemGetInfo(size_t *free, size_t *total)
 {
-    TRY(gv_enter());
-    return gv_leave(cuMemGetInfo_v2(free, total));
+    FORWARD(gv_enter, cuMemGetInfo_v2(free, total));
 }
 
 /* ---- the host's memory ---- */
@@ -73,26 +71,22 @@ cudaError_t cudaFreeHost(void *pointer)
 
 cudaError_t cudaHostRegister(void *pointer, size_t size, unsigned int flags)
 {
-    TRY(gv_enter());
-    return gv_leave(cuMemHostRegister_v2(pointer, size, flags));
+    FORWARD(gv_enter, cuMemHostRegister_v2(pointer, size, flags));
 }
 
 cudaError_t cudaHostUnregister(void *pointer)
 {
-    TRY(gv_enter());
-    return gv_leave(cuMemHostUnregister(pointer));
+    FORWARD(gv_enter, cuMemHostUnregister(pointer));
 }
 
 cudaError_t cudaHostGetDevicePointer(void **device, void *host, unsigned int flags)
 {
-    TRY(gv_enter());
-    return gv_leave(cuMemHostGetDevicePointer_v2((CUdeviceptr *)device, host, flags));
+    FORWARD(gv_enter, cuMemHostGetDevicePointer_v2((CUdeviceptr *)device, host, flags));
 }
 
 cudaError_t cudaHostGetFlags(unsigned int *flags, void *host)
 {
-    TRY(gv_enter());
-    return gv_leave(cuMemHostGetFlags(flags, host));
+    FORWARD(gv_enter, cuMemHostGetFlags(flags, host));
 }
 
 /* ---- what a pointer is ---- */
@@ -126,14 +120,12 @@ cudaError_t cudaPointerGetAttributes(struct cudaPointerAttributes *attributes, c
 
 cudaError_t cudaMemAdvise(const void *pointer, size_t size, enum cudaMemoryAdvise advice, int device)
 {
-    TRY(gv_enter());
-    return gv_leave(cuMemAdvise(gv_address(pointer), size, (CUmem_advise)advice, device));
+    FORWARD(gv_enter, cuMemAdvise(gv_address(pointer), size, (CUmem_advise)advice, device));
 }
 
 cudaError_t cudaMemPrefetchAsync(const void *pointer, size_t size, int device, cudaStream_t stream)
 {
-    TRY(gv_enter());
-    return gv_leave(cuMemPrefetchAsync(gv_address(pointer), size, device, stream));
+    FORWARD(gv_enter, cuMemPrefetchAsync(gv_address(pointer), size, device, stream));
 }
 PER_THREAD(cudaMemPrefetchAsync, _ptsz);
 
@@ -151,14 +143,12 @@ static CUmemLocation location_of(struct cudaMemLocation location)
 cudaError_t cudaMemAdvise(const void *pointer, size_t size, enum cudaMemoryAdvise advice,
                           struct cudaMemLocation location)
 {
-    TRY(gv_enter());
-    return gv_leave(cuMemAdvise_v2(gv_address(pointer), size, (CUmem_advise)advice, location_of(location)));
+    FORWARD(gv_enter, cuMemAdvise_v2(gv_address(pointer), size, (CUmem_advise)advice, location_of(location)));
 }
 
 cudaError_t cudaMemPrefetchAsync(const void *pointer, size_t size, struct cudaMemLocation location, unsigned int flags,
                                  cudaStream_t stream)
 {
-    TRY(gv_enter());
-    return gv_leave(cuMemPrefetchAsync_v2(gv_address(pointer), size, location_of(location), flags, stream));
+    FORWARD(gv_enter, cuMemPrefetchAsync_v2(gv_address(pointer), size, location_of(location), flags, stream));
 }
 PER_THREAD(cudaMemPrefetchAsync, _ptsz);

@@ -35,60 +35,50 @@ PER_THREAD(cudaFreeAsync, _ptsz);
 
 cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t *pool, int device)
 {
-    TRY(gv_initialise());
-    return gv_leave(cuDeviceGetDefaultMemPool(pool, device));
+    FORWARD(gv_initialise, cuDeviceGetDefaultMemPool(pool, device));
 }
 
 cudaError_t cudaDeviceGetMemPool(cudaMemPool_t *pool, int device)
 {
-    TRY(gv_initialise());
-    return gv_leave(cuDeviceGetMemPool(pool, device));
+    FORWARD(gv_initialise, cuDeviceGetMemPool(pool, device));
 }
 
 cudaError_t cudaDeviceSetMemPool(int device, cudaMemPool_t pool)
 {
-    TRY(gv_initialise());
-    return gv_leave(cuDeviceSetMemPool(device, pool));
+    FORWARD(gv_initialise, cuDeviceSetMemPool(device, pool));
 }
 
 cudaError_t cudaMemPoolCreate(cudaMemPool_t *pool, const struct cudaMemPoolProps *properties)
 {
-    TRY(gv_initialise());
-    return gv_leave(cuMemPoolCreate(pool, (const CUmemPoolProps *)properties));
+    FORWARD(gv_initialise, cuMemPoolCreate(pool, (const CUmemPoolProps *)properties));
 }
 
 cudaError_t cudaMemPoolDestroy(cudaMemPool_t pool)
 {
-    TRY(gv_initialise());
-    return gv_leave(cuMemPoolDestroy(pool));
+    FORWARD(gv_initialise, cuMemPoolDestroy(pool));
 }
 
 cudaError_t cudaMemPoolTrimTo(cudaMemPool_t pool, size_t keep)
 {
-    TRY(gv_initialise());
-    return gv_leave(cuMemPoolTrimTo(pool, keep));
+    FORWARD(gv_initialise, cuMemPoolTrimTo(pool, keep));
 }
 
 cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t pool, enum cudaMemPoolAttr attribute, void *value)
 {
-    TRY(gv_initialise());
-    return gv_leave(cuMemPoolGetAttribute(pool, (CUmemPool_attribute)attribute, value));
+    FORWARD(gv_initialise, cuMemPoolGetAttribute(pool, (CUmemPool_attribute)attribute, value));
 }
 
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t pool, enum cudaMemPoolAttr attribute, void *value)
 {
-    TRY(gv_initialise());
-    return gv_leave(cuMemPoolSetAttribute(pool, (CUmemPool_attribute)attribute, value));
+    FORWARD(gv_initialise, cuMemPoolSetAttribute(pool, (CUmemPool_attribute)attribute, value));
 }
 
 cudaError_t cudaMemPoolSetAccess(cudaMemPool_t pool, const struct cudaMemAccessDesc *access, size_t count)
 {
-    TRY(gv_initialise());
-    return gv_leave(cuMemPoolSetAccess(pool, (const CUmemAccessDesc *)access, count));
+    FORWARD(gv_initialise, cuMemPoolSetAccess(pool, (const CUmemAccessDesc *)access, count));
 }
 
 cudaError_t cudaMemPoolGetAccess(enum cudaMemAccessFlags *flags, cudaMemPool_t pool, struct cudaMemLocation *location)
 {
-    TRY(gv_initialise());
-    return gv_leave(cuMemPoolGetAccess((CUmemAccess_flags *)flags, pool, (CUmemLocation *)location));
+    FORWARD(gv_initialise, cuMemPoolGetAccess((CUmemAccess_flags *)flags, pool, (CUmemLocation *)location));
 }

@@ -5,8 +5,7 @@
 
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int device)
 {
-    TRY(gv_initialise());
-    return gv_leave(cuDeviceGetAttribute(value, (CUdevice_attribute)attribute, device));
+    FORWARD(gv_initialise, cuDeviceGetAttribute(value, (CUdevice_attribute)attribute, device));
 }
 
 /* Fields that are an attribute of the device each; a field that is not here is 0, as is what the simulation does not

@@ -3,8 +3,7 @@
 
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t *stream, unsigned int flags, int priority)
 {
-    TRY(gv_enter());
-    return gv_leave(cuStreamCreateWithPriority(stream, flags, priority));
+    FORWARD(gv_enter, cuStreamCreateWithPriority(stream, flags, priority));
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned int flags)
@@ -19,49 +18,42 @@ cudaError_t cudaStreamCreate(cudaStream_t *stream)
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
-    TRY(gv_enter());
-    return gv_leave(cuStreamDestroy_v2(stream));
+    FORWARD(gv_enter, cuStreamDestroy_v2(stream));
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
-    TRY(gv_enter());
-    return gv_leave(cuStreamSynchronize(stream));
+    FORWARD(gv_enter, cuStreamSynchronize(stream));
 }
 PER_THREAD(cudaStreamSynchronize, _ptsz);
 
 cudaError_t cudaStreamQuery(cudaStream_t stream)
 {
-    TRY(gv_enter());
-    return gv_leave(cuStreamQuery(stream));
+    FORWARD(gv_enter, cuStreamQuery(stream));
 }
 PER_THREAD(cudaStreamQuery, _ptsz);
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned int flags)
 {
-    TRY(gv_enter());
-    return gv_leave(cuStreamWaitEvent(stream, event, flags));
+    FORWARD(gv_enter, cuStreamWaitEvent(stream, event, flags));
 }
 PER_THREAD(cudaStreamWaitEvent, _ptsz);
 
 cudaError_t cudaStreamGetPriority(cudaStream_t stream, int *priority)
 {
-    TRY(gv_enter());
-    return gv_leave(cuStreamGetPriority(stream, priority));
+    FORWARD(gv_enter, cuStreamGetPriority(stream, priority));
 }
 PER_THREAD(cudaStreamGetPriority, _ptsz);
 
 cudaError_t cudaStreamGetFlags(cudaStream_t stream, unsigned int *flags)
 {
-    TRY(gv_enter());
-    return gv_leave(cuStreamGetFlags(stream, flags));
+    FORWARD(gv_enter, cuStreamGetFlags(stream, flags));
 }
 PER_THREAD(cudaStreamGetFlags, _ptsz);
 
 cudaError_t cudaStreamGetId(cudaStream_t stream, unsigned long long *id)
 {
-    TRY(gv_enter());
-    return gv_leave(cuStreamGetId(stream, id));
+    FORWARD(gv_enter, cuStreamGetId(stream, id));
 }
 PER_THREAD(cudaStreamGetId, _ptsz);
 
@@ -80,8 +72,7 @@ PER_THREAD(cudaStreamGetDevice, _ptsz);
 
 cudaError_t cudaStreamAttachMemAsync(cudaStream_t stream, void *pointer, size_t length, unsigned int flags)
 {
-    TRY(gv_enter());
-    return gv_leave(cuStreamAttachMemAsync(stream, gv_address(pointer), length, flags));
+    FORWARD(gv_enter, cuStreamAttachMemAsync(stream, gv_address(pointer), length, flags));
 }
 PER_THREAD(cudaStreamAttachMemAsync, _ptsz);
 
@@ -89,15 +80,13 @@ PER_THREAD(cudaStreamAttachMemAsync, _ptsz);
 cudaError_t cudaStreamAddCallback(cudaStream_t stream, cudaStreamCallback_t callback, void *argument,
                                   unsigned int flags)
 {
-    TRY(gv_enter());
-    return gv_leave(cuStreamAddCallback(stream, (CUstreamCallback)(void (*)(void))callback, argument, flags));
+    FORWARD(gv_enter, cuStreamAddCallback(stream, (CUstreamCallback)(void (*)(void))callback, argument, flags));
 }
 PER_THREAD(cudaStreamAddCallback, _ptsz);
 
 cudaError_t cudaLaunchHostFunc(cudaStream_t stream, cudaHostFn_t function, void *argument)
 {
-    TRY(gv_enter());
-    return gv_leave(cuLaunchHostFunc(stream, function, argument));
+    FORWARD(gv_enter, cuLaunchHostFunc(stream, function, argument));
 }
 PER_THREAD(cudaLaunchHostFunc, _ptsz);
 
@@ -105,15 +94,13 @@ PER_THREAD(cudaLaunchHostFunc, _ptsz);
 
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, enum cudaStreamCaptureStatus *status)
 {
-    TRY(gv_enter());
-    return gv_leave(cuStreamIsCapturing(stream, (CUstreamCaptureStatus *)status));
+    FORWARD(gv_enter, cuStreamIsCapturing(stream, (CUstreamCaptureStatus *)status));
 }
 PER_THREAD(cudaStreamIsCapturing, _ptsz);
 
 cudaError_t cudaThreadExchangeStreamCaptureMode(enum cudaStreamCaptureMode *mode)
 {
-    TRY(gv_enter());
-    return gv_leave(cuThreadExchangeStreamCaptureMode((CUstreamCaptureMode *)mode));
+    FORWARD(gv_enter, cuThreadExchangeStreamCaptureMode((CUstreamCaptureMode *)mode));
 }
 
 #if CUDART_VERSION < 13000
@@ -133,9 +120,8 @@ cudaError_t cudaStreamGetCaptureInfo_v2(cudaStream_t stream, enum cudaStreamCapt
                                         unsigned long long *id, cudaGraph_t *graph, const cudaGraphNode_t **nodes,
                                         size_t *count)
 {
-    TRY(gv_enter());
-    return gv_leave(cuStreamGetCaptureInfo_v2(stream, (CUstreamCaptureStatus *)status, (cuuint64_t *)id, graph, nodes,
-                                              count));
+    FORWARD(gv_enter, cuStreamGetCaptureInfo_v2(stream, (CUstreamCaptureStatus *)status, (cuuint64_t *)id, graph,
+                                                nodes, count));
 }
 PER_THREAD(cudaStreamGetCaptureInfo_v2, _ptsz);
 
@@ -148,9 +134,8 @@ cudaError_t cudaStreamGetCaptureInfo(cudaStream_t stream, enum cudaStreamCapture
                                      cudaGraph_t *graph, const cudaGraphNode_t **nodes, const cudaGraphEdgeData **edges,
                                      size_t *count)
 {
-    TRY(gv_enter());
-    return gv_leave(cuStreamGetCaptureInfo_v3(stream, (CUstreamCaptureStatus *)status, (cuuint64_t *)id, graph, nodes,
-                                              (const CUgraphEdgeData **)edges, count));
+    FORWARD(gv_enter, cuStreamGetCaptureInfo_v3(stream, (CUstreamCaptureStatus *)status, (cuuint64_t *)id, graph,
+                                                nodes, (const CUgraphEdgeData **)edges, count));
 }
 PER_THREAD(cudaStreamGetCaptureInfo, _ptsz);
 
@@ -158,8 +143,7 @@ PER_THREAD(cudaStreamGetCaptureInfo, _ptsz);
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned int flags)
 {
-    TRY(gv_enter());
-    return gv_leave(cuEventCreate(event, flags));
+    FORWARD(gv_enter, cuEventCreate(event, flags));
 }
 
 cudaError_t cudaEventCreate(cudaEvent_t *event)
@@ -169,14 +153,12 @@ cudaError_t cudaEventCreate(cudaEvent_t *event)
 
 cudaError_t cudaEventDestroy(cudaEvent_t event)
 {
-    TRY(gv_enter());
-    return gv_leave(cuEventDestroy_v2(event));
+    FORWARD(gv_enter, cuEventDestroy_v2(event));
 }
 
 cudaError_t cudaEventRecordWithFlags(cudaEvent_t event, cudaStream_t stream, unsigned int flags)
 {
-    TRY(gv_enter());
-    return gv_leave(cuEventRecordWithFlags(event, stream, flags));
+    FORWARD(gv_enter, cuEventRecordWithFlags(event, stream, flags));
 }
 PER_THREAD(cudaEventRecordWithFlags, _ptsz);
 
@@ -188,20 +170,17 @@ PER_THREAD(cudaEventRecord, _ptsz);
 
 cudaError_t cudaEventQuery(cudaEvent_t event)
 {
-    TRY(gv_enter());
-    return gv_leave(cuEventQuery(event));
+    FORWARD(gv_enter, cuEventQuery(event));
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
-    TRY(gv_enter());
-    return gv_leave(cuEventSynchronize(event));
+    FORWARD(gv_enter, cuEventSynchronize(event));
 }
 
 cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t first, cudaEvent_t second)
 {
-    TRY(gv_enter());
-    return gv_leave(cuEventElapsedTime(milliseconds, first, second));
+    FORWARD(gv_enter, cuEventElapsedTime(milliseconds, first, second));
 }
 
 #if CUDART_VERSION < 13000
