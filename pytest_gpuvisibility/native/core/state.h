@@ -116,7 +116,8 @@ struct gv_state {
 int gv_state_create(const char *directory, struct gv_state *state);
 
 /* Maps the state of a machine. 0 or -errno: -ENOENT (no machine there), -EPROTO (not a state file of this version),
- * -EBADMSG (damaged). Everything in it was checked then; a file that is truncated while it is mapped is not survived. */
+ * -EBADMSG (damaged), and *state is NULL. Everything in it was checked then; a file that is truncated while it is mapped
+ * is not survived. */
 int gv_state_map(const char *directory, struct gv_state **state);
 void gv_state_unmap(struct gv_state *state);
 

@@ -159,6 +159,7 @@ static int check(const struct gv_state *state)
 int gv_state_map(const char *directory, struct gv_state **state)
 {
     char path[PATH_MAX];
+    *state = NULL;
     int error = path_in(directory, "state", path);
     if (error)
         return error;
@@ -176,8 +177,10 @@ int gv_state_map(const char *directory, struct gv_state **state)
     if (error)
         return error;
     error = check(*state);
-    if (error)
+    if (error) {
         gv_state_unmap(*state);
+        *state = NULL;
+    }
     return error;
 }
 

@@ -14,6 +14,21 @@
 #define GV_API __attribute__((visibility("default")))
 #pragma GCC diagnostic ignored "-Wmissing-prototypes"
 
+static void unmap(struct gv_state **state)
+{
+    if (*state)
+        gv_state_unmap(*state);
+}
+
+/* For the rest of the function `state` is that of the machine; the function ends here where there is none. */
+#define WITH_STATE(state, directory)                         \
+    __attribute__((cleanup(unmap))) struct gv_state *state;  \
+    do {                                                     \
+        int map_error = gv_state_map((directory), &(state)); \
+        if (map_error)                                       \
+            return map_error;                                \
+    } while (0)
+
 /* ---- gv_create ---- */
 
 static bool copy_text(char *target, size_t size, const char *value)
@@ -349,38 +364,26 @@ static void add_machine(struct gv_text *text, const struct gv_state *state)
  * is more than `size` and the buffer holds only its beginning. */
 GV_API long gv_snapshot(const char *directory, char *buffer, size_t size)
 {
-    struct gv_state *state;
-    int error = gv_state_map(directory, &state);
-    if (error)
-        return error;
+    WITH_STATE(state, directory);
     struct gv_text text = {buffer, size, 0};
     add_machine(&text, state);
-    gv_state_unmap(state);
     return (long)text.length;
 }
 
 /* How many records the machine's ledger lacks, for they could not be written. */
 GV_API long gv_lost_records(const char *directory)
 {
-    struct gv_state *state;
-    int error = gv_state_map(directory, &state);
-    if (error)
-        return error;
+    WITH_STATE(state, directory);
     uint64_t lost = atomic_load(&state->lost_records);
-    gv_state_unmap(state);
     return lost < LONG_MAX ? (long)lost : LONG_MAX;
 }
 
 /* How many kernel launches on the machine succeeded without anything having run, and how many failed. */
 GV_API int gv_launches(const char *directory, uint64_t *skipped, uint64_t *refused)
 {
-    struct gv_state *state;
-    int error = gv_state_map(directory, &state);
-    if (error)
-        return error;
+    WITH_STATE(state, directory);
     *skipped = atomic_load(&state->skipped_launches);
     *refused = atomic_load(&state->refused_launches);
-    gv_state_unmap(state);
     return 0;
 }
 
@@ -388,46 +391,31 @@ GV_API int gv_launches(const char *directory, uint64_t *skipped, uint64_t *refus
 
 GV_API int gv_set_launch_policy(const char *directory, int policy)
 {
-    struct gv_state *state;
-    int error = gv_state_map(directory, &state);
-    if (error)
-        return error;
-    if (policy == GV_LAUNCH_ERROR || policy == GV_LAUNCH_NOOP)
-        atomic_store(&state->launch_policy, (uint32_t)policy);
-    else
-        error = -EINVAL;
-    gv_state_unmap(state);
-    return error;
+    WITH_STATE(state, directory);
+    if (policy != GV_LAUNCH_ERROR && policy != GV_LAUNCH_NOOP)
+        return -EINVAL;
+    atomic_store(&state->launch_policy, (uint32_t)policy);
+    return 0;
 }
 
 GV_API int gv_set_compute_mode(const char *directory, int device, int mode)
 {
-    struct gv_state *state;
-    int error = gv_state_map(directory, &state);
-    if (error)
-        return error;
+    WITH_STATE(state, directory);
     if (device < 0 || device >= state->device_count)
-        error = -ENODEV;
-    else if (!is_compute_mode(mode))
-        error = -EINVAL;
-    else
-        atomic_store(&state->device[device].compute_mode, mode);
-    gv_state_unmap(state);
-    return error;
+        return -ENODEV;
+    if (!is_compute_mode(mode))
+        return -EINVAL;
+    atomic_store(&state->device[device].compute_mode, mode);
+    return 0;
 }
 
 GV_API int gv_set_faults(const char *directory, int device, unsigned faults)
 {
-    struct gv_state *state;
-    int error = gv_state_map(directory, &state);
-    if (error)
-        return error;
+    WITH_STATE(state, directory);
     if (device < 0 || device >= state->device_count)
-        error = -ENODEV;
-    else
-        atomic_store(&state->device[device].faults, faults);
-    gv_state_unmap(state);
-    return error;
+        return -ENODEV;
+    atomic_store(&state->device[device].faults, faults);
+    return 0;
 }
 
 /* ---- masks ---- */
@@ -437,12 +425,8 @@ GV_API int gv_set_faults(const char *directory, int device, unsigned faults)
 GV_API int gv_resolve(const char *directory, const char *const *masks, size_t count, const char *order, int *counts,
                       int *units)
 {
-    struct gv_state *state;
-    int error = gv_state_map(directory, &state);
-    if (error)
-        return error;
+    WITH_STATE(state, directory);
     for (size_t i = 0; i < count; i++)
         counts[i] = gv_visible_units(state, masks[i], order, units + i * GV_MAX_UNITS);
-    gv_state_unmap(state);
     return 0;
 }
