@@ -114,6 +114,24 @@ static struct gv_pool *find_pool(CUmemoryPool handle)
     return pool && pool->state == gv_driver.state ? pool : NULL;
 }
 
+static struct gv_pool *lock_and_find(CUmemoryPool handle)
+{
+    gv_lock(GV_LOCK_CUDA);
+    return find_pool(handle);
+}
+
+static void unlock(struct gv_pool **pool)
+{
+    (void)pool;
+    gv_unlock(GV_LOCK_CUDA);
+}
+
+/* For the rest of the function `pool` is what the handle stands for, and the lock is held. */
+#define REQUIRE_POOL(pool, handle)                                                 \
+    REQUIRE_READY();                                                               \
+    __attribute__((cleanup(unlock))) struct gv_pool *pool = lock_and_find(handle); \
+    REQUIRE_VALUE(pool)
+
 /* Under the lock. NULL: out of memory. */
 static struct gv_pool *find_default(int ordinal)
 {
@@ -218,32 +236,23 @@ CUresult cuMemPoolCreate(CUmemoryPool *handle, const CUmemPoolProps *properties)
 
 CUresult cuMemPoolDestroy(CUmemoryPool handle)
 {
-    REQUIRE_READY();
-    gv_lock(GV_LOCK_CUDA);
-    struct gv_pool *pool = find_pool(handle);
-    bool found = pool && !pool->is_default;
-    if (found) {
-        if (current_pool[pool->ordinal] == pool)
-            current_pool[pool->ordinal] = NULL;
-        gv_handle_free(GV_POOL, pool->handle);
-        pool->destroyed = true;
-        pool->handle = NULL;
-        pool->threshold = 0;
-        free_if_destroyed(pool);
-    }
-    gv_unlock(GV_LOCK_CUDA);
-    return found ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    REQUIRE_POOL(pool, handle);
+    REQUIRE_VALUE(!pool->is_default);
+    if (current_pool[pool->ordinal] == pool)
+        current_pool[pool->ordinal] = NULL;
+    gv_handle_free(GV_POOL, pool->handle);
+    pool->destroyed = true;
+    pool->handle = NULL;
+    pool->threshold = 0;
+    free_if_destroyed(pool);
+    return CUDA_SUCCESS;
 }
 
 CUresult cuMemPoolTrimTo(CUmemoryPool handle, size_t keep)
 {
-    REQUIRE_READY();
-    gv_lock(GV_LOCK_CUDA);
-    struct gv_pool *pool = find_pool(handle);
-    if (pool)
-        shrink(pool, keep);
-    gv_unlock(GV_LOCK_CUDA);
-    return pool ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    REQUIRE_POOL(pool, handle);
+    shrink(pool, keep);
+    return CUDA_SUCCESS;
 }
 
 /* ---- attributes: the first three are ints, the others cuuint64_ts ---- */
@@ -273,10 +282,10 @@ static uint64_t *size_attribute(struct gv_pool *pool, CUmemPool_attribute attrib
     }
 }
 
-/* Under the lock. */
-static CUresult get_attribute(struct gv_pool *pool, CUmemPool_attribute attribute, void *value)
+CUresult cuMemPoolGetAttribute(CUmemoryPool handle, CUmemPool_attribute attribute, void *value)
 {
-    REQUIRE_VALUE(pool);
+    REQUIRE_POOL(pool, handle);
+    REQUIRE_VALUE(value);
     const int *reuse = reuse_attribute(pool, attribute);
     const uint64_t *size = size_attribute(pool, attribute);
     REQUIRE_VALUE(reuse || size);
@@ -287,10 +296,11 @@ static CUresult get_attribute(struct gv_pool *pool, CUmemPool_attribute attribut
     return CUDA_SUCCESS;
 }
 
-/* Under the lock. A high-water mark can only be set to 0: it begins anew at what there is now. */
-static CUresult set_attribute(struct gv_pool *pool, CUmemPool_attribute attribute, const void *value)
+/* A high-water mark can only be set to 0: it begins anew at what there is now. */
+CUresult cuMemPoolSetAttribute(CUmemoryPool handle, CUmemPool_attribute attribute, void *value)
 {
-    REQUIRE_VALUE(pool);
+    REQUIRE_POOL(pool, handle);
+    REQUIRE_VALUE(value);
     int *reuse = reuse_attribute(pool, attribute);
     if (reuse) {
         *reuse = *(const int *)value != 0;
@@ -314,26 +324,6 @@ static CUresult set_attribute(struct gv_pool *pool, CUmemPool_attribute attribut
     }
 }
 
-CUresult cuMemPoolGetAttribute(CUmemoryPool handle, CUmemPool_attribute attribute, void *value)
-{
-    REQUIRE_READY();
-    REQUIRE_VALUE(value);
-    gv_lock(GV_LOCK_CUDA);
-    CUresult result = get_attribute(find_pool(handle), attribute, value);
-    gv_unlock(GV_LOCK_CUDA);
-    return result;
-}
-
-CUresult cuMemPoolSetAttribute(CUmemoryPool handle, CUmemPool_attribute attribute, void *value)
-{
-    REQUIRE_READY();
-    REQUIRE_VALUE(value);
-    gv_lock(GV_LOCK_CUDA);
-    CUresult result = set_attribute(find_pool(handle), attribute, value);
-    gv_unlock(GV_LOCK_CUDA);
-    return result;
-}
-
 /* ---- access by other devices ---- */
 
 /* A pool's own device always has access. */
@@ -348,9 +338,10 @@ static bool can_set(const struct gv_pool *pool, const CUmemAccessDesc *access)
             access->flags == CU_MEM_ACCESS_FLAGS_PROT_READWRITE);
 }
 
-static CUresult set_access(struct gv_pool *pool, const CUmemAccessDesc *access, size_t count)
+CUresult cuMemPoolSetAccess(CUmemoryPool handle, const CUmemAccessDesc *access, size_t count)
 {
-    REQUIRE_VALUE(pool);
+    REQUIRE_POOL(pool, handle);
+    REQUIRE_VALUE(access && count);
     for (size_t i = 0; i < count; i++)
         REQUIRE_VALUE(can_set(pool, &access[i]));
     for (size_t i = 0; i < count; i++) {
@@ -363,28 +354,14 @@ static CUresult set_access(struct gv_pool *pool, const CUmemAccessDesc *access, 
     return CUDA_SUCCESS;
 }
 
-CUresult cuMemPoolSetAccess(CUmemoryPool handle, const CUmemAccessDesc *access, size_t count)
-{
-    REQUIRE_READY();
-    REQUIRE_VALUE(access && count);
-    gv_lock(GV_LOCK_CUDA);
-    CUresult result = set_access(find_pool(handle), access, count);
-    gv_unlock(GV_LOCK_CUDA);
-    return result;
-}
-
 CUresult cuMemPoolGetAccess(CUmemAccess_flags *flags, CUmemoryPool handle, CUmemLocation *location)
 {
-    REQUIRE_READY();
+    REQUIRE_POOL(pool, handle);
     REQUIRE_VALUE(flags && location && location->type == CU_MEM_LOCATION_TYPE_DEVICE && gv_is_device(location->id));
-    gv_lock(GV_LOCK_CUDA);
-    struct gv_pool *pool = find_pool(handle);
-    if (pool)
-        *flags = gv_devices_has(&pool->writable, location->id)   ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE
-                 : gv_devices_has(&pool->readable, location->id) ? CU_MEM_ACCESS_FLAGS_PROT_READ
-                                                                 : CU_MEM_ACCESS_FLAGS_PROT_NONE;
-    gv_unlock(GV_LOCK_CUDA);
-    return pool ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
+    *flags = gv_devices_has(&pool->writable, location->id)   ? CU_MEM_ACCESS_FLAGS_PROT_READWRITE
+             : gv_devices_has(&pool->readable, location->id) ? CU_MEM_ACCESS_FLAGS_PROT_READ
+                                                             : CU_MEM_ACCESS_FLAGS_PROT_NONE;
+    return CUDA_SUCCESS;
 }
 
 /* ---- allocating ---- */
