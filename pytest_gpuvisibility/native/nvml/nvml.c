@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/ledger.h"
@@ -154,6 +154,13 @@ nvmlReturn_t gv_nvml_text(char *output, unsigned int length, const char *text)
         return NVML_ERROR_INSUFFICIENT_SIZE;
     memcpy(output, text, size);
     return NVML_SUCCESS;
+}
+
+long long gv_nvml_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
 static nvmlReturn_t open_machine(const void *output, struct gv_state **state)

@@ -1,8 +1,6 @@
 /* libnvidia-ml.so.1: nvmlDeviceGetFieldValues, which answers many small questions at once. */
 #include "nvml_internal.h"
 
-#include <time.h>
-
 enum { MEMORY_TEMPERATURE = 38 /* degrees C */, MEMORY_POWER = 44000 /* mW, of stacked memory */ };
 
 static void set_unsigned(nvmlFieldValue_t *field, unsigned int value)
@@ -144,13 +142,6 @@ static nvmlReturn_t read_field(const struct gv_target *target, nvmlFieldValue_t 
     default:
         return NVML_ERROR_NOT_SUPPORTED;
     }
-}
-
-long long gv_nvml_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
 /* Succeeds as a whole; each field says for itself whether it was read. */
