@@ -11,6 +11,8 @@
 #include <nvml.h>
 #pragma GCC visibility pop
 
+#include <string.h>
+
 #include "core/same_as.h"
 #include "core/state.h"
 
@@ -31,6 +33,8 @@ struct gv_target {
 
 /* The machine; NVML_ERROR_UNINITIALIZED before nvmlInit. */
 nvmlReturn_t gv_nvml_machine(struct gv_state **state);
+/* ... and NVML_ERROR_INVALID_ARGUMENT where there is no place for the answer. */
+nvmlReturn_t gv_nvml_open(const void *output, struct gv_state **state);
 
 /* What a handle stands for, or the error that the call must return: uninitialised, `output` is NULL, not a handle,
  * the fault of a sick GPU. gv_nvml_gpu: a MIG slice's handle is NVML_ERROR_NOT_SUPPORTED. */
@@ -47,6 +51,12 @@ nvmlReturn_t gv_nvml_handle(const struct gv_state *state, int unit, nvmlDevice_t
 /* ... whether its GPU has a fault or not. */
 nvmlDevice_t gv_nvml_handle_at(int unit);
 
+/* "[domain:]bus:device[.function]" in hexadecimal, of any case and width. */
+struct gv_pci_address {
+    unsigned int domain, bus, device, function;
+};
+bool gv_nvml_read_pci(const char *text, struct gv_pci_address *address);
+
 /* Opens a GPU for a reading that only some products have. */
 nvmlReturn_t gv_nvml_open_where(bool (*supported)(const struct gv_target *), nvmlDevice_t device, const void *output,
                                 struct gv_target *target);
@@ -62,8 +72,15 @@ unsigned int gv_nvml_memory_slices(const struct gv_target *target); /* eighths o
 bool gv_nvml_is_slice(const struct gv_target *target);
 /* NVML_ERROR_DEPRECATED from the driver branch on in which NVML gave the function up (590), else success. */
 nvmlReturn_t gv_nvml_given_up(const struct gv_state *state);
-/* NVML_ERROR_INSUFFICIENT_SIZE where the text and its NUL do not fit. */
-nvmlReturn_t gv_nvml_text(char *output, unsigned int length, const char *text);
+/* NVML_ERROR_INSUFFICIENT_SIZE where the text and its NUL do not fit. Here, for what a monitor asks most is a text. */
+static inline nvmlReturn_t gv_nvml_text(char *output, unsigned int length, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    if (length < size)
+        return NVML_ERROR_INSUFFICIENT_SIZE;
+    memcpy(output, text, size);
+    return NVML_SUCCESS;
+}
 
 /* ---- what is true of a product, and not of one machine ---- */
 
