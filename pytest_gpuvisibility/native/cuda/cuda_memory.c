@@ -2,143 +2,17 @@
  *
  * What a device has of memory is shared by all processes of the machine; allocating more of it than is left fails. Any
  * pointer into memory that was allocated here is checked against the allocation's bounds; other pointers are the host's. */
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "cuda_memory.h"
 
-/* All blocks, by address. Under GV_LOCK_CUDA. */
-static struct gv_block *blocks;
-static size_t block_count, block_room;
-static unsigned long long last_id;
-
-/* ---- the table ---- */
-
-/* Where the first block beyond `address` is. */
-static size_t position_after(uintptr_t address)
-{
-    size_t low = 0, high = block_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (blocks[middle].start <= address)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-struct gv_block *gv_block_find(uintptr_t address)
-{
-    size_t after = position_after(address);
-    struct gv_block *block = after ? &blocks[after - 1] : NULL;
-    return block && address - block->start < block->size ? block : NULL;
-}
-
-struct gv_block *gv_block_search(bool (*matches)(const struct gv_block *, const void *), const void *argument)
-{
-    for (size_t i = 0; i < block_count; i++)
-        if (matches(&blocks[i], argument))
-            return &blocks[i];
-    return NULL;
-}
-
-bool gv_block_overlaps(uintptr_t start, size_t size)
-{
-    size_t after = position_after(start);
-    return gv_block_find(start) || (after < block_count && blocks[after].start - start < size);
-}
-
-bool gv_block_insert(struct gv_block block)
-{
-    if (block_count == block_room) {
-        size_t room = block_room ? 2 * block_room : 64;
-        struct gv_block *grown = realloc(blocks, room * sizeof *grown);
-        if (!grown)
-            return false;
-        blocks = grown;
-        block_room = room;
-    }
-    size_t position = position_after(block.start);
-    memmove(&blocks[position + 1], &blocks[position], (block_count - position) * sizeof *blocks);
-    block.id = ++last_id;
-    blocks[position] = block;
-    block_count++;
-    return true;
-}
-
-static bool counts(enum gv_memory_kind kind)
-{
-    return kind == GV_DEVICE || kind == GV_MANAGED;
-}
-
-/* Pages of the kind can be mapped more than once. */
-static bool is_shared(enum gv_memory_kind kind)
-{
-    return kind == GV_DEVICE || kind == GV_IMPORTED || kind == GV_MAPPED;
-}
-
-/* What was taken of a machine that the program has left since is its to keep. */
-static void give_back(const struct gv_block *block)
-{
-    if (block->pool)
-        gv_pool_give(block->pool, block->size);
-    else if (counts(block->kind) && block->state == gv_driver.state)
-        gv_give_memory(block->state, block->unit, block->size);
-}
-
-/* Gives a block's memory back; the table is the caller's to mend. */
-static void free_block(const struct gv_block *block)
-{
-    void *pages = (void *)block->start;
-    if (block->kind == GV_DEVICE)
-        gv_pages_free(pages, block->size);
-    else if (block->kind == GV_MAPPED) /* the addresses stay reserved */
-        mmap(pages, block->size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
-    else if (block->kind != GV_REGISTERED)
-        munmap(pages, block->size);
-    if (block->kind == GV_MAPPED)
-        gv_physical_unmapped(block->physical);
-    give_back(block);
-}
-
-void gv_block_remove(struct gv_block *block)
-{
-    free_block(block);
-    size_t position = (size_t)(block - blocks);
-    memmove(block, block + 1, (--block_count - position) * sizeof *blocks);
-}
-
-void gv_forget_memory(CUcontext context)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < block_count; i++) {
-        if (blocks[i].context == context)
-            free_block(&blocks[i]);
-        else
-            blocks[kept++] = blocks[i];
-    }
-    block_count = kept;
-    gv_pools_trim(context->ordinal);
-}
-
-bool gv_look_up(uintptr_t address, struct gv_block *copy)
-{
-    gv_lock(GV_LOCK_CUDA);
-    struct gv_block *block = gv_block_find(address);
-    if (block)
-        *copy = *block;
-    gv_unlock(GV_LOCK_CUDA);
-    return block != NULL;
-}
-
 /* ---- allocating ---- */
 
 static void *new_pages(struct gv_block *block)
 {
-    if (is_shared(block->kind))
+    if (gv_is_shared(block->kind))
         return gv_pages_new(block->size, &block->origin);
     const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
     void *pages = mmap(NULL, block->size, PROT_READ | PROT_WRITE, flags, -1, 0);
@@ -149,7 +23,7 @@ static void *new_pages(struct gv_block *block)
 static CUresult allocate(struct gv_block *block)
 {
     int error = block->pool           ? gv_pool_take(block->pool, block->size)
-                : counts(block->kind) ? gv_take_memory(block->state, block->unit, block->size)
+                : gv_counts(block->kind) ? gv_take_memory(block->state, block->unit, block->size)
                                       : 0;
     REQUIRE(!error, CUDA_ERROR_OUT_OF_MEMORY);
     void *pages = new_pages(block);
@@ -158,7 +32,7 @@ static CUresult allocate(struct gv_block *block)
         return CUDA_SUCCESS;
     if (pages)
         munmap(pages, block->size);
-    give_back(block);
+    gv_block_give_back(block);
     return CUDA_ERROR_OUT_OF_MEMORY;
 }
 
@@ -198,7 +72,7 @@ bool gv_free(CUdeviceptr pointer)
 {
     gv_lock(GV_LOCK_CUDA);
     struct gv_block *block = gv_block_find((uintptr_t)pointer);
-    bool found = block && block->start == pointer && counts(block->kind);
+    bool found = block && block->start == pointer && gv_counts(block->kind);
     if (found)
         gv_block_remove(block);
     gv_unlock(GV_LOCK_CUDA);
@@ -390,7 +264,7 @@ void gv_zero_range(void *address, size_t size)
     uintptr_t first = (start + page - 1) & ~(page - 1), last = end & ~(page - 1);
     /* Whole pages of our own are given back instead of written: zeroing a whole GPU then takes no memory. */
     bool own = gv_look_up(start, &block) && block.kind != GV_REGISTERED && first < last;
-    if (own && madvise((void *)first, last - first, is_shared(block.kind) ? MADV_REMOVE : MADV_DONTNEED) == 0) {
+    if (own && madvise((void *)first, last - first, gv_is_shared(block.kind) ? MADV_REMOVE : MADV_DONTNEED) == 0) {
         memset(address, 0, first - start);
         memset((void *)last, 0, end - last);
     } else {

@@ -13,6 +13,18 @@ enum gv_memory_kind {
     GV_MAPPED,     /* cuMemMap */
 };
 
+/* Memory of the kind is taken of a device. */
+static inline bool gv_counts(enum gv_memory_kind kind)
+{
+    return kind == GV_DEVICE || kind == GV_MANAGED;
+}
+
+/* Pages of the kind can be mapped more than once. */
+static inline bool gv_is_shared(enum gv_memory_kind kind)
+{
+    return kind == GV_DEVICE || kind == GV_IMPORTED || kind == GV_MAPPED;
+}
+
 /* A set of devices, by ordinal. */
 struct gv_devices {
     uint64_t word[GV_MAX_UNITS / 64];
@@ -66,6 +78,8 @@ bool gv_block_insert(struct gv_block block);
 void gv_block_remove(struct gv_block *block);
 /* The first block that `matches`, or NULL. */
 struct gv_block *gv_block_search(bool (*matches)(const struct gv_block *, const void *), const void *argument);
+/* Gives back what its memory counts for. What was taken of a machine that the program has left since is its to keep. */
+void gv_block_give_back(const struct gv_block *block);
 /* Whether a block begins in, or reaches into, the range. */
 bool gv_block_overlaps(uintptr_t start, size_t size);
 
