@@ -62,6 +62,10 @@ bool gv_is_device(CUdevice device);
 bool gv_can_access(int unit, int peer);
 const struct gv_unit *gv_unit_of(CUdevice device);
 const struct gv_device *gv_device_of(CUdevice device);
+struct gv_pci {
+    unsigned domain, bus, device;
+};
+struct gv_pci gv_pci_of(CUdevice device);
 
 #define REQUIRE_DEVICE(device) REQUIRE(gv_is_device(device), CUDA_ERROR_INVALID_DEVICE)
 
@@ -76,8 +80,19 @@ CUresult gv_current_context(CUcontext *context);
             return context_result;                                \
     } while (0)
 bool gv_is_context(CUcontext context); /* alive, and not a stray pointer */
+bool gv_valid_context_flags(unsigned flags);
 
-/* Until every callback that was queued before has run. */
+/* The program's own functions on a stream, which run in the order in which they were queued. */
+struct gv_callback {
+    struct gv_callback *next;
+    CUhostFn function;
+    CUstreamCallback with_status; /* instead of `function` */
+    CUstream stream;
+    void *argument;
+};
+CUresult gv_queue_callback(struct gv_callback callback);
+bool gv_callbacks_pending(void);
+/* Until every one that was queued before has run. */
 void gv_wait_for_callbacks(void);
 /* A stream that is alive, or one of the default ones; those have no context of their own. */
 bool gv_is_stream(CUstream stream);

@@ -106,6 +106,10 @@ CUmemoryPool gv_pool_handle(const struct gv_pool *pool);
 /* The pools of a device keep nothing that is not used. Under the lock. */
 void gv_pools_trim(int ordinal);
 
+#define GV_GRANULARITY ((size_t)2 << 20) /* of what is made and mapped apart */
+
+/* What a handle stands for, or NULL. Under the lock. */
+struct gv_physical *gv_physical_find(CUmemGenericAllocationHandle handle);
 /* The reference that a mapping had; see struct gv_physical. Under the lock. */
 void gv_physical_unmapped(struct gv_physical *physical);
 /* Whether an address is inside a reservation, mapped or not. Under the lock. */

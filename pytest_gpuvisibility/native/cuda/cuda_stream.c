@@ -1,115 +1,8 @@
 /* Streams and events. There is nothing to wait for but the program's own callbacks: everything else is finished when its
  * call returns. */
-#include <stdlib.h>
 #include <time.h>
 
 #include "cuda_handle.h"
-
-/* ---- callbacks ---- */
-
-/* They run one after the other in a thread of their own, as the driver has it: the caller may hold a lock that the
- * callback takes. */
-struct callback {
-    struct callback *next;
-    CUhostFn function;
-    CUstreamCallback with_status; /* instead of `function` */
-    CUstream stream;
-    void *argument;
-};
-
-/* All of this under GV_LOCK_CALLBACKS. */
-static pthread_cond_t callbacks_changed = PTHREAD_COND_INITIALIZER;
-static struct callback *first_callback, **last_link = &first_callback;
-static unsigned long long callbacks_queued, callbacks_done;
-static bool worker_started;
-static __thread bool is_worker;
-
-/* A child has neither the thread nor those that waited for it; but where it was forked by a callback, that one runs on. */
-static void forget_callbacks(void)
-{
-    callbacks_changed = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
-    first_callback = NULL;
-    last_link = &first_callback;
-    callbacks_queued = is_worker;
-    callbacks_done = 0;
-    worker_started = is_worker;
-}
-
-__attribute__((constructor)) static void watch_forks(void)
-{
-    pthread_atfork(NULL, NULL, forget_callbacks);
-}
-
-static void *run_callbacks(void *unused)
-{
-    (void)unused;
-    is_worker = true;
-    gv_lock(GV_LOCK_CALLBACKS);
-    for (;;) {
-        while (!first_callback)
-            pthread_cond_wait(&callbacks_changed, &gv_locks[GV_LOCK_CALLBACKS]);
-        struct callback *callback = first_callback;
-        if (!(first_callback = callback->next))
-            last_link = &first_callback;
-        gv_unlock(GV_LOCK_CALLBACKS);
-        if (callback->with_status)
-            callback->with_status(callback->stream, CUDA_SUCCESS, callback->argument);
-        else
-            callback->function(callback->argument);
-        free(callback);
-        gv_lock(GV_LOCK_CALLBACKS);
-        callbacks_done++;
-        pthread_cond_broadcast(&callbacks_changed);
-    }
-    return NULL;
-}
-
-static bool start_worker(void)
-{
-    pthread_t thread;
-    if (!worker_started && pthread_create(&thread, NULL, run_callbacks, NULL) == 0) {
-        pthread_detach(thread);
-        worker_started = true;
-    }
-    return worker_started;
-}
-
-static CUresult queue_callback(struct callback callback)
-{
-    struct callback *queued = malloc(sizeof *queued);
-    REQUIRE(queued, CUDA_ERROR_OUT_OF_MEMORY);
-    *queued = callback;
-    gv_lock(GV_LOCK_CALLBACKS);
-    bool started = start_worker();
-    if (started) {
-        *last_link = queued;
-        last_link = &queued->next;
-        callbacks_queued++;
-        pthread_cond_broadcast(&callbacks_changed);
-    }
-    gv_unlock(GV_LOCK_CALLBACKS);
-    if (!started)
-        free(queued);
-    return started ? CUDA_SUCCESS : CUDA_ERROR_OUT_OF_MEMORY;
-}
-
-void gv_wait_for_callbacks(void)
-{
-    if (is_worker) /* a callback may not wait for itself */
-        return;
-    gv_lock(GV_LOCK_CALLBACKS);
-    for (unsigned long long target = callbacks_queued; callbacks_done < target;)
-        pthread_cond_wait(&callbacks_changed, &gv_locks[GV_LOCK_CALLBACKS]);
-    gv_unlock(GV_LOCK_CALLBACKS);
-}
-
-static bool callbacks_pending(void)
-{
-    gv_lock(GV_LOCK_CALLBACKS);
-    bool pending = callbacks_done < callbacks_queued;
-    gv_unlock(GV_LOCK_CALLBACKS);
-    return pending;
-}
 
 /* ---- streams ---- */
 
@@ -193,7 +86,7 @@ PER_THREAD(cuStreamSynchronize, _ptsz);
 CUresult cuStreamQuery(CUstream stream)
 {
     REQUIRE_STREAM(stream, target);
-    return callbacks_pending() ? CUDA_ERROR_NOT_READY : CUDA_SUCCESS;
+    return gv_callbacks_pending() ? CUDA_ERROR_NOT_READY : CUDA_SUCCESS;
 }
 PER_THREAD(cuStreamQuery, _ptsz);
 
@@ -337,7 +230,7 @@ CUresult cuStreamAddCallback(CUstream stream, CUstreamCallback callback, void *a
 {
     REQUIRE_STREAM(stream, target);
     REQUIRE_VALUE(callback && flags == 0);
-    return queue_callback((struct callback){.with_status = callback, .stream = stream, .argument = argument});
+    return gv_queue_callback((struct gv_callback){.with_status = callback, .stream = stream, .argument = argument});
 }
 PER_THREAD(cuStreamAddCallback, _ptsz);
 
@@ -345,7 +238,7 @@ CUresult cuLaunchHostFunc(CUstream stream, CUhostFn function, void *argument)
 {
     REQUIRE_STREAM(stream, target);
     REQUIRE_VALUE(function);
-    return queue_callback((struct callback){.function = function, .argument = argument});
+    return gv_queue_callback((struct gv_callback){.function = function, .argument = argument});
 }
 PER_THREAD(cuLaunchHostFunc, _ptsz);
 
@@ -394,7 +287,7 @@ CUresult cuEventQuery(CUevent event)
 {
     REQUIRE_READY();
     REQUIRE(gv_handle_find(GV_EVENT, event), CUDA_ERROR_INVALID_HANDLE);
-    return callbacks_pending() ? CUDA_ERROR_NOT_READY : CUDA_SUCCESS;
+    return gv_callbacks_pending() ? CUDA_ERROR_NOT_READY : CUDA_SUCCESS;
 }
 
 CUresult cuEventSynchronize(CUevent event)
