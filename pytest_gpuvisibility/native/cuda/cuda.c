@@ -6,7 +6,6 @@
 #include "cuda_internal.h"
 #include "core/ledger.h"
 #include "core/mask.h"
-#include "siblings.h"
 
 struct gv_driver gv_driver;
 
@@ -55,19 +54,6 @@ void gv_cuda_record_peer(const char *function, int unit)
 {
     gv_cuda_record("peer", function, unit, CUDA_SUCCESS, 0);
 }
-
-static int current_unit(void)
-{
-    CUcontext context;
-    return gv_cuda_ready() == CUDA_SUCCESS && gv_current_context(&context) == CUDA_SUCCESS ? context->unit : -1;
-}
-
-int gv_cuda_refuse(const char *function)
-{
-    gv_cuda_record("refused", function, current_unit(), CUDA_ERROR_NOT_SUPPORTED, 0);
-    return CUDA_ERROR_NOT_SUPPORTED;
-}
-SAME_AS(gv_driver_refuse, gv_cuda_refuse);
 
 static char *copy_variable(const char *name)
 {

@@ -115,27 +115,3 @@ bool gv_look_up(uintptr_t address, struct gv_block *copy)
     gv_unlock(GV_LOCK_CUDA);
     return block != NULL;
 }
-
-/* ---- sets of devices ---- */
-
-void gv_devices_set(struct gv_devices *devices, int ordinal, bool member)
-{
-    uint64_t bit = UINT64_C(1) << ordinal % 64;
-    if (member)
-        devices->word[ordinal / 64] |= bit;
-    else
-        devices->word[ordinal / 64] &= ~bit;
-}
-
-bool gv_devices_has(const struct gv_devices *devices, int ordinal)
-{
-    return devices->word[ordinal / 64] >> ordinal % 64 & 1;
-}
-
-bool gv_devices_any(const struct gv_devices *devices)
-{
-    uint64_t any = 0;
-    for (size_t i = 0; i < sizeof devices->word / sizeof *devices->word; i++)
-        any |= devices->word[i];
-    return any != 0;
-}

@@ -228,3 +228,27 @@ CUresult cuDeviceGetP2PAttribute(int *value, CUdevice_P2PAttribute attribute, CU
         return CUDA_ERROR_INVALID_VALUE;
     }
 }
+
+/* ---- sets of devices ---- */
+
+void gv_devices_set(struct gv_devices *devices, int ordinal, bool member)
+{
+    uint64_t bit = UINT64_C(1) << ordinal % 64;
+    if (member)
+        devices->word[ordinal / 64] |= bit;
+    else
+        devices->word[ordinal / 64] &= ~bit;
+}
+
+bool gv_devices_has(const struct gv_devices *devices, int ordinal)
+{
+    return devices->word[ordinal / 64] >> ordinal % 64 & 1;
+}
+
+bool gv_devices_any(const struct gv_devices *devices)
+{
+    uint64_t any = 0;
+    for (size_t i = 0; i < sizeof devices->word / sizeof *devices->word; i++)
+        any |= devices->word[i];
+    return any != 0;
+}

@@ -67,6 +67,14 @@ struct gv_pci {
 };
 struct gv_pci gv_pci_of(CUdevice device);
 
+/* A set of devices, by ordinal. */
+struct gv_devices {
+    uint64_t word[GV_MAX_UNITS / 64];
+};
+void gv_devices_set(struct gv_devices *devices, int ordinal, bool member);
+bool gv_devices_has(const struct gv_devices *devices, int ordinal);
+bool gv_devices_any(const struct gv_devices *devices);
+
 #define REQUIRE_DEVICE(device) REQUIRE(gv_is_device(device), CUDA_ERROR_INVALID_DEVICE)
 
 /* The calling thread's current context: CUDA_ERROR_INVALID_CONTEXT without one, CUDA_ERROR_CONTEXT_IS_DESTROYED. */

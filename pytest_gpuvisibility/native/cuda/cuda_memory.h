@@ -25,14 +25,6 @@ static inline bool gv_is_shared(enum gv_memory_kind kind)
     return kind == GV_DEVICE || kind == GV_IMPORTED || kind == GV_MAPPED;
 }
 
-/* A set of devices, by ordinal. */
-struct gv_devices {
-    uint64_t word[GV_MAX_UNITS / 64];
-};
-void gv_devices_set(struct gv_devices *devices, int ordinal, bool member);
-bool gv_devices_has(const struct gv_devices *devices, int ordinal);
-bool gv_devices_any(const struct gv_devices *devices);
-
 /* Where pages come from: a place in a memory file of a process. No inode: nobody else can be given them. */
 struct gv_origin {
     int file;
@@ -101,6 +93,10 @@ bool gv_file_is(int file, uint64_t device, uint64_t inode);
 /* Takes from, and gives back to, what a pool has. 0 or -ENOMEM. Under the lock. */
 int gv_pool_take(struct gv_pool *pool, size_t size);
 void gv_pool_give(struct gv_pool *pool, size_t size);
+/* What a handle stands for, or NULL; what a device takes memory of, or NULL where there is no room for it. Under the
+ * lock. */
+struct gv_pool *gv_pool_find(CUmemoryPool handle);
+struct gv_pool *gv_pool_current(int ordinal);
 int gv_pool_ordinal(const struct gv_pool *pool);
 CUmemoryPool gv_pool_handle(const struct gv_pool *pool);
 /* The pools of a device keep nothing that is not used. Under the lock. */

@@ -149,21 +149,6 @@ CUresult cuMemRelease(CUmemGenericAllocationHandle handle)
     return physical ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
 }
 
-CUresult cuMemRetainAllocationHandle(CUmemGenericAllocationHandle *handle, void *address)
-{
-    REQUIRE_READY();
-    REQUIRE_VALUE(handle && address);
-    gv_lock(GV_LOCK_CUDA);
-    struct gv_block *block = gv_block_find((uintptr_t)address);
-    bool found = block && block->kind == GV_MAPPED;
-    if (found) {
-        block->physical->handles++;
-        *handle = (CUmemGenericAllocationHandle)(uintptr_t)block->physical->handle;
-    }
-    gv_unlock(GV_LOCK_CUDA);
-    return found ? CUDA_SUCCESS : CUDA_ERROR_INVALID_VALUE;
-}
-
 CUresult cuMemGetAllocationPropertiesFromHandle(CUmemAllocationProp *properties, CUmemGenericAllocationHandle handle)
 {
     REQUIRE_READY();

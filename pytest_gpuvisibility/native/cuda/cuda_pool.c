@@ -1,5 +1,4 @@
-/* Memory pools and stream-ordered allocation. Every operation is finished when its call returns, so an allocation is
- * there, and what is freed can be reused, at once. What a pool keeps without using it is only counted: pages are not. */
+/* Memory pools. What a pool keeps without using it is only counted: pages are not kept. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -106,8 +105,7 @@ static struct gv_pool *new_pool(int ordinal, uint64_t limit)
     return pool;
 }
 
-/* Under the lock. */
-static struct gv_pool *find_pool(CUmemoryPool handle)
+struct gv_pool *gv_pool_find(CUmemoryPool handle)
 {
     struct gv_handle *found = gv_handle_find(GV_POOL, handle);
     struct gv_pool *pool = found ? found->data : NULL;
@@ -117,7 +115,7 @@ static struct gv_pool *find_pool(CUmemoryPool handle)
 static struct gv_pool *lock_and_find(CUmemoryPool handle)
 {
     gv_lock(GV_LOCK_CUDA);
-    return find_pool(handle);
+    return gv_pool_find(handle);
 }
 
 static void unlock(struct gv_pool **pool)
@@ -145,7 +143,7 @@ static struct gv_pool *find_default(int ordinal)
     return default_pool[ordinal];
 }
 
-static struct gv_pool *find_current(int ordinal)
+struct gv_pool *gv_pool_current(int ordinal)
 {
     struct gv_pool *pool = find_default(ordinal);
     return current_pool[ordinal] ? current_pool[ordinal] : pool;
@@ -171,7 +169,7 @@ CUresult cuDeviceGetDefaultMemPool(CUmemoryPool *pool, CUdevice device)
 
 CUresult cuDeviceGetMemPool(CUmemoryPool *pool, CUdevice device)
 {
-    return give_pool(pool, device, find_current);
+    return give_pool(pool, device, gv_pool_current);
 }
 
 CUresult cuDeviceSetMemPool(CUdevice device, CUmemoryPool handle)
@@ -179,7 +177,7 @@ CUresult cuDeviceSetMemPool(CUdevice device, CUmemoryPool handle)
     REQUIRE_READY();
     REQUIRE_DEVICE(device);
     gv_lock(GV_LOCK_CUDA);
-    struct gv_pool *pool = find_default(device) ? find_pool(handle) : NULL;
+    struct gv_pool *pool = find_default(device) ? gv_pool_find(handle) : NULL;
     bool fits = pool && pool->ordinal == device;
     if (fits)
         current_pool[device] = pool;
@@ -363,50 +361,3 @@ CUresult cuMemPoolGetAccess(CUmemAccess_flags *flags, CUmemoryPool handle, CUmem
                                                              : CU_MEM_ACCESS_FLAGS_PROT_NONE;
     return CUDA_SUCCESS;
 }
-
-/* ---- allocating ---- */
-
-static CUresult allocate_from(struct gv_pool *pool, CUcontext context, size_t size, CUdeviceptr *pointer)
-{
-    REQUIRE_VALUE(pool);
-    return gv_allocate(context, GV_DEVICE, size, 0, pool, pointer);
-}
-
-CUresult cuMemAllocAsync(CUdeviceptr *pointer, size_t size, CUstream stream)
-{
-    CUcontext context;
-    REQUIRE_READY();
-    CUresult result = gv_stream_context(stream, &context);
-    REQUIRE(result == CUDA_SUCCESS, result);
-    REQUIRE_VALUE(pointer && size);
-    gv_lock(GV_LOCK_CUDA);
-    struct gv_pool *pool = find_current(context->ordinal);
-    gv_unlock(GV_LOCK_CUDA);
-    REQUIRE(pool, CUDA_ERROR_OUT_OF_MEMORY);
-    return allocate_from(pool, context, size, pointer);
-}
-PER_THREAD(cuMemAllocAsync, _ptsz);
-
-CUresult cuMemAllocFromPoolAsync(CUdeviceptr *pointer, size_t size, CUmemoryPool handle, CUstream stream)
-{
-    CUcontext context;
-    REQUIRE_READY();
-    CUresult result = gv_stream_context(stream, &context);
-    REQUIRE(result == CUDA_SUCCESS, result);
-    REQUIRE_VALUE(pointer && size);
-    gv_lock(GV_LOCK_CUDA);
-    struct gv_pool *pool = find_pool(handle);
-    gv_unlock(GV_LOCK_CUDA);
-    return allocate_from(pool, context, size, pointer);
-}
-PER_THREAD(cuMemAllocFromPoolAsync, _ptsz);
-
-CUresult cuMemFreeAsync(CUdeviceptr pointer, CUstream stream)
-{
-    CUcontext context;
-    REQUIRE_READY();
-    CUresult result = gv_stream_context(stream, &context);
-    REQUIRE(result == CUDA_SUCCESS, result);
-    return cuMemFree_v2(pointer);
-}
-PER_THREAD(cuMemFreeAsync, _ptsz);
