@@ -19,7 +19,7 @@ from simulated_programs import CONTEXT, HOLDER, MEBIBYTE, ask, environ, holding,
 
 from pytest_gpuvisibility import Inventory
 from pytest_gpuvisibility.errors import UserError
-from pytest_gpuvisibility.simulator.ledger import LedgerDamaged
+from pytest_gpuvisibility.simulator.ledger import EVENTS, LedgerDamaged, LedgerRecord
 from pytest_gpuvisibility.simulator.machine import Machine
 from pytest_gpuvisibility.simulator.native import LIBRARIES, library_directory
 from pytest_gpuvisibility.simulator.state import MachineError
@@ -316,6 +316,13 @@ def test_a_full_disk_is_an_error_and_kills_no_program(tmp_path: Path) -> None:
 
 
 # ---- the ledger ----
+
+
+def test_python_and_c_know_the_same_events(state_tool: Path, tmp_path: Path) -> None:
+    done = subprocess.run([state_tool, tmp_path, "events", "0"], capture_output=True, text=True, check=True)
+    assert tuple(done.stdout.split()) == EVENTS
+    assert all(f'"{event}"' in str(LedgerRecord.__doc__) for event in EVENTS)
+
 
 RETRIES = """
 import ctypes, json, sys

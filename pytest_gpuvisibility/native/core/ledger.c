@@ -16,6 +16,16 @@
 #define LONGEST_MASK 4096   /* bytes of a variable's value that are kept */
 #define LONGEST_RECORD (96 * 1024) /* two masks and argv[0], each byte as \udcXX, and 128 UUIDs fit */
 
+const char *gv_event_name(enum gv_event event)
+{
+    static const char *const names[GV_EVENTS] = {
+        [GV_EVENT_INIT] = "init",       [GV_EVENT_CONTEXT] = "context", [GV_EVENT_ALLOC] = "alloc",
+        [GV_EVENT_REFUSED] = "refused", [GV_EVENT_LAUNCH] = "launch",   [GV_EVENT_PEER] = "peer",
+        [GV_EVENT_REMASK] = "remask",   [GV_EVENT_QUESTION] = "question",
+    };
+    return names[event];
+}
+
 /* How often each (process, event, unit, function, result) came: open addressing, keys never leave. Free of locks, so
  * that a child forked at any moment can go on; its pid makes its keys its own. */
 #define COUNTERS 8192
@@ -33,8 +43,9 @@ static uint64_t hash(uint64_t key, const void *data, size_t size)
 static uint64_t key_of(const struct gv_record *record)
 {
     pid_t pid = getpid();
-    const char *texts[] = {record->event, record->function, record->unit ? record->unit->uuid : NULL};
+    const char *texts[] = {record->function, record->unit ? record->unit->uuid : NULL};
     uint64_t key = hash(UINT64_C(0xcbf29ce484222325), &pid, sizeof pid);
+    key = hash(key, &record->event, sizeof record->event);
     key = hash(key, &record->result, sizeof record->result);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         key = hash(key, texts[i] ? texts[i] : "", texts[i] ? strlen(texts[i]) + 1 : 1);
@@ -116,7 +127,7 @@ static void compose(struct gv_text *text, const struct gv_record *record, uint64
                    (long long)now.tv_sec, now.tv_nsec / 1000, (int)self->pid, (int)getppid(),
                    (unsigned long long)self->start);
     gv_text_json_bytes(text, self->argv0, self->length);
-    gv_text_format(text, ",\"event\":\"%s\",\"uuid\":", record->event);
+    gv_text_format(text, ",\"event\":\"%s\",\"uuid\":", gv_event_name(record->event));
     gv_text_json(text, record->unit ? record->unit->uuid : NULL);
     add_variable(text, ",\"cuda_visible_devices\":", record->visible_devices, &truncated);
     add_variable(text, ",\"cuda_device_order\":", record->device_order, &truncated);
@@ -125,7 +136,7 @@ static void compose(struct gv_text *text, const struct gv_record *record, uint64
         add_visible(text, record);
     if (record->function)
         gv_text_format(text, ",\"function\":\"%s\"", record->function);
-    if (strcmp(record->event, "alloc") == 0)
+    if (record->event == GV_EVENT_ALLOC)
         gv_text_format(text, ",\"bytes\":%llu", (unsigned long long)record->bytes);
     if (truncated)
         gv_text_format(text, ",\"truncated\":true");
@@ -237,9 +248,9 @@ static bool launches(const char *function)
 
 static void count_launch(struct gv_state *state, const struct gv_record *record)
 {
-    if (strcmp(record->event, "launch") == 0)
+    if (record->event == GV_EVENT_LAUNCH)
         atomic_fetch_add(&state->skipped_launches, 1);
-    else if (strcmp(record->event, "refused") == 0 && launches(record->function))
+    else if (record->event == GV_EVENT_REFUSED && launches(record->function))
         atomic_fetch_add(&state->refused_launches, 1);
 }
 

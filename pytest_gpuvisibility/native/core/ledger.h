@@ -4,14 +4,31 @@
 
 #include "state.h"
 
+/* What can be recorded. LedgerRecord of simulator/ledger.py says what each means to a reader; a test holds its list
+ * against this one. */
+enum gv_event {
+    GV_EVENT_INIT,     /* cuInit; `visible` counts the units of `state` that it found */
+    GV_EVENT_CONTEXT,  /* a context was opened */
+    GV_EVENT_ALLOC,    /* device memory was allocated; `bytes` of it */
+    GV_EVENT_REFUSED,  /* `function` was called, which is not offered */
+    GV_EVENT_LAUNCH,   /* `function` launched a kernel, which did nothing */
+    GV_EVENT_PEER,     /* `function` reached memory of one device from another; `unit` is not at home there */
+    GV_EVENT_REMASK,   /* a context is opened under this mask, and cuInit read another */
+    GV_EVENT_QUESTION, /* NVML was asked for what decisions rest on: `function` says what */
+    GV_EVENTS
+};
+
+/* As the ledger has it: "init". */
+const char *gv_event_name(enum gv_event event);
+
 struct gv_record {
-    const char *event;        /* "init", "context", "alloc" or "refused" */
-    const char *function;     /* of "refused"; else NULL */
+    enum gv_event event;
+    const char *function;       /* or NULL */
     const struct gv_unit *unit; /* NULL where none is concerned */
-    int result;               /* the CUresult that the program was given */
-    uint64_t bytes;           /* of "alloc" */
+    int result;                 /* the CUresult that the program was given */
+    uint64_t bytes;
     const char *visible_devices, *device_order; /* CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER; NULL: not set */
-    const struct gv_state *state;               /* of "init": `visible` counts its units */
+    const struct gv_state *state; /* of GV_EVENT_INIT alone */
     const int *visible;
     int visible_count;
 };

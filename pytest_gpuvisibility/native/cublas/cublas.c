@@ -76,7 +76,7 @@ static cublasStatus_t destroy(enum kind kind, void *pointer)
 
 /* ---- the machine ---- */
 
-static void record(const char *event, const char *function, int unit, int result)
+static void record(enum gv_event event, const char *function, int unit, int result)
 {
     const struct gv_state *state = gv_machine();
     struct gv_record record = {
@@ -92,7 +92,7 @@ static void record(const char *event, const char *function, int unit, int result
 
 static cublasStatus_t refuse(const char *function)
 {
-    record("refused", function, -1, CUDA_ERROR_NOT_SUPPORTED);
+    record(GV_EVENT_REFUSED, function, -1, CUDA_ERROR_NOT_SUPPORTED);
     return CUBLAS_STATUS_NOT_SUPPORTED;
 }
 
@@ -200,7 +200,7 @@ static cublasStatus_t skip(const char *function, void *handle, bool has_shape)
     const struct object *object = find(HANDLE, handle);
     REQUIRE(object, CUBLAS_STATUS_NOT_INITIALIZED);
     REQUIRE(has_shape, CUBLAS_STATUS_INVALID_VALUE);
-    record("launch", function, object->unit, 0);
+    record(GV_EVENT_LAUNCH, function, object->unit, 0);
     return CUBLAS_STATUS_SUCCESS;
 }
 

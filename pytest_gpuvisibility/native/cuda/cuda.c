@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include "cuda_internal.h"
-#include "core/ledger.h"
 #include "core/mask.h"
 
 struct gv_driver gv_driver;
@@ -18,7 +17,7 @@ CUresult gv_cuda_ready(void)
     return atomic_load(&initialised_by) == getpid() ? CUDA_SUCCESS : CUDA_ERROR_NOT_INITIALIZED;
 }
 
-void gv_cuda_record(const char *event, const char *function, int unit, CUresult result, uint64_t bytes)
+void gv_cuda_record(enum gv_event event, const char *function, int unit, CUresult result, uint64_t bytes)
 {
     bool latched = gv_driver.state != NULL;
     const struct gv_state *state = latched ? gv_driver.state : gv_machine();
@@ -44,7 +43,7 @@ void gv_cuda_record_mask(int unit)
     const char *visible = getenv("CUDA_VISIBLE_DEVICES"), *order = getenv("CUDA_DEVICE_ORDER");
     if (is_same(visible, gv_driver.visible_devices) && is_same(order, gv_driver.device_order))
         return;
-    gv_ledger_write(&(struct gv_record){.event = "remask",
+    gv_ledger_write(&(struct gv_record){.event = GV_EVENT_REMASK,
                                         .unit = &gv_driver.state->unit[unit],
                                         .visible_devices = visible,
                                         .device_order = order});
@@ -52,7 +51,7 @@ void gv_cuda_record_mask(int unit)
 
 void gv_cuda_record_peer(const char *function, int unit)
 {
-    gv_cuda_record("peer", function, unit, CUDA_SUCCESS, 0);
+    gv_cuda_record(GV_EVENT_PEER, function, unit, CUDA_SUCCESS, 0);
 }
 
 static char *copy_variable(const char *name)
@@ -85,7 +84,7 @@ static void latch(struct gv_state *state)
 static void record_init(void)
 {
     struct gv_record record = {
-        .event = "init",
+        .event = GV_EVENT_INIT,
         .result = (int)init_result,
         .visible_devices = gv_driver.visible_devices,
         .device_order = gv_driver.device_order,

@@ -48,7 +48,7 @@ static CUresult open_context(CUcontext context)
                       : error == -ENOMEM ? CUDA_ERROR_OUT_OF_MEMORY
                                          : CUDA_SUCCESS;
     gv_cuda_record_mask(context->unit);
-    gv_cuda_record("context", NULL, context->unit, result, 0);
+    gv_cuda_record(GV_EVENT_CONTEXT, NULL, context->unit, result, 0);
     if (result != CUDA_SUCCESS)
         return result;
     static const size_t default_limit[CU_LIMIT_MAX] = {

@@ -8,6 +8,7 @@
 #include <cuda.h>
 #pragma GCC visibility pop
 
+#include "core/ledger.h"
 #include "core/locks.h"
 #include "core/same_as.h"
 #include "core/state.h"
@@ -119,12 +120,12 @@ void gv_forget_memory(CUcontext context);
 void gv_forget_handles(CUcontext context);
 
 /* Records an event of the process in the ledger. */
-void gv_cuda_record(const char *event, const char *function, int unit, CUresult result, uint64_t bytes);
-/* Records that a context is opened under a mask other than the one that cuInit read: "remask", with the mask as it
- * stands now. It changes nothing, which a program that sets its mask so late does not know. */
+void gv_cuda_record(enum gv_event event, const char *function, int unit, CUresult result, uint64_t bytes);
+/* GV_EVENT_REMASK where the mask is another than cuInit read, with the mask as it stands now. It changes nothing, which
+ * a program that sets its mask so late does not know. */
 void gv_cuda_record_mask(int unit);
-/* Records that this process reaches the memory of one of its devices from another: "peer", with the one that is not
- * at home there. */
+/* GV_EVENT_PEER: this process reaches the memory of one of its devices from another; with the one that is not at home
+ * there. */
 void gv_cuda_record_peer(const char *function, int unit);
 /* Records that a function is not offered; CUDA_ERROR_NOT_SUPPORTED. */
 int gv_cuda_refuse(const char *function);

@@ -211,7 +211,7 @@ static CUresult launch(const char *name, CUfunction function, CUstream stream, b
     REQUIRE_CONTEXT(context);
     REQUIRE(gv_handle_find(GV_FUNCTION, function) && gv_is_stream(stream), CUDA_ERROR_INVALID_HANDLE);
     REQUIRE_VALUE(has_shape);
-    gv_cuda_record("launch", name, context->unit, CUDA_SUCCESS, 0);
+    gv_cuda_record(GV_EVENT_LAUNCH, name, context->unit, CUDA_SUCCESS, 0);
     return CUDA_SUCCESS;
 }
 

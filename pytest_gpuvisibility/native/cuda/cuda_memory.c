@@ -62,7 +62,7 @@ CUresult gv_allocate(CUcontext context, enum gv_memory_kind kind, size_t size, u
     gv_lock(GV_LOCK_CUDA);
     CUresult result = allocate(&block);
     gv_unlock(GV_LOCK_CUDA);
-    gv_cuda_record("alloc", NULL, block.unit, result, size);
+    gv_cuda_record(GV_EVENT_ALLOC, NULL, block.unit, result, size);
     if (result == CUDA_SUCCESS)
         *pointer = block.start;
     return result;

@@ -128,7 +128,7 @@ CUresult cuMemCreate(CUmemGenericAllocationHandle *handle, size_t size, const CU
     gv_lock(GV_LOCK_CUDA);
     result = create(physical);
     gv_unlock(GV_LOCK_CUDA);
-    gv_cuda_record("alloc", NULL, physical->unit, result, size);
+    gv_cuda_record(GV_EVENT_ALLOC, NULL, physical->unit, result, size);
     if (result == CUDA_SUCCESS)
         *handle = (CUmemGenericAllocationHandle)(uintptr_t)physical->handle;
     else

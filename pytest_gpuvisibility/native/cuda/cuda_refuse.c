@@ -10,7 +10,7 @@ static int current_unit(void)
 
 int gv_cuda_refuse(const char *function)
 {
-    gv_cuda_record("refused", function, current_unit(), CUDA_ERROR_NOT_SUPPORTED, 0);
+    gv_cuda_record(GV_EVENT_REFUSED, function, current_unit(), CUDA_ERROR_NOT_SUPPORTED, 0);
     return CUDA_ERROR_NOT_SUPPORTED;
 }
 SAME_AS(gv_driver_refuse, gv_cuda_refuse);

@@ -121,7 +121,7 @@ nvmlReturn_t gv_nvml_gpu(nvmlDevice_t handle, const void *output, struct gv_targ
 nvmlReturn_t gv_nvml_asked(nvmlReturn_t result, const struct gv_target *target, const char *kind)
 {
     if (result == NVML_SUCCESS && target->state->questions)
-        gv_ledger_write(&(struct gv_record){.event = "question",
+        gv_ledger_write(&(struct gv_record){.event = GV_EVENT_QUESTION,
                                             .function = kind,
                                             .unit = target->unit,
                                             .visible_devices = getenv("CUDA_VISIBLE_DEVICES"),
