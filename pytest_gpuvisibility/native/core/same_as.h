@@ -1,5 +1,5 @@
-/* A function that has an older or another name too, with the same arguments and the same answers: the same code under
- * both. The compiler refuses it where the header gives the two different types. It stands in the file of the function. */
+/* An older or another name of a function, with the same arguments and answers: the same code under both. It stands in the
+ * file of the function, and the compiler refuses it where the header gives the two different types. */
 #ifndef GPUVISIBILITY_SAME_AS_H
 #define GPUVISIBILITY_SAME_AS_H
 

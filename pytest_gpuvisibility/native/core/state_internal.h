@@ -1,4 +1,4 @@
-/* What the parts of the shared state share: whose it is (process.c), its lock (state_lock.c), what is taken (state.c). */
+/* What the parts of the state share: whose it is (process.c), its lock (state_lock.c), what is taken (state.c). */
 #ifndef GPUVISIBILITY_STATE_INTERNAL_H
 #define GPUVISIBILITY_STATE_INTERNAL_H
 

@@ -1,5 +1,10 @@
 /* What cublas.c offers of NVIDIA's interfaces, after their documentation: docs.nvidia.com/cuda/cublas.
- * Enumerations are int, which is what they are to a caller. */
+ * Enumerations are int, which is what they are to a caller.
+ *
+ * To add a function, declare it here as the documentation has it, define it in cublas.c, and take its name out of
+ * cublas_names.h, which refuses it until then: the compiler says so where both have it. Begin with REQUIRE_HANDLE, or
+ * REQUIRE_NOOP where it takes none: no handle may reach the real library. What would compute something ends with skip,
+ * which records the launch and leaves the output as it was. */
 #ifndef GPUVISIBILITY_CUBLAS_H
 #define GPUVISIBILITY_CUBLAS_H
 

@@ -1,4 +1,11 @@
-/* What the parts of libcuda.so.1 share. */
+/* What the parts of libcuda.so.1 share.
+ *
+ * To add a function, define it in any cuda_*.c with cuda.h's prototype, each ABI under its own name (cuMemAlloc_v2):
+ * the weak stub of its name yields, and cuGetProcAddress finds it. Begin with REQUIRE_READY, REQUIRE_DEVICE or
+ * REQUIRE_CONTEXT, then check what is given. What the calls change is under GV_LOCK_CUDA, and the locks are taken in
+ * the order of core/locks.h. Variants for the per-thread stream are a PER_THREAD, other names a SAME_AS; what a device
+ * takes or gives is a gv_cuda_record, and what cannot be simulated is gv_cuda_refuse(__func__), never a success without
+ * outputs. */
 #ifndef GPUVISIBILITY_CUDA_INTERNAL_H
 #define GPUVISIBILITY_CUDA_INTERNAL_H
 

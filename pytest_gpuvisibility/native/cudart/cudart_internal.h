@@ -2,7 +2,14 @@
  * headers of that CUDA release.
  *
  * The runtime holds next to nothing: a stream, an event, a pool or a kernel of it is the driver's, and most of its
- * errors have the driver's numbers. */
+ * errors have the driver's numbers.
+ *
+ * To add a function, define it in any cudart_*.c with cuda_runtime_api.h's prototype: the weak stub of its name yields.
+ * Where it is one of the driver's under another name it is a FORWARD, with the casts; of gv_initialise, if it asks
+ * about a device that it is given, else of gv_enter, which gives the thread its context. Where it does more, it ends
+ * with gv_leave or gv_fail, which keep the thread's last error, and what it cannot do is the driver's to refuse. What
+ * only one release has, or has with other arguments, stands under #if CUDART_VERSION; a per-thread variant is a
+ * PER_THREAD. */
 #ifndef GPUVISIBILITY_CUDART_INTERNAL_H
 #define GPUVISIBILITY_CUDART_INTERNAL_H
 

@@ -1,7 +1,14 @@
 /* What the parts of libnvidia-ml.so.1 share.
  *
  * NVML shows every GPU of the machine, whatever CUDA_VISIBLE_DEVICES says. A handle is the address of an entry in one
- * static table, so it stays valid from one initialisation to the next, and any other pointer is recognised. */
+ * static table, so it stays valid from one initialisation to the next, and any other pointer is recognised.
+ *
+ * To add a function, define it in any nvml_*.c with nvml.h's prototype: the weak stub of its name yields, and the tests
+ * that walk the symbol table take it in. Open the handle first (gv_nvml_gpu, gv_nvml_unit for what slices have too;
+ * gv_nvml_open without one): that answers for strays, sick GPUs and a NULL output. Then look at the version, if its
+ * structure has one, and at the other arguments. Programs are older than nvml.h: write no further than the structure
+ * went that the name was first called with, and give a structure a HAS_SIZE in nvml_abi.c. Another name of the same
+ * function is a SAME_AS. */
 #ifndef GPUVISIBILITY_NVML_INTERNAL_H
 #define GPUVISIBILITY_NVML_INTERNAL_H
 

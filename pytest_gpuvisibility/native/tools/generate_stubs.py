@@ -81,7 +81,8 @@ INTERFACES = {
 }
 
 STUBS = """\
-/* Written by generate_stubs.py from {header}. */
+/* Written by generate_stubs.py from {header}. To implement one, define it in any {family}_*.c, as {family}_internal.h
+ * says: the weak one here yields. */
 int {refuse}(const char *function);
 
 #define STUB(name)                                                           \\
@@ -229,7 +230,8 @@ def addresses(compiler: str, header: Path) -> Iterator[Address]:
 def write_stubs(compiler: str, header: Path, interface: Interface) -> str:
     names = sorted({*declared_functions(compiler, header, interface), *interface.undeclared.split()})
     stubs = "\n".join(f"STUB({name})" for name in names)
-    return STUBS.format(header=header.name, refuse=interface.refuse, stubs=stubs)
+    family = interface.refuse.split("_")[1]
+    return STUBS.format(header=header.name, family=family, refuse=interface.refuse, stubs=stubs)
 
 
 def write_addresses(compiler: str, header: Path) -> str:
