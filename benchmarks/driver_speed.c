@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ledger.h"
+#include "core/ledger.h"
 
 #define BATCHES 20
 
@@ -113,7 +113,8 @@ static void measure_records(int rounds)
     char path[4096], line[4096];
     if (!state)
         fail("no machine");
-    struct gv_record record = {.event = "alloc", .unit = &state->unit[0], .visible_devices = "0,1", .bytes = 1 << 20};
+    struct gv_record record = {
+        .event = GV_EVENT_ALLOC, .unit = &state->unit[0], .visible_devices = "0,1", .bytes = 1 << 20};
     gv_ledger_write(&record);
     double fastest = 1e18, plain = 1e18;
     for (int batch = 0; batch < BATCHES; batch++) {

@@ -30,8 +30,6 @@ NATIVE = ROOT / "pytest_gpuvisibility" / "native"
 STARTS = 30
 CALLS = 100_000
 RECORDS = 100
-PARTS = ("state", "ledger", "text")
-"""What of the driver a program needs that writes to the ledger itself."""
 
 
 def compile_program(directory: Path) -> Path:
@@ -39,7 +37,7 @@ def compile_program(directory: Path) -> Path:
     if compiler is None:
         sys.exit("no C compiler: apt install gcc")
     program = directory / "driver_speed"
-    sources = [str(ROOT / "benchmarks" / "driver_speed.c"), *(str(NATIVE / f"{name}.c") for name in PARTS)]
+    sources = [str(ROOT / "benchmarks" / "driver_speed.c"), *map(str, sorted((NATIVE / "core").glob("*.c")))]
     flags = ["-std=gnu11", "-D_GNU_SOURCE", "-O2", "-pthread", f"-I{NATIVE}"]
     subprocess.run([compiler, *flags, *sources, "-o", str(program), "-ldl"], check=True)
     return program

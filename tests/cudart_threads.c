@@ -1,12 +1,17 @@
 /* Threads that do everything at once with the CUDA runtime, for the sanitizers: cudart_threads ROUNDS THREADS.
  *
  * They register fat binaries and kernels and forget them, as libraries do that are loaded and unloaded, launch kernels of
- * their own, and use memory, streams, events, pools and devices in between. Ends with 0 unless an answer is wrong. */
+ * their own, and use memory, streams, events, pools and devices in between. Ends with 0 unless an answer is wrong.
+ *
+ * Meanwhile the process forks, for which the driver takes all its locks in their order (native/core/locks.h): so
+ * ThreadSanitizer hears of whoever takes two of them in another. */
 #include <cuda_runtime_api.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 void **__cudaRegisterFatBinary(void *image);
 void __cudaRegisterFatBinaryEnd(void **handle);
@@ -15,6 +20,7 @@ void __cudaRegisterFunction(void **handle, const char *host, char *device, const
                             uint3 *tid, uint3 *bid, dim3 *block, dim3 *grid, int *warp_size);
 
 #define KERNELS 50
+#define FORKS 5
 #define CHECK(call)                                                                                \
     do {                                                                                           \
         cudaError_t error = (call);                                                                \
@@ -95,6 +101,13 @@ int main(int arguments, char **words)
     pthread_t *thread = calloc((size_t)threads, sizeof *thread);
     for (int i = 0; i < threads; i++)
         pthread_create(&thread[i], NULL, work, (void *)(size_t)i);
+    for (int i = 0; i < FORKS; i++) {
+        pid_t child = fork();
+        if (child == 0)
+            _exit(0);
+        if (child < 0 || waitpid(child, NULL, 0) != child)
+            exit(7);
+    }
     for (int i = 0; i < threads; i++)
         pthread_join(thread[i], NULL);
     free(thread);

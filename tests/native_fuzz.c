@@ -11,9 +11,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ledger.h"
-#include "mask.h"
-#include "state.h"
+#include "core/ledger.h"
+#include "core/mask.h"
+#include "core/state.h"
 
 int gv_create(const char *directory, const char *description);
 long gv_snapshot(const char *directory, char *buffer, size_t size);
@@ -68,7 +68,7 @@ static void read_masks(struct gv_state *state, unsigned rounds)
         for (int i = 0; i < count; i++)
             assert(units[i] >= 0 && units[i] < state->unit_count);
         struct gv_record record = {
-            .event = "init", .result = (int)round, .visible_devices = mask, .state = state, .visible = units,
+            .event = GV_EVENT_INIT, .result = (int)round, .visible_devices = mask, .state = state, .visible = units,
             .visible_count = count};
         if (round < 200)
             gv_ledger_write(&record);
@@ -122,7 +122,7 @@ static void *use_machine(void *argument)
     struct worker *worker = argument;
     for (unsigned round = 0; round < worker->rounds; round++) {
         struct gv_state *state = gv_machine_reopen();
-        struct gv_record record = {.event = "context", .unit = &state->unit[0], .result = (int)(round % 5)};
+        struct gv_record record = {.event = GV_EVENT_CONTEXT, .unit = &state->unit[0], .result = (int)(round % 5)};
         if (gv_take_context(state, 0) == 0) {
             if (gv_take_memory(state, 0, 1 << 20) == 0)
                 gv_give_memory(state, 0, 1 << 20);

@@ -17,7 +17,7 @@ import pytest
 from pytest_gpuvisibility.simulator import Machine
 
 MEBIBYTE = 1 << 20
-CONTEXT = 450  # MiB that a context takes of its device: GV_CONTEXT_OVERHEAD of native/state.h
+CONTEXT = 450  # MiB that a context takes of its device: GV_CONTEXT_OVERHEAD of native/core/state.h
 
 # Opens a context on CUDA device argv[1], allocates argv[2] MiB, says so, and waits for its stdin to end.
 HOLDER = """
@@ -45,7 +45,8 @@ def c_compiler() -> str:
 def compiled(source: str, directory: Path) -> Path:
     """A client in C, whose source stands beside this file, compiled into the directory."""
     program = directory / "client"
-    subprocess.run([c_compiler(), "-w", "-o", str(program), str(Path(__file__).with_name(source)), "-ldl"], check=True)
+    code = str(Path(__file__).with_name(source))
+    subprocess.run([c_compiler(), "-w", "-o", str(program), code, "-ldl", "-pthread"], check=True)
     return program
 
 

@@ -1,12 +1,13 @@
 /* Puts a machine's state where no program would get it in a test's time. Usage: state_tool DIRECTORY WHAT PID
  *   fill   every slot belongs to process PID
  *   reuse  a slot with a context and memory on unit 0 belongs to an earlier process that had the pid PID
- *   hold   process PID holds the lock */
+ *   hold   process PID holds the lock
+ *   events nothing: prints the names of the ledger's events */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "state.h"
+#include "core/ledger.h"
 
 static void take_slot(struct gv_process *process, pid_t pid, uint64_t start)
 {
@@ -18,6 +19,11 @@ static void take_slot(struct gv_process *process, pid_t pid, uint64_t start)
 int main(int count, char **arguments)
 {
     struct gv_state *state;
+    if (count == 4 && strcmp(arguments[2], "events") == 0) {
+        for (int event = 0; event < GV_EVENTS; event++)
+            puts(gv_event_name((enum gv_event)event));
+        return 0;
+    }
     if (count != 4 || gv_state_map(arguments[1], &state))
         return 2;
     const char *what = arguments[2];

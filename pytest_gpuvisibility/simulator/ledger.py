@@ -10,6 +10,9 @@ from typing import Any
 from ..errors import UserError
 from . import state
 
+EVENTS = ("init", "context", "alloc", "refused", "launch", "peer", "remask", "question")
+"""What a record can be of; enum gv_event of native/core/ledger.h, in its order."""
+
 
 class LedgerDamaged(UserError):
     """A line of a ledger is not a record, or records are missing: the disk was full, or something else wrote to the
@@ -21,8 +24,8 @@ class LedgerDamaged(UserError):
 class LedgerRecord:
     """One thing that a process did to the simulated driver, or had refused.
 
-    event: "init" (cuInit), "context" (a context was opened), "alloc" (device memory was allocated), "refused"
-    (a function that the simulation does not offer), "launch" (a kernel launch that did nothing, on a
+    event: one of EVENTS. "init" (cuInit), "context" (a context was opened), "alloc" (device memory was allocated),
+    "refused" (a function that the simulation does not offer), "launch" (a kernel launch that did nothing, on a
     machine with launch="noop"), "peer" (the process reaches memory of one of its devices from another; the one that
     is not at home there), "remask" (a context is opened under a mask other than the one that cuInit read: the
     variables are those of that moment) or "question" (on a machine with questions=True: NVML was asked for what

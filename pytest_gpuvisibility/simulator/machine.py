@@ -111,7 +111,7 @@ class Machine:
         """`base` with what a program needs to find this machine's driver and CUDA runtime instead of any other.
 
         LD_LIBRARY_PATH leads to the driver, LD_AUDIT to the runtimes (preloading.py). Where launches are skipped,
-        LD_PRELOAD has every program load a library that skips cuBLAS's products too (native/cublas.c).
+        LD_PRELOAD has every program load a library that skips cuBLAS's products too (native/cublas/cublas.c).
 
         nvidia_smi: whether it finds `nvidia-smi` too. If not, it finds none: a directory of its PATH that has
         one is replaced by a directory of links to everything else in it.

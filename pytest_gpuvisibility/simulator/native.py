@@ -36,7 +36,7 @@ def library_directory() -> Path:
 
 
 def redirect_library() -> Path:
-    """The auditor of the dynamic linker that leads programs to the simulated CUDA runtimes (native/redirect.c).
+    """The auditor of the dynamic linker that leads programs to the simulated CUDA runtimes (native/tools/redirect.c).
 
     Raises NativeLibraryMissing where the installed package has none.
     """
@@ -44,7 +44,7 @@ def redirect_library() -> Path:
 
 
 def cublas_library() -> Path:
-    """What stands in for parts of cuBLAS where launches are skipped (native/cublas.c).
+    """What stands in for parts of cuBLAS where launches are skipped (native/cublas/cublas.c).
 
     Raises NativeLibraryMissing where the installed package has none.
     """
@@ -60,7 +60,7 @@ def absent_nvml_directory() -> Path:
 
 
 def probe_program() -> Path:
-    """The program that asks CUDA, and only CUDA, which devices it shows (native/probe.c).
+    """The program that asks CUDA, and only CUDA, which devices it shows (native/tools/probe.c).
 
     Raises NativeLibraryMissing where the installed package has none.
     """

@@ -27,8 +27,8 @@ WAYS = ("audit", "preload", "none")
 def lead_to_runtimes(environ: MutableMapping[str, str]) -> None:
     """Let programs that ask for libcudart.so.12 or .13, wherever they think it is, get ours.
 
-    LD_AUDIT names a library that turns whoever asks to ours (native/redirect.c); a process that asks for none loads
-    none. Where the dynamic linker is too old for that, LD_PRELOAD loads both into every process. The variable
+    LD_AUDIT names a library that turns whoever asks to ours (native/tools/redirect.c); a process that asks for none
+    loads none. Where the dynamic linker is too old for that, LD_PRELOAD loads both into every process. The variable
     GPU_VISIBILITY_RUNTIME chooses one of WAYS.
 
     Raises UserError where it is something else.

@@ -21,7 +21,7 @@ COMPUTE_MODES = {"default": 0, "prohibited": 2, "exclusive-process": 3}
 FAULTS = {"nvml-unknown": 1, "nvml-no-permission": 2, "lost": 4}
 MACHINE_FAULTS = {"driver-not-loaded": 1, "nvml-missing": 2, "nvml-no-permission": 4}
 
-# GV_MAX_DEVICES and GV_MAX_UNITS of native/state.h; gv_resolve writes _MAX_UNITS entries for one mask.
+# GV_MAX_DEVICES and GV_MAX_UNITS of native/core/state.h; gv_resolve writes _MAX_UNITS entries for one mask.
 _MAX_DEVICES = 64
 _MAX_UNITS = 128
 

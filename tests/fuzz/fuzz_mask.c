@@ -4,9 +4,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/mask.h"
+#include "core/state.h"
 #include "machine.h"
-#include "mask.h"
-#include "state.h"
 
 static struct gv_state *state;
 

@@ -14,10 +14,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "ledger.h"
+#include "core/ledger.h"
+#include "core/mask.h"
+#include "core/state.h"
 #include "machine.h"
-#include "mask.h"
-#include "state.h"
 
 static char directory[PATH_MAX / 2]; /* under TMPDIR */
 static char file[PATH_MAX], ledger[PATH_MAX];

@@ -19,7 +19,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 NATIVE = HERE.parent.parent / "pytest_gpuvisibility" / "native"
-MACHINE = ["state.c", "mask.c", "ledger.c", "text.c", "python_api.c"]
+MACHINE = [*sorted((NATIVE / "core").glob("*.c")), NATIVE / "tools" / "python_api.c"]
 FLAGS = [
     *("-std=c11", "-D_GNU_SOURCE", "-g", "-O1", "-pthread", "-fno-strict-aliasing", "-w", f"-I{NATIVE}", f"-I{HERE}"),
     *("-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=undefined"),
@@ -48,16 +48,16 @@ def header_directory() -> Path:
 def library_sources(headers: Path, directory: Path) -> list[str]:
     """The simulated CUDA and NVML with their generated parts."""
     for output, (interface, header) in STUBS.items():
-        generate = [sys.executable, str(NATIVE / "generate_stubs.py"), interface, "--compiler", "clang"]
+        generate = [sys.executable, str(NATIVE / "tools" / "generate_stubs.py"), interface, "--compiler", "clang"]
         subprocess.run([*generate, "--header", str(headers / header), "--output", str(directory / output)], check=True)
-    ours = [path for pattern in ("cuda.c", "cuda_*.c", "nvml*.c") for path in sorted(NATIVE.glob(pattern))]
+    ours = [path for folder in ("cuda", "nvml") for path in sorted((NATIVE / folder).glob("*.c"))]
     return [*map(str, ours), *(str(directory / output) for output in STUBS)]
 
 
 def build(target: str, directory: Path) -> Path:
     """The fuzzer of "mask" or "state", built in the directory."""
     program = directory / f"fuzz_{target}"
-    command = ["clang", *FLAGS, str(HERE / f"fuzz_{target}.c"), *(str(NATIVE / name) for name in MACHINE)]
+    command = ["clang", *FLAGS, str(HERE / f"fuzz_{target}.c"), *map(str, MACHINE)]
     if target == "state":
         headers = header_directory()
         command += [f"-isystem{headers}", *library_sources(headers, directory)]

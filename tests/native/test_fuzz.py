@@ -12,7 +12,7 @@ from places import ROOT, TESTS
 from pytest_gpuvisibility.simulator import Ledger
 
 NATIVE = ROOT / "pytest_gpuvisibility" / "native"
-SOURCES = ("state.c", "mask.c", "ledger.c", "text.c", "python_api.c")
+SOURCES = (*sorted((NATIVE / "core").glob("*.c")), NATIVE / "tools" / "python_api.c")
 
 
 def build(directory: Path, sanitizers: str) -> Path:
@@ -33,7 +33,7 @@ def build(directory: Path, sanitizers: str) -> Path:
         f"-fsanitize={sanitizers}",
         "-fno-sanitize-recover=all",
     ]
-    sources = [str(TESTS / "native_fuzz.c"), *(str(NATIVE / name) for name in SOURCES)]
+    sources = [str(TESTS / "native_fuzz.c"), *map(str, SOURCES)]
     run = subprocess.run([compiler, *options, *sources, "-o", str(program)], capture_output=True, text=True)
     if "cannot find" in run.stderr and "san" in run.stderr:
         pytest.skip("the compiler has no sanitizer libraries")

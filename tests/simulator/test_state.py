@@ -20,8 +20,8 @@ from simulated_programs import CONTEXT, HOLDER, MEBIBYTE, ask, environ, holding,
 
 from pytest_gpuvisibility import Inventory
 from pytest_gpuvisibility.errors import UserError
-from pytest_gpuvisibility.simulator import Machine, library_directory
-from pytest_gpuvisibility.simulator.ledger import LedgerDamaged
+from pytest_gpuvisibility.simulator import LedgerRecord, Machine, library_directory
+from pytest_gpuvisibility.simulator.ledger import EVENTS, LedgerDamaged
 from pytest_gpuvisibility.simulator.native import LIBRARIES
 from pytest_gpuvisibility.simulator.state import MachineError
 
@@ -63,7 +63,7 @@ def compile_program(directory: Path, *sources: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def state_tool(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_program(tmp_path_factory.mktemp("tool"), TESTS / "state_tool.c", NATIVE / "state.c")
+    return compile_program(tmp_path_factory.mktemp("tool"), TESTS / "state_tool.c", *(NATIVE / "core").glob("*.c"))
 
 
 def held(machine: Machine) -> list[tuple[int, int, int]]:
@@ -316,6 +316,13 @@ def test_a_full_disk_is_an_error_and_kills_no_program(tmp_path: Path) -> None:
 
 
 # ---- the ledger ----
+
+
+def test_python_and_c_know_the_same_events(state_tool: Path, tmp_path: Path) -> None:
+    done = subprocess.run([state_tool, tmp_path, "events", "0"], capture_output=True, text=True, check=True)
+    assert tuple(done.stdout.split()) == EVENTS
+    assert all(f'"{event}"' in str(LedgerRecord.__doc__) for event in EVENTS)
+
 
 RETRIES = """
 import ctypes, json, sys
