@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_gpuvisibility.inventory import Device
 from pytest_gpuvisibility.profile import Option
-from pytest_gpuvisibility.records import IDLE, SECOND_MODEL, LaunchRecord, beside
+from pytest_gpuvisibility.records import IDLE, SECOND_MODEL, Action, LaunchRecord
 from pytest_gpuvisibility.suite import MUST, SHOULD, NotApplicable, rule
 
 from .expect import (
@@ -135,7 +135,7 @@ def test_two_servers_on_one_machine_do_not_meet(launch: Launch, gpus: Gpus) -> N
     given = gpus.last_half(at_least=2)
     count = len(given) // 2
     one, other = mask(given[:count], gpus), mask(given[count : 2 * count], gpus)
-    fleet = launch(visible=one, groups=count, actions=(beside(other),))
+    fleet = launch(visible=one, groups=count, actions=(Action.of("beside", visible=other),))
     assert_ready(fleet)
     [second] = fleet.beside
     assert_apart(fleet, second, gpus)

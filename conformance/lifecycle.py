@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_gpuvisibility.profile import Option
-from pytest_gpuvisibility.records import LaunchRecord, WorkerKill, kill_worker, reload
+from pytest_gpuvisibility.records import Action, LaunchRecord, WorkerKill
 from pytest_gpuvisibility.suite import MUST, SHOULD, NotApplicable, rule
 
 from .expect import (
@@ -150,7 +150,7 @@ def test_a_model_that_is_unloaded_makes_room(launch: Launch, gpus: Gpus) -> None
     if launch.profile.server.unload is None:
         name = launch.profile.product.name
         raise NotApplicable(f"the profile does not say how {name} unloads a model ([server].unload and load)")
-    fleet = masked_pair(launch, gpus, actions=(reload(TIMES),))
+    fleet = masked_pair(launch, gpus, actions=(Action.of("reload", times=TIMES),))
     assert_ready(fleet)
     [result] = fleet.action_results
     if result.error:
@@ -175,7 +175,7 @@ def with_worker_kills(launch: Launch, gpus: Gpus) -> tuple[LaunchRecord, tuple[W
     """
     again = "restarts" in launch.profile.server.options
     options = (Option("restarts"),) if again else ()
-    fleet = masked_pair(launch, gpus, options=options, actions=(kill_worker(TIMES),))
+    fleet = masked_pair(launch, gpus, options=options, actions=(Action.of("kill_worker", times=TIMES),))
     assert_ready(fleet)
     kills = fleet.action_results[0].worker_kills
     if not kills:

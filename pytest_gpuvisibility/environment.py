@@ -1,7 +1,8 @@
-"""The environment variables that mean something here, and how a change of the environment is undone."""
+"""The environment variables that mean something here: their names, how a change is undone, a mask for people."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, MutableMapping
 
 MASK = "CUDA_VISIBLE_DEVICES"
@@ -34,6 +35,10 @@ LEASE_CONTROLLER = "PYTEST_GPU_VISIBILITY_CONTROLLER"
 XDIST_WORKER = "PYTEST_XDIST_WORKER"
 XDIST_WORKER_COUNT = "PYTEST_XDIST_WORKER_COUNT"
 
+LONGEST_MASK = 60
+"""Characters of a mask that a person is shown."""
+WHOLE_UUID = re.compile(r"\b([0-9a-fA-F]{8})(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b")
+
 
 def restore(environ: MutableMapping[str, str], before: Mapping[str, str | None]) -> None:
     """Give each variable its earlier value; None means it was not set."""
@@ -42,3 +47,17 @@ def restore(environ: MutableMapping[str, str], before: Mapping[str, str | None])
             environ.pop(name, None)
         else:
             environ[name] = value
+
+
+def describe_mask(visible: str | None) -> str:
+    """The variable as one would type it."""
+    if visible is None:
+        return f"{MASK} unset"
+    return f"{MASK}={visible}" if visible else f'{MASK}=""'
+
+
+def shortened_mask(value: str) -> str:
+    """A mask on one line, without most of a UUID and of a long list; quoted where it would not be seen whole."""
+    value = WHOLE_UUID.sub(r"\1…", value)
+    short = value if len(value) <= LONGEST_MASK else f"{value[:LONGEST_MASK]}… ({len(value)} characters)"
+    return short if short and short.isprintable() and " " not in value else repr(short)

@@ -2,6 +2,9 @@
 
 A :class:`Scenario` says what to launch and what to do to it; a :class:`LaunchRecord` is what was seen, and is judged by
 any number of rules. :mod:`.plain` writes all of it as JSON and reads it again. Nothing here does anything.
+
+In this order: what is to be launched and done; what was seen of its processes; what happened to it, and what it said;
+the whole record; what the CUDA driver itself was asked.
 """
 
 from __future__ import annotations
@@ -11,22 +14,15 @@ import enum
 import hashlib
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .environment import MASK
+from .environment import describe_mask, shortened_mask
 from .profile import Option
 
 UNITS: Mapping[str, int] = {"bytes": 1, "mib": 1 << 20, "gib": 1 << 30}
-LONGEST_MASK = 60
-"""Characters of a mask that a person is shown."""
-WHOLE_UUID = re.compile(r"\b([0-9a-fA-F]{8})(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b")
 SUCCESS, NO_DEVICE, NO_DRIVER = 0, 100, -1
 """What the probe answers: cuInit's CUresult, or -1 where no libcuda.so.1 with the functions it needs was found."""
-
-
-# What is to be launched.
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +39,10 @@ class Action:
 
     name: str
     values: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, name: str, **values: object) -> Action:
+        return cls(name, tuple((key, str(value)) for key, value in values.items()))
 
     def __getitem__(self, key: str) -> str:
         return dict(self.values)[key]
@@ -61,21 +61,6 @@ ACTION_WORDS: Mapping[str, str] = {
 }
 IDLE = Action("idle")
 SECOND_MODEL = Action("second_model")
-
-
-def kill_worker(times: int) -> Action:
-    """The action of killing a worker, and each that takes its place, so often."""
-    return Action("kill_worker", (("times", str(times)),))
-
-
-def reload(times: int) -> Action:
-    """The action of having a worker give its model up and take it again, so often."""
-    return Action("reload", (("times", str(times)),))
-
-
-def beside(visible: str) -> Action:
-    """The action of starting the server once more, under this mask."""
-    return Action("beside", (("visible", visible),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,22 +135,12 @@ class Scenario:
         return ", ".join(parts)
 
 
-def describe_mask(visible: str | None) -> str:
-    """The variable as one would type it."""
-    if visible is None:
-        return f"{MASK} unset"
-    return f"{MASK}={visible}" if visible else f'{MASK}=""'
-
-
 def _layout_words(groups: int, devices: int) -> str:
     return f"{groups} group{'s' if groups != 1 else ''} of {devices}"
 
 
 def _key(values: object) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:16]
-
-
-# What was seen of its processes.
 
 
 class Evidence(str, enum.Enum):
@@ -247,9 +222,6 @@ class ProcessRecord:
         if self.shown is None or len(self.shown) > max(devices_per_group, 0):
             return None
         return self.shown
-
-
-# What happened to it, and what it said.
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,9 +359,6 @@ class LaunchRecord:
         return self.outcome == "ready"
 
 
-# What the driver itself was asked.
-
-
 @dataclass(frozen=True, slots=True)
 class MaskQuery:
     """The two CUDA variables of a process; None means unset."""
@@ -404,14 +373,8 @@ class MaskQuery:
 
     def describe(self) -> str:
         """The variables as one would type them, without most of a UUID and of a long list."""
-        order = "" if self.device_order is None else f", CUDA_DEVICE_ORDER={_quoted(self.device_order)}"
-        return describe_mask(self.visible and _quoted(self.visible)) + order
-
-
-def _quoted(value: str) -> str:
-    value = WHOLE_UUID.sub(r"\1…", value)
-    short = value if len(value) <= LONGEST_MASK else f"{value[:LONGEST_MASK]}… ({len(value)} characters)"
-    return short if short and short.isprintable() and " " not in value else repr(short)
+        order = "" if self.device_order is None else f", CUDA_DEVICE_ORDER={shortened_mask(self.device_order)}"
+        return describe_mask(self.visible and shortened_mask(self.visible)) + order
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from twin_runs import profile_of, verdicts
 from pytest_gpuvisibility.launch import Launcher
 from pytest_gpuvisibility.profile import Option
 from pytest_gpuvisibility.profile import files as profiles
-from pytest_gpuvisibility.records import Action, LaunchRecord, Scenario, SelfReport, kill_worker, reload
+from pytest_gpuvisibility.records import Action, LaunchRecord, Scenario, SelfReport
 from pytest_gpuvisibility.server.self_reports import _whole
 
 RESTARTS = (Option("restarts"),)
@@ -31,7 +31,7 @@ def launched(
 
 
 def test_a_worker_that_is_started_again_is_found_again(tmp_path: Path) -> None:
-    fleet = launched(tmp_path, "none", kill_worker(3), options=RESTARTS)
+    fleet = launched(tmp_path, "none", Action.of("kill_worker", times=3), options=RESTARTS)
     [done] = fleet.action_results
     assert [(kill.group, kill.outcome) for kill in done.worker_kills] == [(1, "replaced")] * 3
     chain = [done.worker_kills[0].pid, *(kill.replacement for kill in done.worker_kills)]
@@ -52,7 +52,7 @@ def test_what_a_server_does_about_a_dead_worker(
     tmp_path: Path, fault: str, options: tuple[Option, ...], outcome: str
 ) -> None:
     short = {"reaction_deadline = 10.0": "reaction_deadline = 1.0"}
-    fleet = launched(tmp_path, fault, kill_worker(5), options=options, **short)
+    fleet = launched(tmp_path, fault, Action.of("kill_worker", times=5), options=options, **short)
     [kill] = fleet.action_results[0].worker_kills
     assert (kill.outcome, kill.replacement) == (outcome, None)
     assert kill.seconds >= 1.0 or outcome == "ended"
@@ -63,17 +63,17 @@ def test_one_that_says_that_it_is_not_ready_need_not_be_waited_for(tmp_path: Pat
     changed = {"restarts = true": "restarts = false", "reaction_deadline = 10.0": "reaction_deadline = 600.0"}
     changed["ready_deadline = 15.0"] = "ready_deadline = 8.0"
     silent = {'health = "http://127.0.0.1:{port}/health"': 'health = "http://127.0.0.1:{port}/health?strict"'}
-    fleet = launched(tmp_path, "lif-006", kill_worker(5), options=RESTARTS, **changed, **silent)
+    fleet = launched(tmp_path, "lif-006", Action.of("kill_worker", times=5), options=RESTARTS, **changed, **silent)
     assert [kill.outcome for kill in fleet.action_results[0].worker_kills] == ["not-ready"]
 
 
 def test_a_model_is_given_up_and_taken_again(tmp_path: Path) -> None:
-    assert launched(tmp_path, "none", reload(5)).action_results[0].error == ""
+    assert launched(tmp_path, "none", Action.of("reload", times=5)).action_results[0].error == ""
 
 
 def test_a_model_that_is_not_taken_again_is_told_with_the_step_and_the_time(tmp_path: Path) -> None:
     short = {"reaction_deadline = 10.0": "reaction_deadline = 0.5"}
-    error = launched(tmp_path, "lif-009", reload(5), **short).action_results[0].error
+    error = launched(tmp_path, "lif-009", Action.of("reload", times=5), **short).action_results[0].error
     assert error.startswith("load, for the 3. time: ")
     assert "all 3 slots for models are taken" in error
 

@@ -19,7 +19,7 @@ from pytest_gpuvisibility.launch import Launcher
 from pytest_gpuvisibility.launch.launcher import DEADLINE_FACTOR
 from pytest_gpuvisibility.profile import Option
 from pytest_gpuvisibility.profile import files as profiles
-from pytest_gpuvisibility.records import IDLE, SECOND_MODEL, LaunchRecord, Scenario, beside
+from pytest_gpuvisibility.records import IDLE, SECOND_MODEL, Action, LaunchRecord, Scenario
 from pytest_gpuvisibility.reports import reproduce
 from pytest_gpuvisibility.suite import ServerSubject
 
@@ -162,6 +162,7 @@ def test_a_preparation_that_fails_says_so(tmp_path: Path) -> None:
         launcher_of(tmp_path, text).launch(Scenario(inventory="a100x1"))
 
 
+BESIDE_3 = Action.of("beside", visible="3")
 SECOND = 'second_model = {kind = "http", method = "POST", url = "http://127.0.0.1:{worker_port}/", expect = "loaded"}'
 UUIDS = [device.uuid for device in Inventory.load("a100x4").devices]
 
@@ -180,7 +181,7 @@ def touched(fleet: LaunchRecord) -> list[int]:
 
 
 def test_a_scenario_tells_what_it_adds_and_does() -> None:
-    scenario = Scenario(visible="2", options=(Option.of("device", device=1),), actions=(IDLE, beside("3")))
+    scenario = Scenario(visible="2", options=(Option.of("device", device=1),), actions=(IDLE, BESIDE_3))
     assert scenario.describe() == (
         "CUDA_VISIBLE_DEVICES=2, 1 group of 1, device 1, then asked again and idle,"
         " beside a second server with CUDA_VISIBLE_DEVICES=3"
@@ -195,7 +196,7 @@ def test_options_reach_the_command(tmp_path: Path) -> None:
 
 
 def test_a_second_server_runs_beside_the_first_on_the_same_machine(tmp_path: Path) -> None:
-    fleet = launched(tmp_path, Scenario(inventory="a100x4", visible="2", actions=(beside("3"),)))
+    fleet = launched(tmp_path, Scenario(inventory="a100x4", visible="2", actions=(BESIDE_3,)))
     [other] = fleet.beside
     assert (fleet.ready, other.ready) == (True, True)
     assert (touched(fleet), touched(other)) == ([2], [3])
@@ -204,7 +205,8 @@ def test_a_second_server_runs_beside_the_first_on_the_same_machine(tmp_path: Pat
 
 
 def test_a_second_server_that_does_not_start_is_no_failure_of_the_first(tmp_path: Path) -> None:
-    fleet = launched(tmp_path, Scenario(inventory="a100x4", visible="2", actions=(beside(""),)), slow_to_give_up())
+    nobodys = Action.of("beside", visible="")
+    fleet = launched(tmp_path, Scenario(inventory="a100x4", visible="2", actions=(nobodys,)), slow_to_give_up())
     assert (fleet.ready, fleet.beside[0].outcome) == (True, "exited")
     assert fleet.action_results[0].error == "the second server: exited"
 
