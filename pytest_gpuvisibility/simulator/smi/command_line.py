@@ -7,8 +7,9 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from .fields import ALIASES, FIELDS, PROCESS_ALIASES, PROCESS_FIELDS, gpu_rows, header, known, known_to, process_rows
+from .fields import ALIASES, FIELDS, known_to
 from .nvml import INVALID_ARGUMENT, Exit, Nvml, NvmlError, open_nvml
+from .query import PROCESS_ALIASES, PROCESS_FIELDS, gpu_rows, header, known, process_rows
 from .report import DISPLAYS, report, xml_report
 from .selection import select
 from .table import list_gpus, summary

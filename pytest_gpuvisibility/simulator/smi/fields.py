@@ -1,344 +1,174 @@
-"""--query-gpu and --query-compute-apps: every field that the real program documents."""
+"""Every field of --query-gpu that the real program documents: its unit, and how it is read."""
 
 from __future__ import annotations
 
-import ctypes
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-
-from .nvml import (
-    INVALID_ARGUMENT,
-    NOT_SUPPORTED,
-    AddressingMode,
-    Bar1,
-    Exit,
-    Fabric,
-    Gpu,
-    Margin,
-    NvmlError,
-    Pci,
-    PciExt,
-    Platform,
-    Remapping,
-    Utilization,
+from .nvml import AddressingMode, Gpu, Margin, Remapping
+from .readers import (
+    FABRIC_STATES,
+    Reader,
+    class_of,
+    clock,
+    cluster,
+    compute_capability,
+    constant,
+    edpp,
+    encoder,
+    engine_of,
+    fabric,
+    histogram_of,
+    memory_of,
+    memory_temperature,
+    pair_of,
+    pci_of,
+    platform_of,
+    power_of,
+    protected,
+    reason,
+    reasons,
+    remapped,
+    retired,
+    text_of,
+    threshold_exceeded,
+    timestamp,
+    uint_of,
+    utilization_of,
+    without_errors,
 )
-
-NOT_AVAILABLE = "N/A"
-
-
-def mebibytes(count: int) -> str:
-    return str(count // 2**20)
-
-
-def enabled(state: int) -> str:
-    return "Enabled" if state else "Disabled"
-
-
-def yes(state: int) -> str:
-    return "Yes" if state else "No"
-
-
-def active(state: int) -> str:
-    return "Active" if state else "Not Active"
-
-
-def instance(number: int) -> str:
-    """A GPU or compute instance's id; none is 0xFFFFFFFF."""
-    return NOT_AVAILABLE if number == 0xFFFFFFFF else str(number)
-
-
-COMPUTE_MODES = ("Default", "Exclusive_Thread", "Prohibited", "Exclusive_Process")
-
-
-def or_not_available(read: Callable[[], str]) -> str:
-    """What `read` returns; as the real program has it, "N/A" or the error where NVML has no answer."""
-    try:
-        return read()
-    except NvmlError as error:
-        return NOT_AVAILABLE if error.code == NOT_SUPPORTED else str(error)
-
-
-# ---- the fields ----
-
-Reader = Callable[[Gpu], str]
-
-
-def _uint_of(function: str, *middle: object, show: Callable[[int], str] = str) -> Reader:
-    return lambda gpu: show(gpu.uint(function, *middle))
-
-
-def _text_of(function: str, *middle: object) -> Reader:
-    return lambda gpu: gpu.text(function, *middle)
-
-
-def _memory_of(part: str) -> Reader:
-    return lambda gpu: mebibytes(getattr(gpu.memory(), part))
-
-
-def _pair_of(function: str, position: int, show: Callable[[int], str]) -> Reader:
-    return lambda gpu: show(gpu.pair(function)[position])
-
-
-def _power_of(function: str) -> Reader:
-    return lambda gpu: gpu.power(function)
-
-
-def _pci_of(part: str, digits: int) -> Reader:
-    return lambda gpu: f"0x{getattr(gpu.fill(Pci, 'nvmlDeviceGetPciInfo_v3'), part):0{digits}X}"
-
-
-def _class_of(part: str) -> Reader:
-    return lambda gpu: f"0x{getattr(gpu.fill(PciExt, 'nvmlDeviceGetPciInfoExt', version=1), part):X}"
-
-
-def utilization_of(part: str) -> Reader:
-    return lambda gpu: str(getattr(gpu.fill(Utilization, "nvmlDeviceGetUtilizationRates"), part))
-
-
-def _engine_of(engine: str) -> Reader:
-    return lambda gpu: str(gpu.pair(f"nvmlDeviceGet{engine}Utilization")[0])
-
-
-def _histogram_of(part: str) -> Reader:
-    return lambda gpu: str(getattr(gpu.fill(Remapping, "nvmlDeviceGetRowRemapperHistogram"), part))
-
-
-def _platform_of(part: str) -> Reader:
-    return lambda gpu: str(getattr(gpu.fill(Platform, "nvmlDeviceGetPlatformInfo", version=2), part))
-
-
-def _remapped(position: int, show: Callable[[int], str] = str) -> Reader:
-    def read(gpu: Gpu) -> str:
-        values = [ctypes.c_uint() for _ in range(4)]
-        gpu.nvml.call("nvmlDeviceGetRemappedRows", gpu.handle, *(ctypes.byref(value) for value in values))
-        return show(values[position].value)
-
-    return read
-
-
-def _encoder(position: int) -> Reader:
-    def read(gpu: Gpu) -> str:
-        values = [ctypes.c_uint() for _ in range(3)]
-        gpu.nvml.call("nvmlDeviceGetEncoderStats", gpu.handle, *(ctypes.byref(value) for value in values))
-        return str(values[position].value)
-
-    return read
-
-
-def _reasons(gpu: Gpu, function: str) -> int:
-    value = ctypes.c_ulonglong()
-    gpu.nvml.call(function, gpu.handle, ctypes.byref(value))
-    return value.value
-
-
-def _reason(bit: int) -> Reader:
-    return lambda gpu: active(_reasons(gpu, "nvmlDeviceGetCurrentClocksEventReasons") & bit)
-
-
-def without_errors(gpu: Gpu) -> str:
-    """An ECC counter that the GPU has: a simulated one never errs."""
-    gpu.pair("nvmlDeviceGetEccMode")
-    return "0"
-
-
-def _threshold_exceeded(gpu: Gpu) -> str:
-    return yes(int(without_errors(gpu)))
-
-
-def _compute_capability(gpu: Gpu) -> str:
-    major, minor = gpu.pair("nvmlDeviceGetCudaComputeCapability")
-    return f"{major}.{minor}"
-
-
-def _memory_temperature(gpu: Gpu) -> str:
-    try:
-        return str(gpu.field(82))
-    except NvmlError:
-        return NOT_AVAILABLE  # without the brackets of other fields
-
-
-FABRIC_STATES = {1: "Not Started", 2: "In Progress", 3: "Completed"}
-
-
-def _fabric(show: Callable[[ctypes.Structure], str]) -> Reader:
-    """A part of nvmlDeviceGetGpuFabricInfoV; "N/A" without the brackets of other fields where there is none."""
-
-    def reader(gpu: Gpu) -> str:
-        try:
-            return show(gpu.fill(Fabric, "nvmlDeviceGetGpuFabricInfoV", version=3))
-        except NvmlError:
-            return NOT_AVAILABLE
-
-    return reader
-
-
-def _cluster(fabric: ctypes.Structure) -> str:
-    text = bytes(fabric.cluster).hex()
-    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
-
-
-def _retired(cause: int) -> Reader:
-    return lambda gpu: str(len(gpu.numbers("nvmlDeviceGetRetiredPages", cause)))
-
-
-def _edpp(gpu: Gpu) -> str:
-    """A setting of Hopper boards, which NVML's public functions do not read."""
-    if gpu.uint("nvmlDeviceGetArchitecture") != 9:
-        raise NvmlError(NOT_SUPPORTED, "Not Supported")
-    return "100.00"
-
-
-def _protected(gpu: Gpu) -> str:
-    gpu.fill(Bar1, "nvmlDeviceGetConfComputeProtectedMemoryUsage")
-    return "0"
-
-
-def _clock(function: str, kind: int) -> Reader:
-    return _uint_of(f"nvmlDeviceGet{function}", kind)
-
-
-def timestamp(_gpu: Gpu | None = None) -> str:
-    now = time.time()
-    return time.strftime("%Y/%m/%d %H:%M:%S", time.localtime(now)) + f".{int(now % 1 * 1000):03d}"
-
-
-def _constant(value: str) -> Reader:
-    return lambda gpu: value
-
+from .wording import COMPUTE_MODES, NOT_AVAILABLE, enabled, or_not_available, yes
 
 _graphics, _sm, _mem, _video = range(4)
 
-# name of the column, unit, how it is read; without a reader it is one that no simulated GPU has.
+# Name of the column, unit, how it is read; without a reader it is one that no simulated GPU has.
 FIELDS: dict[str, tuple[str, Reader | None]] = {
     "timestamp": ("", timestamp),
     "driver_version": ("", lambda gpu: gpu.nvml.driver_version()),
     "kmd_version": ("", lambda gpu: gpu.nvml.driver_version()),
     "count": ("", lambda gpu: str(gpu.nvml.count())),
     "name": ("", Gpu.name),
-    "serial": ("", _text_of("nvmlDeviceGetSerial")),
+    "serial": ("", text_of("nvmlDeviceGetSerial")),
     "uuid": ("", Gpu.uuid),
     "pci.bus_id": ("", Gpu.bus_id),
-    "pci.domain": ("", _pci_of("domain", 4)),
-    "pci.bus": ("", _pci_of("bus", 2)),
-    "pci.device": ("", _pci_of("device", 2)),
-    "pci.baseClass": ("", _class_of("base_class")),
-    "pci.subClass": ("", _class_of("sub_class")),
-    "pci.device_id": ("", _pci_of("device_id", 8)),
-    "pci.sub_device_id": ("", _pci_of("subsystem_id", 8)),
-    "pcie.link.gen.current": ("", _uint_of("nvmlDeviceGetCurrPcieLinkGeneration")),
-    "pcie.link.gen.gpucurrent": ("", _uint_of("nvmlDeviceGetCurrPcieLinkGeneration")),
-    "pcie.link.gen.max": ("", _uint_of("nvmlDeviceGetMaxPcieLinkGeneration")),
-    "pcie.link.gen.gpumax": ("", _uint_of("nvmlDeviceGetGpuMaxPcieLinkGeneration")),
-    "pcie.link.width.current": ("", _uint_of("nvmlDeviceGetCurrPcieLinkWidth")),
-    "pcie.link.width.max": ("", _uint_of("nvmlDeviceGetMaxPcieLinkWidth")),
+    "pci.domain": ("", pci_of("domain", 4)),
+    "pci.bus": ("", pci_of("bus", 2)),
+    "pci.device": ("", pci_of("device", 2)),
+    "pci.baseClass": ("", class_of("base_class")),
+    "pci.subClass": ("", class_of("sub_class")),
+    "pci.device_id": ("", pci_of("device_id", 8)),
+    "pci.sub_device_id": ("", pci_of("subsystem_id", 8)),
+    "pcie.link.gen.current": ("", uint_of("nvmlDeviceGetCurrPcieLinkGeneration")),
+    "pcie.link.gen.gpucurrent": ("", uint_of("nvmlDeviceGetCurrPcieLinkGeneration")),
+    "pcie.link.gen.max": ("", uint_of("nvmlDeviceGetMaxPcieLinkGeneration")),
+    "pcie.link.gen.gpumax": ("", uint_of("nvmlDeviceGetGpuMaxPcieLinkGeneration")),
+    "pcie.link.width.current": ("", uint_of("nvmlDeviceGetCurrPcieLinkWidth")),
+    "pcie.link.width.max": ("", uint_of("nvmlDeviceGetMaxPcieLinkWidth")),
     "index": ("", lambda gpu: str(gpu.index())),
-    "display_mode": ("", _uint_of("nvmlDeviceGetDisplayMode", show=enabled)),
-    "display_attached": ("", _constant("Yes")),
-    "display_active": ("", _uint_of("nvmlDeviceGetDisplayActive", show=enabled)),
-    "persistence_mode": ("", _uint_of("nvmlDeviceGetPersistenceMode", show=enabled)),
+    "display_mode": ("", uint_of("nvmlDeviceGetDisplayMode", show=enabled)),
+    "display_attached": ("", constant("Yes")),
+    "display_active": ("", uint_of("nvmlDeviceGetDisplayActive", show=enabled)),
+    "persistence_mode": ("", uint_of("nvmlDeviceGetPersistenceMode", show=enabled)),
     "addressing_mode": (
         "",
         lambda gpu: ("None", "HMM", "ATS")[gpu.fill(AddressingMode, "nvmlDeviceGetAddressingMode", version=1).value],
     ),
-    "accounting.mode": ("", _uint_of("nvmlDeviceGetAccountingMode", show=enabled)),
-    "accounting.buffer_size": ("", _uint_of("nvmlDeviceGetAccountingBufferSize")),
-    "vbios_version": ("", _text_of("nvmlDeviceGetVbiosVersion")),
-    "inforom.img": ("", _text_of("nvmlDeviceGetInforomImageVersion")),
-    "inforom.oem": ("", _text_of("nvmlDeviceGetInforomVersion", 0)),
-    "inforom.ecc": ("", _text_of("nvmlDeviceGetInforomVersion", 1)),
-    "inforom.pwr": ("", _text_of("nvmlDeviceGetInforomVersion", 2)),
-    "inforom.checksum_validation": ("", _constant("valid")),
-    "gpu_recovery_action": ("", _constant("None")),
-    "fan.speed": ("%", _uint_of("nvmlDeviceGetFanSpeed")),
-    "pstate": ("", _uint_of("nvmlDeviceGetPerformanceState", show="P{}".format)),
+    "accounting.mode": ("", uint_of("nvmlDeviceGetAccountingMode", show=enabled)),
+    "accounting.buffer_size": ("", uint_of("nvmlDeviceGetAccountingBufferSize")),
+    "vbios_version": ("", text_of("nvmlDeviceGetVbiosVersion")),
+    "inforom.img": ("", text_of("nvmlDeviceGetInforomImageVersion")),
+    "inforom.oem": ("", text_of("nvmlDeviceGetInforomVersion", 0)),
+    "inforom.ecc": ("", text_of("nvmlDeviceGetInforomVersion", 1)),
+    "inforom.pwr": ("", text_of("nvmlDeviceGetInforomVersion", 2)),
+    "inforom.checksum_validation": ("", constant("valid")),
+    "gpu_recovery_action": ("", constant("None")),
+    "fan.speed": ("%", uint_of("nvmlDeviceGetFanSpeed")),
+    "pstate": ("", uint_of("nvmlDeviceGetPerformanceState", show="P{}".format)),
     "clocks_event_reasons.supported": (
         "",
-        lambda gpu: f"0x{_reasons(gpu, 'nvmlDeviceGetSupportedClocksEventReasons'):016X}",
+        lambda gpu: f"0x{reasons(gpu, 'nvmlDeviceGetSupportedClocksEventReasons'):016X}",
     ),
     "clocks_event_reasons.active": (
         "",
-        lambda gpu: f"0x{_reasons(gpu, 'nvmlDeviceGetCurrentClocksEventReasons'):016X}",
+        lambda gpu: f"0x{reasons(gpu, 'nvmlDeviceGetCurrentClocksEventReasons'):016X}",
     ),
-    "clocks_event_reasons.gpu_idle": ("", _reason(0x1)),
-    "clocks_event_reasons.applications_clocks_setting": ("", _reason(0x2)),
-    "clocks_event_reasons.sw_power_cap": ("", _reason(0x4)),
-    "clocks_event_reasons.hw_slowdown": ("", _reason(0x8)),
-    "clocks_event_reasons.hw_thermal_slowdown": ("", _reason(0x40)),
-    "clocks_event_reasons.hw_power_brake_slowdown": ("", _reason(0x80)),
-    "clocks_event_reasons.sw_thermal_slowdown": ("", _reason(0x20)),
-    "clocks_event_reasons.sync_boost": ("", _reason(0x10)),
-    "memory.total": ("MiB", _memory_of("total")),
-    "memory.reserved": ("MiB", _memory_of("reserved")),
-    "memory.used": ("MiB", _memory_of("used")),
-    "memory.free": ("MiB", _memory_of("free")),
-    "compute_mode": ("", _uint_of("nvmlDeviceGetComputeMode", show=COMPUTE_MODES.__getitem__)),
-    "compute_cap": ("", _compute_capability),
+    "clocks_event_reasons.gpu_idle": ("", reason(0x1)),
+    "clocks_event_reasons.applications_clocks_setting": ("", reason(0x2)),
+    "clocks_event_reasons.sw_power_cap": ("", reason(0x4)),
+    "clocks_event_reasons.hw_slowdown": ("", reason(0x8)),
+    "clocks_event_reasons.hw_thermal_slowdown": ("", reason(0x40)),
+    "clocks_event_reasons.hw_power_brake_slowdown": ("", reason(0x80)),
+    "clocks_event_reasons.sw_thermal_slowdown": ("", reason(0x20)),
+    "clocks_event_reasons.sync_boost": ("", reason(0x10)),
+    "memory.total": ("MiB", memory_of("total")),
+    "memory.reserved": ("MiB", memory_of("reserved")),
+    "memory.used": ("MiB", memory_of("used")),
+    "memory.free": ("MiB", memory_of("free")),
+    "compute_mode": ("", uint_of("nvmlDeviceGetComputeMode", show=COMPUTE_MODES.__getitem__)),
+    "compute_cap": ("", compute_capability),
     "utilization.gpu": ("%", utilization_of("gpu")),
     "utilization.memory": ("%", utilization_of("memory")),
-    "utilization.encoder": ("%", _engine_of("Encoder")),
-    "utilization.decoder": ("%", _engine_of("Decoder")),
-    "utilization.jpeg": ("%", _engine_of("Jpg")),
-    "utilization.ofa": ("%", _engine_of("Ofa")),
-    "encoder.stats.sessionCount": ("", _encoder(0)),
-    "encoder.stats.averageFps": ("", _encoder(1)),
-    "encoder.stats.averageLatency": ("", _encoder(2)),
-    "ecc.mode.current": ("", _pair_of("nvmlDeviceGetEccMode", 0, enabled)),
-    "ecc.mode.pending": ("", _pair_of("nvmlDeviceGetEccMode", 1, enabled)),
-    "remapped_rows.correctable": ("", _remapped(0)),
-    "remapped_rows.correctable_inactive": ("", _remapped(0)),
-    "remapped_rows.uncorrectable": ("", _remapped(1)),
-    "remapped_rows.uncorrectable_inactive": ("", _remapped(1)),
-    "remapped_rows.pending": ("", _remapped(2, yes)),
-    "remapped_rows.failure": ("", _remapped(3, yes)),
-    "temperature.gpu": ("", _uint_of("nvmlDeviceGetTemperature", 0)),
+    "utilization.encoder": ("%", engine_of("Encoder")),
+    "utilization.decoder": ("%", engine_of("Decoder")),
+    "utilization.jpeg": ("%", engine_of("Jpg")),
+    "utilization.ofa": ("%", engine_of("Ofa")),
+    "encoder.stats.sessionCount": ("", encoder(0)),
+    "encoder.stats.averageFps": ("", encoder(1)),
+    "encoder.stats.averageLatency": ("", encoder(2)),
+    "ecc.mode.current": ("", pair_of("nvmlDeviceGetEccMode", 0, enabled)),
+    "ecc.mode.pending": ("", pair_of("nvmlDeviceGetEccMode", 1, enabled)),
+    "remapped_rows.correctable": ("", remapped(0)),
+    "remapped_rows.correctable_inactive": ("", remapped(0)),
+    "remapped_rows.uncorrectable": ("", remapped(1)),
+    "remapped_rows.uncorrectable_inactive": ("", remapped(1)),
+    "remapped_rows.pending": ("", remapped(2, yes)),
+    "remapped_rows.failure": ("", remapped(3, yes)),
+    "temperature.gpu": ("", uint_of("nvmlDeviceGetTemperature", 0)),
     "temperature.gpu.tlimit": (
         "",
         lambda gpu: str(gpu.fill(Margin, "nvmlDeviceGetMarginTemperature", version=1).temperature),
     ),
-    "temperature.memory": ("", _memory_temperature),
-    "power.management": ("", _uint_of("nvmlDeviceGetPowerManagementMode", show=enabled)),
-    "power.draw": ("W", _power_of("nvmlDeviceGetPowerUsage")),
+    "temperature.memory": ("", memory_temperature),
+    "power.management": ("", uint_of("nvmlDeviceGetPowerManagementMode", show=enabled)),
+    "power.draw": ("W", power_of("nvmlDeviceGetPowerUsage")),
     "power.draw.average": ("W", lambda gpu: f"{gpu.field(185) / 1000:.2f}"),
     "power.draw.instant": ("W", lambda gpu: f"{gpu.field(186) / 1000:.2f}"),
-    "power.limit": ("W", _power_of("nvmlDeviceGetPowerManagementLimit")),
-    "enforced.power.limit": ("W", _power_of("nvmlDeviceGetEnforcedPowerLimit")),
-    "power.default_limit": ("W", _power_of("nvmlDeviceGetPowerManagementDefaultLimit")),
+    "power.limit": ("W", power_of("nvmlDeviceGetPowerManagementLimit")),
+    "enforced.power.limit": ("W", power_of("nvmlDeviceGetEnforcedPowerLimit")),
+    "power.default_limit": ("W", power_of("nvmlDeviceGetPowerManagementDefaultLimit")),
     "power.min_limit": ("W", lambda gpu: gpu.power_limits()[0]),
     "power.max_limit": ("W", lambda gpu: gpu.power_limits()[1]),
-    "clocks.current.graphics": ("MHz", _clock("ClockInfo", _graphics)),
-    "clocks.current.sm": ("MHz", _clock("ClockInfo", _sm)),
-    "clocks.current.memory": ("MHz", _clock("ClockInfo", _mem)),
-    "clocks.current.video": ("MHz", _clock("ClockInfo", _video)),
-    "clocks.applications.graphics": ("MHz", _clock("ApplicationsClock", _graphics)),
-    "clocks.applications.memory": ("MHz", _clock("ApplicationsClock", _mem)),
-    "clocks.default_applications.graphics": ("MHz", _clock("DefaultApplicationsClock", _graphics)),
-    "clocks.default_applications.memory": ("MHz", _clock("DefaultApplicationsClock", _mem)),
-    "clocks.max.graphics": ("MHz", _clock("MaxClockInfo", _graphics)),
-    "clocks.max.sm": ("MHz", _clock("MaxClockInfo", _sm)),
-    "clocks.max.memory": ("MHz", _clock("MaxClockInfo", _mem)),
+    "clocks.current.graphics": ("MHz", clock("ClockInfo", _graphics)),
+    "clocks.current.sm": ("MHz", clock("ClockInfo", _sm)),
+    "clocks.current.memory": ("MHz", clock("ClockInfo", _mem)),
+    "clocks.current.video": ("MHz", clock("ClockInfo", _video)),
+    "clocks.applications.graphics": ("MHz", clock("ApplicationsClock", _graphics)),
+    "clocks.applications.memory": ("MHz", clock("ApplicationsClock", _mem)),
+    "clocks.default_applications.graphics": ("MHz", clock("DefaultApplicationsClock", _graphics)),
+    "clocks.default_applications.memory": ("MHz", clock("DefaultApplicationsClock", _mem)),
+    "clocks.max.graphics": ("MHz", clock("MaxClockInfo", _graphics)),
+    "clocks.max.sm": ("MHz", clock("MaxClockInfo", _sm)),
+    "clocks.max.memory": ("MHz", clock("MaxClockInfo", _mem)),
     "mig.mode.current": ("", Gpu.mig_mode),
     "mig.mode.pending": ("", Gpu.mig_mode),
-    "gsp.mode.current": ("", _pair_of("nvmlDeviceGetGspFirmwareMode", 0, enabled)),
-    "gsp.mode.default": ("", _pair_of("nvmlDeviceGetGspFirmwareMode", 1, enabled)),
-    "c2c.mode": ("", _uint_of("nvmlDeviceGetC2cModeInfoV", show=enabled)),
-    "fabric.state": ("", _fabric(lambda fabric: FABRIC_STATES.get(fabric.state, NOT_AVAILABLE))),
-    "fabric.status": ("", _fabric(lambda fabric: "Failure" if fabric.status else "Success")),
-    "fabric.cliqueId": ("", _fabric(lambda fabric: str(fabric.clique))),
-    "fabric.clusterUuid": ("", _fabric(_cluster)),
-    "retired_pages.single_bit_ecc.count": ("", _retired(0)),
-    "retired_pages.double_bit.count": ("", _retired(1)),
-    "retired_pages.pending": ("", _uint_of("nvmlDeviceGetRetiredPagesPendingStatus", show=yes)),
-    "edpp_multiplier": ("%", _edpp),
-    "protected_memory.total": ("MiB", _protected),
-    "protected_memory.used": ("MiB", _protected),
-    "protected_memory.free": ("MiB", _protected),
-    "platform.chassis_serial_number": ("", _constant("")),
-    "platform.slot_number": ("", _platform_of("slot")),
-    "platform.tray_index": ("", _platform_of("tray")),
-    "platform.host_id": ("", _platform_of("host")),
-    "platform.peer_type": ("", _constant("Direct Connected")),
-    "platform.module_id": ("", _platform_of("module")),
-    "platform.gpu_fabric_guid": ("", _constant("0x0000000000000000")),
+    "gsp.mode.current": ("", pair_of("nvmlDeviceGetGspFirmwareMode", 0, enabled)),
+    "gsp.mode.default": ("", pair_of("nvmlDeviceGetGspFirmwareMode", 1, enabled)),
+    "c2c.mode": ("", uint_of("nvmlDeviceGetC2cModeInfoV", show=enabled)),
+    "fabric.state": ("", fabric(lambda fabric: FABRIC_STATES.get(fabric.state, NOT_AVAILABLE))),
+    "fabric.status": ("", fabric(lambda fabric: "Failure" if fabric.status else "Success")),
+    "fabric.cliqueId": ("", fabric(lambda fabric: str(fabric.clique))),
+    "fabric.clusterUuid": ("", fabric(cluster)),
+    "retired_pages.single_bit_ecc.count": ("", retired(0)),
+    "retired_pages.double_bit.count": ("", retired(1)),
+    "retired_pages.pending": ("", uint_of("nvmlDeviceGetRetiredPagesPendingStatus", show=yes)),
+    "edpp_multiplier": ("%", edpp),
+    "protected_memory.total": ("MiB", protected),
+    "protected_memory.used": ("MiB", protected),
+    "protected_memory.free": ("MiB", protected),
+    "platform.chassis_serial_number": ("", constant("")),
+    "platform.slot_number": ("", platform_of("slot")),
+    "platform.tray_index": ("", platform_of("tray")),
+    "platform.host_id": ("", platform_of("host")),
+    "platform.peer_type": ("", constant("Direct Connected")),
+    "platform.module_id": ("", platform_of("module")),
+    "platform.gpu_fabric_guid": ("", constant("0x0000000000000000")),
 }
 
 # Fields that come in families, and those that no simulated GPU has.
@@ -376,8 +206,8 @@ power_smoothing.curr_profile.secondary_power_floor power_smoothing.curr_profile.
 power_smoothing.admin_override.secondary_power_floor power_smoothing.admin_override.primary_floor_act_offset
 """
 for _part in Remapping._fields_:
-    FIELDS[f"remapped_rows.histogram.{_part[0]}"] = ("", _histogram_of(_part[0]))
-FIELDS |= {f"clocks_event_reasons_counters.{_reason_}": ("us", _constant("0")) for _reason_ in _REASONS.split()}
+    FIELDS[f"remapped_rows.histogram.{_part[0]}"] = ("", histogram_of(_part[0]))
+FIELDS |= {f"clocks_event_reasons_counters.{_reason_}": ("us", constant("0")) for _reason_ in _REASONS.split()}
 for _counter in (
     "corrected.volatile",
     "corrected.aggregate",
@@ -387,8 +217,8 @@ for _counter in (
     for _place in _ECC_PLACES.split():
         FIELDS[f"ecc.errors.{_counter}.{_place}"] = ("", without_errors if _place in _ECC_COUNTED.split() else None)
 FIELDS |= {f"ecc.errors.uncorrected.{_place}": ("", without_errors) for _place in _SRAM.split()}
-FIELDS["ecc.errors.uncorrected.aggregate.sram.thresholdExceeded"] = ("", _threshold_exceeded)
-FIELDS |= {f"fabric.health.{_name}": ("", _constant(NOT_AVAILABLE)) for _name in _FABRIC_HEALTH.split()}
+FIELDS["ecc.errors.uncorrected.aggregate.sram.thresholdExceeded"] = ("", threshold_exceeded)
+FIELDS |= {f"fabric.health.{_name}": ("", constant(NOT_AVAILABLE)) for _name in _FABRIC_HEALTH.split()}
 FIELDS |= dict.fromkeys(_ABSENT.split(), ("", None))
 FIELDS |= dict.fromkeys(_ABSENT_WATTS.split(), ("W", None))
 FIELDS |= {"power_smoothing.window_multiplier": ("ms", None)}
@@ -512,65 +342,3 @@ def read(gpu: Gpu, field: str) -> str:
         return NOT_AVAILABLE
     value = or_not_available(lambda: reader(gpu))
     return f"{value} {unit}" if unit and value[:1].isdigit() else value
-
-
-def csv_value(read: Callable[[], str], unit: str) -> str:
-    """A value as a csv cell: with its unit, or why there is none, in brackets."""
-    try:
-        value = read()
-    except NvmlError as error:
-        return f"[{NOT_AVAILABLE}]" if error.code == NOT_SUPPORTED else f"[{error}]"
-    return f"{value} {unit}" if unit else value
-
-
-def header(names: Iterable[str], units: Iterable[str]) -> str:
-    return ", ".join(f"{name} [{unit}]" if unit else name for name, unit in zip(names, units, strict=True))
-
-
-def known(names: str, aliases: dict[str, str], existing: Iterable[str]) -> list[str]:
-    """The fields of a comma-separated list by their first names; Exit at one that does not exist."""
-    fields = []
-    for name in names.split(","):
-        field = aliases.get(name.strip(), name.strip())
-        if field not in existing:
-            raise Exit(f'Field "{name.strip()}" is not a valid field to query.\n\n', INVALID_ARGUMENT)
-        fields.append(field)
-    return fields
-
-
-def _gpu_cell(gpu: Gpu, field: str, units: bool) -> str:
-    unit, reader = FIELDS[field]
-    if reader is None:
-        return f"[{NOT_AVAILABLE}]"
-    return csv_value(lambda: reader(gpu), unit if units else "")
-
-
-def gpu_rows(gpus: Iterable[Gpu], fields: Sequence[str], units: bool) -> Iterator[str]:
-    for gpu in gpus:
-        yield ", ".join(_gpu_cell(gpu, field, units) for field in fields)
-
-
-# ---- --query-compute-apps ----
-
-PROCESS_FIELDS: dict[str, tuple[str, Callable[[Gpu, ctypes.Structure], str]]] = {
-    "timestamp": ("", lambda gpu, process: timestamp()),
-    "gpu_name": ("", lambda gpu, process: gpu.name()),
-    "gpu_bus_id": ("", lambda gpu, process: gpu.bus_id()),
-    "gpu_serial": ("", lambda gpu, process: gpu.text("nvmlDeviceGetSerial")),
-    "gpu_uuid": ("", lambda gpu, process: gpu.uuid()),
-    "pid": ("", lambda gpu, process: str(process.pid)),
-    "process_name": ("", lambda gpu, process: gpu.nvml.process_name(process.pid)),
-    "used_gpu_memory": ("MiB", lambda gpu, process: mebibytes(process.bytes)),
-}
-PROCESS_ALIASES = {"name": "process_name", "used_memory": "used_gpu_memory"}
-
-
-def _process_cell(gpu: Gpu, process: ctypes.Structure, field: str, units: bool) -> str:
-    unit, reader = PROCESS_FIELDS[field]
-    return csv_value(lambda: reader(gpu, process), unit if units else "")
-
-
-def process_rows(gpus: Iterable[Gpu], fields: Sequence[str], units: bool) -> Iterator[str]:
-    for gpu in gpus:
-        for process in gpu.processes():
-            yield ", ".join(_process_cell(gpu, process, field, units) for field in fields)

@@ -5,15 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 
-from .fields import (
-    COMPUTE_MODES,
-    instance,
-    mebibytes,
-    or_not_available,
-    utilization_of,
-    without_errors,
-)
 from .nvml import Attributes, Gpu, Nvml, Unit
+from .readers import utilization_of, without_errors
+from .wording import COMPUTE_MODES, instance, mebibytes, or_not_available
 
 
 def profile_of(slice_: Unit) -> str:

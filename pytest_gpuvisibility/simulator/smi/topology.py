@@ -5,8 +5,8 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterable, Iterator, Sequence
 
-from .fields import NOT_AVAILABLE, or_not_available
 from .nvml import Gpu
+from .wording import NOT_AVAILABLE, or_not_available
 
 LEGEND = """
 Legend:
