@@ -5,40 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 
 from ..environment import MASKS, PROBE_VARIABLE
+from . import driver_client
 
 _DEADLINE = 60  # seconds; the first cuInit after a boot loads firmware
-
-# Asked in a child: the first cuInit of a process settles what it sees for good.
-_QUESTION = """
-import ctypes, json, sys
-cuda = ctypes.CDLL("libcuda.so.1")
-
-def ask(name, *arguments):
-    if getattr(cuda, name)(*arguments):
-        sys.exit(1)
-
-ask("cuInit", 0)
-count, device = ctypes.c_int(), ctypes.c_int()
-ask("cuDeviceGetCount", ctypes.byref(count))
-found = []
-for ordinal in range(count.value):
-    ask("cuDeviceGet", ctypes.byref(device), ordinal)
-    uuid, name, bus = (ctypes.create_string_buffer(size) for size in (16, 256, 32))
-    memory, numbers = ctypes.c_size_t(), [ctypes.c_int() for _ in range(3)]
-    ask("cuDeviceGetUuid", uuid, device)
-    ask("cuDeviceGetName", name, 256, device)
-    ask("cuDeviceGetPCIBusId", bus, 32, device)
-    ask("cuDeviceTotalMem_v2", ctypes.byref(memory), device)
-    for number, attribute in zip(numbers, (75, 76, 16)):  # compute capability, major and minor; multiprocessors
-        ask("cuDeviceGetAttribute", ctypes.byref(number), attribute, device)
-    texts = uuid.raw.hex(), bus.value.decode(), name.value.decode()
-    found.append([*texts, memory.value, *(number.value for number in numbers)])
-print(json.dumps(found))
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +32,7 @@ def enumerated() -> tuple[CudaDevice, ...] | None:
     environ[PROBE_VARIABLE] = "1"
     try:
         asked = subprocess.run(
-            [sys.executable, "-I", "-S", "-c", _QUESTION],
+            driver_client.command("list"),
             env=environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..environment import MACHINE_VARIABLE, MASK
 from ..errors import UserError
+from . import driver_client
 from .model import Inventory
 
 REAL = "real"
@@ -56,9 +56,5 @@ def real_gpus_answer() -> bool:
     """Whether this machine's own NVML lists a GPU. Asked in a child: a driver that is loaded cannot be replaced."""
     if MACHINE_VARIABLE not in os.environ and not any(os.path.exists(path) for path in DRIVER_FILES):
         return False
-    question = "import pynvml; pynvml.nvmlInit(); raise SystemExit(pynvml.nvmlDeviceGetCount() == 0)"
-    return _succeeds([sys.executable, "-c", question])
-
-
-def _succeeds(command: Sequence[str]) -> bool:
-    return subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL).returncode == 0
+    asked = subprocess.run(driver_client.command("count"), capture_output=True, check=False, stdin=subprocess.DEVNULL)
+    return asked.returncode == 0

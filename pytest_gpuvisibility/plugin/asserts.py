@@ -10,7 +10,7 @@ from typing import Protocol
 from ..environment import MASK
 from ..errors import UserError
 from ..inventory import AnyDevice, Inventory, MigDevice, label
-from ..simulator import LedgerRecord
+from ..simulator import LedgerRecord, by_process
 
 TOUCHED, OUT_OF_BOUNDS, PERMITTED, NOTHING = "touched", "OUT OF BOUNDS", "permitted", "-"
 
@@ -48,10 +48,7 @@ class Touched(Protocol):
 
 def processes_of(records: Iterable[LedgerRecord], inventory: Inventory) -> tuple[GpuProcess, ...]:
     """The processes in a ledger, by their first record."""
-    found: dict[tuple[int, int], list[LedgerRecord]] = {}
-    for record in records:
-        found.setdefault((record.pid, record.start), []).append(record)
-    return tuple(_process(tuple(records), inventory) for records in found.values())
+    return tuple(_process(tuple(found), inventory) for found in by_process(records).values())
 
 
 def _process(records: Sequence[LedgerRecord], inventory: Inventory) -> GpuProcess:

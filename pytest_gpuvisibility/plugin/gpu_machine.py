@@ -8,18 +8,16 @@ import itertools
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from ..environment import MACHINE_VARIABLE, MASK, ORDER, OUTER, PROBE_VARIABLE
 from ..errors import UserError
 from ..host import cleanup
-from ..inventory import COMPUTE_MODES, AnyDevice, Device, Inventory, label
+from ..inventory import COMPUTE_MODES, AnyDevice, Device, Inventory, driver_client, label
 from ..masks import resolve
-from ..simulator import KernelLaunches, LedgerRecord, Machine, memory_holder
+from ..simulator import KernelLaunches, LedgerRecord, Machine
 from . import asserts
 from .asserts import GpuProcess
 from .machines import Machines
@@ -301,9 +299,8 @@ class GpuMachine:
             raise UserError(f"gpu_machine.occupy(mebibytes={mebibytes!r}): give a whole number of MiB, 0 or more.")
         unit = self.devices[self._index(device)] if isinstance(device, int) else self._own(device)
         environment = self.environ(visible=unit.uuid, environ={PROBE_VARIABLE: "1"})
-        program = str(Path(memory_holder.__file__))
         process = subprocess.Popen(
-            [sys.executable, "-I", "-S", program, str(mebibytes)],
+            driver_client.command("hold", str(mebibytes)),
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

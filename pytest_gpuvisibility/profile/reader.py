@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import re
 import signal
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -13,6 +14,7 @@ from typing import Any, NoReturn, TypeVar
 from ..environment import OURS
 from ..errors import UserError
 from ..policies import KERNEL_LAUNCH_POLICIES
+from .kinds import TEXTS, Kind, kind_of
 from .model import (
     DEVICE_FLAGS,
     OPTIONS,
@@ -93,7 +95,7 @@ class Reader:
     def options(self, table: Any) -> Mapping[str, tuple[str, ...]]:
         where = "server.options"
         self.check_keys(self.table(table, where), OPTIONS, where)
-        options = {name: self.value(words, "tuple[str, ...]", f"{where}.{name}") for name, words in table.items()}
+        options = {name: self.value(words, TEXTS, f"{where}.{name}") for name, words in table.items()}
         for name, words in options.items():
             for placeholder in OPTIONS[name]:
                 if not any(f"{{{placeholder}}}" in word for word in words):
@@ -242,42 +244,18 @@ class Reader:
             if required and name not in table and name not in given:
                 self.fail(
                     f"[{where}].{name} is missing",
-                    "`gpu-visibility check --new NAME` writes a profile that explains every key.",
+                    KEYS_EXPLAINED,
                 )
-        values = {name: self.value(value, str(fields[name].type), f"{where}.{name}") for name, value in table.items()}
+        hints = typing.get_type_hints(kind)
+        values = {name: self.value(value, kind_of(hints[name]), f"{where}.{name}") for name, value in table.items()}
         return kind(**values, **given)
 
-    def value(self, value: Any, kind: str, where: str) -> Any:
-        """``value`` as the type named ``kind``, which is as written in the classes above."""
-        if kind == "str" and isinstance(value, str):
-            return value
-        if kind == "bool" and isinstance(value, bool):
-            return value
-        if kind == "int" and isinstance(value, int) and not isinstance(value, bool):
-            return value
-        if kind == "float" and isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
-            return float(value)
-        if kind.startswith("re.Pattern") and isinstance(value, str):
-            return self.pattern(value, where)
-        if kind == "tuple[str, ...]" and isinstance(value, list) and all(isinstance(word, str) for word in value):
-            return tuple(value)
-        if kind == "Mapping[str, str]" and isinstance(value, dict) and all(isinstance(v, str) for v in value.values()):
-            return dict(value)
-        wanted = {
-            "str": "a string",
-            "bool": "true or false",
-            "int": "a whole number",
-            "float": "a number of seconds above 0",
-            "tuple[str, ...]": "a list of strings",
-            "Mapping[str, str]": "a table of strings",
-        }.get(kind, "a regular expression in a string")
-        self.fail(f"{where} = {value!r} is not {wanted}", f"Make it {wanted}.")
-
-    def pattern(self, value: Any, where: str) -> re.Pattern[str]:
-        if not isinstance(value, str):
-            self.fail(f"{where} = {value!r} is not a regular expression in a string", "Put it in quotes.")
+    def value(self, value: Any, kind: Kind, where: str) -> Any:
+        """``value`` as the field has it."""
         try:
-            return re.compile(value)
+            return kind.read(value)
+        except TypeError:
+            self.fail(f"{where} = {value!r} is not {kind.words}", f"Make it {kind.words}.")
         except re.error as error:
             self.fail(f"{where} = {value!r} is not a regular expression: {error}", "Correct it; see Python's `re`.")
 

@@ -5,11 +5,8 @@
 
 from __future__ import annotations
 
-import collections.abc
 import dataclasses
 import json
-import re
-import types
 import typing
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from typing import Any
 from ..policies import KERNEL_LAUNCH_POLICIES
 from . import model as tables
 from . import template
+from .kinds import TEXTS, kind_of, without_none
 
 SCHEMA = Path(__file__).with_name("profile.schema.json")
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -77,14 +75,13 @@ def _table(kind: type[Any], where: str, said: dict[str, str]) -> dict[str, Any]:
 
 
 def _value(kind: Any, where: str, said: dict[str, str]) -> dict[str, Any]:
-    if isinstance(kind, types.UnionType):
-        [kind] = [part for part in typing.get_args(kind) if part is not types.NoneType]
+    kind = without_none(kind)
     if dataclasses.is_dataclass(kind):
         return _table(typing.cast("type[Any]", kind), where, said)
     if where == "server.options":
-        names = {name: _described(dict(_WORDS), f"{where}.{name}", said) for name in tables.OPTIONS}
+        names = {name: _described(dict(TEXTS.schema), f"{where}.{name}", said) for name in tables.OPTIONS}
         return _described({"type": "object", "additionalProperties": False, "properties": names}, where, said)
-    value = dict(_PLAIN[typing.get_origin(kind) or kind])
+    value = dict(kind_of(kind).schema)
     for tail in LIKE_REQUEST:
         where = where.replace(f"{tail}.", "server.request.")
     if where in CHOICES:
@@ -95,17 +92,6 @@ def _value(kind: Any, where: str, said: dict[str, str]) -> dict[str, Any]:
 def _described(value: dict[str, Any], where: str, said: dict[str, str]) -> dict[str, Any]:
     return {"description": said[where], **value} if said.get(where) else value
 
-
-_WORDS = {"type": "array", "items": {"type": "string"}}
-_PLAIN: dict[Any, dict[str, Any]] = {
-    str: {"type": "string"},
-    bool: {"type": "boolean"},
-    int: {"type": "integer"},
-    float: {"type": "number", "exclusiveMinimum": 0},
-    re.Pattern: {"type": "string", "format": "regex"},
-    tuple: _WORDS,
-    collections.abc.Mapping: {"type": "object", "additionalProperties": {"type": "string"}},
-}
 
 if __name__ == "__main__":
     print(as_text(), end="")

@@ -1,7 +1,7 @@
 """Simulated machines: an inventory behind a simulated NVIDIA driver, so that unmodified programs find it."""
 
 from .kernel_launches import KernelLaunches
-from .ledger import Ledger, LedgerRecord
+from .ledger import Ledger, LedgerRecord, by_process
 from .machine import DriverAlreadyLoaded, Machine, write_tools
 from .native import library_directory
 from .probe import ProbeFailed, ProbeResult, probe
@@ -9,5 +9,5 @@ from .run_program import run_program
 
 __all__ = [
     "DriverAlreadyLoaded", "KernelLaunches", "Ledger", "LedgerRecord", "Machine", "ProbeFailed", "ProbeResult",
-    "library_directory", "probe", "run_program", "write_tools",
+    "by_process", "library_directory", "probe", "run_program", "write_tools",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,14 @@ class LedgerRecord:
     def touched(self) -> str | None:
         """UUID of the device that this record proves was used: a context or memory that was really given."""
         return self.uuid if self.result == 0 and self.event in ("context", "alloc") else None
+
+
+def by_process(records: Iterable[LedgerRecord]) -> dict[tuple[int, int], list[LedgerRecord]]:
+    """Records by the pid and the start of their process, in the order of their first."""
+    found: dict[tuple[int, int], list[LedgerRecord]] = {}
+    for record in records:
+        found.setdefault((record.pid, record.start), []).append(record)
+    return found
 
 
 _FIELDS = frozenset(field.name for field in fields(LedgerRecord))

@@ -14,11 +14,11 @@ from types import FrameType
 
 from ..environment import MASK
 from ..errors import UserError
-from ..host import SessionDirectory
+from ..host import SessionDirectory, written_whole
 from ..inventory import Inventory, label
 from . import device_nodes
 from .kernel_launches import KernelLaunches
-from .ledger import LedgerRecord
+from .ledger import LedgerRecord, by_process
 from .machine import Machine
 
 FORWARDED = (signal.SIGTERM, signal.SIGHUP)
@@ -103,14 +103,12 @@ def _signals_forwarded(child: subprocess.Popen[bytes]) -> Iterator[None]:
 
 def touch_table(records: Sequence[LedgerRecord], inventory: Inventory, kernel_launches: str) -> list[str]:
     """One line for each process that initialised the driver: its mask, and the devices that it touched."""
-    by_process: dict[tuple[int, int], list[LedgerRecord]] = {}
-    for record in (record for record in records if record.event != "question"):
-        by_process.setdefault((record.pid, record.start), []).append(record)
-    if not by_process:
+    processes = by_process(record for record in records if record.event != "question")
+    if not processes:
         return [f"gpu-visibility: no process initialised CUDA on {inventory.name}"]
     names = {unit.uuid: label(unit) for unit in inventory.units}
     lines = [f"gpu-visibility: who touched what on {inventory.name} (simulated)"]
-    for (pid, _), found in by_process.items():
+    for (pid, _), found in processes.items():
         touched = dict.fromkeys(names.get(record.touched, record.touched) for record in found if record.touched)
         mask = found[0].cuda_visible_devices
         shown = "unset" if mask is None else f'"{mask}"'
@@ -127,11 +125,7 @@ def touch_table(records: Sequence[LedgerRecord], inventory: Inventory, kernel_la
 
 
 def _keep(ledger: Path, audit: Path) -> None:
-    draft = audit.with_name(f".{audit.name}.{os.getpid()}.draft")
-    try:
+    with written_whole(audit) as draft:
         draft.touch()
         if ledger.exists():  # no program wrote one that never came to the driver
             shutil.copyfile(ledger, draft)
-        os.replace(draft, audit)
-    finally:
-        draft.unlink(missing_ok=True)

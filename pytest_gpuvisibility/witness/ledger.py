@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ..environment import MASK, ORDER, OURS
 from ..records import Account, Evidence
-from ..simulator import LedgerRecord, Machine
+from ..simulator import LedgerRecord, Machine, by_process
 from .base import ProcessRef
 
 QUESTION = "question"
@@ -51,10 +50,7 @@ class LedgerWitness:
         }
 
     def _records(self) -> dict[tuple[int, int], list[LedgerRecord]]:
-        by_process: dict[tuple[int, int], list[LedgerRecord]] = defaultdict(list)
-        for record in self._machine.ledger.records():
-            by_process[record.pid, record.start].append(record)
-        return by_process
+        return by_process(self._machine.ledger.records())
 
     def _account(self, process: ProcessRef, records: list[LedgerRecord]) -> Account:
         if any(record.event != QUESTION for record in records):

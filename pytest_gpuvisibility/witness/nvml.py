@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,7 +23,7 @@ from typing import Any
 from ..environment import MASKS, RUN_VARIABLE
 from ..errors import UserError
 from ..host import procfs
-from ..inventory import Inventory, uuid_digits
+from ..inventory import Inventory, driver_client, uuid_digits
 from ..records import Account, Evidence
 from ..simulator import probe
 from .base import ProcessRef
@@ -33,25 +32,6 @@ PERIOD = 0.05
 """Seconds between two looks at NVML's lists. Making a context takes a real driver several times as long."""
 CONTROL_LIMIT = 120.0
 """Seconds in which the positive control must have opened a context on every device it sees."""
-
-# Opens a context on each device that it sees, says the bytes of their UUIDs, and keeps them until its input ends.
-_CONTROL = """
-import ctypes, sys
-cuda = ctypes.CDLL("libcuda.so.1")
-count, device, context, uuid = ctypes.c_int(), ctypes.c_int(), ctypes.c_void_p(), ctypes.create_string_buffer(16)
-if cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count)):
-    sys.exit("cuInit fails")
-for ordinal in range(count.value):
-    opened = (
-        cuda.cuDeviceGet(ctypes.byref(device), ordinal) == 0
-        and cuda.cuDeviceGetUuid_v2(uuid, device) == 0
-        and cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device) == 0
-    )
-    if opened:
-        print(uuid.raw.hex())
-print("done", flush=True)
-sys.stdin.read()
-"""
 
 
 @dataclass
@@ -248,7 +228,7 @@ def _not_attributed(lists: ProcessLists, opened: list[str], missing: list[str]) 
 def _control() -> Iterator[tuple[int, list[str]]]:
     """A process with a context on each device: its pid, and the bytes of their UUIDs."""
     with subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", _CONTROL],
+        driver_client.command("open"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
