@@ -6,10 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 
 from pytest_gpuvisibility.inventory import Inventory
-from pytest_gpuvisibility.suite.driver_subject import DriverSubject
-from pytest_gpuvisibility.suite.server_subject import ServerSubject
-from pytest_gpuvisibility.suite.trial import Basis, Trial
-from pytest_gpuvisibility.suite.verdicts import NotApplicable, RuleResult, rule_of
+from pytest_gpuvisibility.suite import Basis, DriverSubject, NotApplicable, RuleResult, ServerSubject, Trial, rule_of
 
 from .launch import Gpus, Launch, Shipped
 from .mask_queries import MaskQueries

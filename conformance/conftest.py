@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_gpuvisibility.plugin.suite_hooks import family_of, rests_on, trial_of
+from pytest_gpuvisibility.plugin import suite_hooks
 from pytest_gpuvisibility.suite import ServerSubject
 
 from . import RULE_MODULES
@@ -19,7 +19,7 @@ HERE = Path(__file__).parent
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Module | None:
     """Rule modules are named after their family, not ``test_*``; only those that apply to the subject are collected."""
-    if file_path.parent != HERE or file_path.stem not in RULE_MODULES[family_of(parent.config)]:
+    if file_path.parent != HERE or file_path.stem not in RULE_MODULES[suite_hooks.family_of(parent.config)]:
         return None
     module: pytest.Module = pytest.Module.from_parent(parent, path=file_path)
     return module
@@ -27,7 +27,7 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Mod
 
 @pytest.fixture
 def _arguments(request: pytest.FixtureRequest) -> Arguments:
-    return Arguments(trial_of(request.config))
+    return Arguments(suite_hooks.trial_of(request.config))
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def shipped(_arguments: Arguments) -> Shipped:
 def launch(_arguments: Arguments, request: pytest.FixtureRequest) -> Launch:
     """As :attr:`Arguments.launch`."""
     launch = _arguments.launch
-    rests_on(request.node, _arguments.basis)
+    suite_hooks.rests_on(request.node, _arguments.basis)
     return launch
 
 
@@ -60,5 +60,5 @@ def launch(_arguments: Arguments, request: pytest.FixtureRequest) -> Launch:
 def mask_queries(_arguments: Arguments, request: pytest.FixtureRequest) -> MaskQueries:
     """As :attr:`Arguments.mask_queries`."""
     queries = _arguments.mask_queries
-    rests_on(request.node, _arguments.basis)
+    suite_hooks.rests_on(request.node, _arguments.basis)
     return queries

@@ -8,7 +8,7 @@ from contextlib import nullcontext, suppress
 import pytest
 
 from ..errors import UserError
-from ..hooks.calls import inventory_finder
+from ..hooks import calls
 from ..masks import resolve
 from .gpu_session import narrowed
 from .markers import marker_request
@@ -34,7 +34,7 @@ def _check(config: pytest.Config, item: pytest.Item) -> None:
     asked = marker_request(item)
     if asked.inventory is not None:
         try:
-            inventory = inventory_finder(config)(asked.inventory)
+            inventory = calls.inventory_finder(config)(asked.inventory)
         except UserError as error:
             raise UserError(f"{item.nodeid}: gpu_inventory({asked.inventory!r}): {error}") from None
         if asked.visibility is not None:

@@ -79,14 +79,14 @@ def clean_up(config: pytest.Config) -> None:
 @contextmanager
 def _machine(config: pytest.Config, inventory: str | None) -> Iterator[GpuMachine]:
     """A machine of that inventory without a mask, or a copy of the session's under the session's mask."""
-    from ..hooks.calls import inventory_finder
+    from ..hooks import calls
     from .gpu_machine import GpuMachine
     from .placement import carried_over
 
     policy = options.read(config).kernel_launch_policy
     with usage_errors():
         if inventory is not None:
-            machine = GpuMachine(inventory_finder(config)(inventory), _machines(config), kernel_launches=policy)
+            machine = GpuMachine(calls.inventory_finder(config)(inventory), _machines(config), kernel_launches=policy)
         else:
             session = active_session(config)
             mask = carried_over(session)

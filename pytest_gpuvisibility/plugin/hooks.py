@@ -55,14 +55,14 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     if given.server or not given.any_about_tests:
         return
     given.check()
-    from ..hooks.calls import inventory_finder
+    from ..hooks import calls
     from .gpu_session import start
 
     with usage_errors():
         early_config.stash[SESSION] = session = start(
             given.inventory,
             given.masks,
-            find=inventory_finder(early_config),
+            find=calls.inventory_finder(early_config),
             kernel_launches=given.kernel_launch_policy,
         )
     early_config.add_cleanup(session.undo)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ..environment import RUN_VARIABLE
 from ..errors import UserError
-from ..host.cleanup import kill_marked
+from ..host import kill_marked
 from .model import Profile, fill
 
 VERSION_LIMIT = 60.0

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..environment import RUN_VARIABLE
-from ..host.supervisor import remove_tree
-from ..profile.commands import HARNESS_VARIABLES
+from ..host import remove_tree
+from ..profile import HARNESS_VARIABLES
 
 ROOT_OF_SOCKETS = Path("/tmp")
 """Where the servers' TMPDIR is made, if it can be. The path of a UNIX socket may be no longer than 107 bytes."""

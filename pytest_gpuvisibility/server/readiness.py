@@ -6,9 +6,8 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..host import procfs
-from ..host.supervisor_client import SupervisorError
-from ..profile.model import amount, fill
+from ..host import SupervisorError, procfs
+from ..profile import amount, fill
 from .process import POLL, ServerProcess
 from .requests import Call, ReadinessProbe, accepts, worker_call
 from .timeline import exit_words
