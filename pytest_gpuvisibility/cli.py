@@ -1,4 +1,8 @@
-"""``gpu-visibility``: the command line. Mistakes of the user end in exit code 2 and one paragraph on stderr."""
+"""``gpu-visibility``: the command line. Mistakes of the user end in exit code 2 and one paragraph on stderr.
+
+A command imports what it needs inside its function: with the suite's packages at the top, every command would begin
+170 ms later than the 70 ms that this module takes (``python -X importtime``).
+"""
 
 from __future__ import annotations
 

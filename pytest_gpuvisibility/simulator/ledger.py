@@ -91,7 +91,7 @@ class Ledger:
     def records(self) -> list[LedgerRecord]:
         """Every record so far, oldest first, without a last line that is still being written.
 
-        Raises LedgerDamaged for a line that is not a record, and where a program could not write one.
+        :raises LedgerDamaged: a line is not a record, or a program could not write one.
         """
         self._check_complete()
         try:

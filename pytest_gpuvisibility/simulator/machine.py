@@ -70,8 +70,10 @@ class Machine:
         tools: a directory that write_tools() has filled, for several machines; by default each has its own.
         kernel_launches: "error", every kernel launch fails with CUDA_ERROR_NOT_SUPPORTED; "noop", it does nothing,
         successfully. questions: whether the ledger also says which GPUs a process asked NVML about, for their memory,
-        neighbours or processors. Raises NativeLibraryMissing where the simulated driver is not installed, and
-        MachineError for an inventory that a machine cannot hold.
+        neighbours or processors.
+
+        :raises NativeLibraryMissing: the simulated driver is not installed.
+        :raises MachineError: a machine cannot hold the inventory.
         """
         library_directory()
         directory = _new_directory(directory)
@@ -89,7 +91,10 @@ class Machine:
 
     @classmethod
     def open(cls, directory: Path) -> Machine:
-        """The machine that another process made in `directory`. Raises MachineError where there is none."""
+        """The machine that another process made in `directory`.
+
+        :raises MachineError: there is none.
+        """
         directory = directory.absolute()
         kernel_launches = state.snapshot(directory)["launch"]
         return cls(directory, _read_inventory(directory), kernel_launches)
@@ -134,9 +139,10 @@ class Machine:
     def attach(self) -> None:
         """Puts this very process on the machine, and every child that inherits its environment.
 
-        Call it before anything loads a CUDA or NVML library. Raises DriverAlreadyLoaded where that is too
-        late. On a machine without NVML, children cannot load it; this process can, and is told
-        NVML_ERROR_LIBRARY_NOT_FOUND by its nvmlInit.
+        Call it before anything loads a CUDA or NVML library. On a machine without NVML, children cannot load it;
+        this process can, and is told NVML_ERROR_LIBRARY_NOT_FOUND by its nvmlInit.
+
+        :raises DriverAlreadyLoaded: it is too late for that.
         """
         if self._replaced is not None:
             return
@@ -178,7 +184,7 @@ class Machine:
     def probe(self, environ: Mapping[str, str], *, timeout: float = 60.0) -> ProbeResult:
         """What CUDA shows to a process with exactly this environment; nothing of it is in the ledger.
 
-        Raises ProbeFailed where the program does not answer within `timeout` seconds.
+        :raises ProbeFailed: the program does not answer within `timeout` seconds.
         """
         result = probe(environ, timeout=timeout)
         slices = {slice_.uuid for device in self.inventory.devices for slice_ in device.mig}

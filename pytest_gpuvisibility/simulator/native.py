@@ -30,7 +30,7 @@ class NativeLibraryMissing(UserError):
 def library_directory() -> Path:
     """The directory of the simulated driver's libraries, named as programs look for them.
 
-    Raises NativeLibraryMissing where the installed package has none.
+    :raises NativeLibraryMissing: the installed package has none.
     """
     return native_directory() / "lib"
 
@@ -38,7 +38,7 @@ def library_directory() -> Path:
 def redirect_library() -> Path:
     """The auditor of the dynamic linker that leads programs to the simulated CUDA runtimes (native/tools/redirect.c).
 
-    Raises NativeLibraryMissing where the installed package has none.
+    :raises NativeLibraryMissing: the installed package has none.
     """
     return library_directory() / "libgpuvisibility-redirect.so"
 
@@ -46,7 +46,7 @@ def redirect_library() -> Path:
 def cublas_library() -> Path:
     """What stands in for parts of cuBLAS where launches are skipped (native/cublas/cublas.c).
 
-    Raises NativeLibraryMissing where the installed package has none.
+    :raises NativeLibraryMissing: the installed package has none.
     """
     return library_directory() / "libgpuvisibility-cublas.so"
 
@@ -54,7 +54,7 @@ def cublas_library() -> Path:
 def absent_nvml_directory() -> Path:
     """The directory of a libnvidia-ml.so.1 that cannot be loaded, for machines that have none.
 
-    Raises NativeLibraryMissing where the installed package has none.
+    :raises NativeLibraryMissing: the installed package has none.
     """
     return native_directory() / "absent"
 
@@ -62,7 +62,7 @@ def absent_nvml_directory() -> Path:
 def probe_program() -> Path:
     """The program that asks CUDA, and only CUDA, which devices it shows (native/tools/probe.c).
 
-    Raises NativeLibraryMissing where the installed package has none.
+    :raises NativeLibraryMissing: the installed package has none.
     """
     return native_directory() / "bin" / "gpu-visibility-probe"
 

@@ -31,7 +31,7 @@ def lead_to_runtimes(environ: MutableMapping[str, str]) -> None:
     loads none. Where the dynamic linker is too old for that, LD_PRELOAD loads both into every process. The variable
     GPU_VISIBILITY_RUNTIME chooses one of WAYS.
 
-    Raises UserError where it is something else.
+    :raises UserError: it is something else.
     """
     way = environ.get(RUNTIME_VARIABLE) or ("audit" if linker_audits_well() else "preload")
     if way not in WAYS:

@@ -38,8 +38,8 @@ class ProbeResult:
 def probe(environ: Mapping[str, str], *, timeout: float = 60.0) -> ProbeResult:
     """What CUDA, real or simulated, shows to a process with exactly this environment; it opens no context.
 
-    Raises NativeLibraryMissing where the probe program is not installed, and ProbeFailed where it does not
-    answer within `timeout` seconds.
+    :raises NativeLibraryMissing: the probe program is not installed.
+    :raises ProbeFailed: it does not answer within `timeout` seconds.
     """
     command = [str(probe_program())]
     try:

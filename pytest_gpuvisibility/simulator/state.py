@@ -58,7 +58,7 @@ def create(directory: Path, inventory: Inventory, kernel_launches: str = "error"
     """Writes the state of a new machine into an existing directory.
 
     kernel_launches, questions: as Machine.create() has them.
-    Raises MachineError for an inventory that a machine cannot hold.
+    :raises MachineError: a machine cannot hold the inventory.
     """
     policy = _policy(kernel_launches)
     lines = [*_describe_machine(inventory, policy), _line("questions", int(questions))]
@@ -191,7 +191,9 @@ def snapshot(directory: Path) -> dict[str, Any]:
     "mig_enabled", and "mig": a list of slices with their own "memory" and "used". A process is listed once
     for each unit (GPU or slice) that it holds anything
     of: "pid", "start" (ticks after boot), "unit_uuid", "contexts", "bytes" (what it allocated). Only living
-    processes are. Raises MachineError where there is no machine.
+    processes are.
+
+    :raises MachineError: there is no machine.
     """
     path, size = os.fsencode(directory), 64 * 1024
     while True:
