@@ -93,7 +93,8 @@ def test_a_rule_that_cannot_be_declared_unsupported(tmp_path: Path, rules: tuple
 
 
 def test_a_request_that_a_ready_server_does_not_answer_is_a_mistake_of_the_profile(tmp_path: Path) -> None:
-    changes = {'kind = "request"': 'kind = "tcp"', "expect = '\"ordinals\"'": "expect = 'ordinals.*are'"}
+    healthy = 'kind = "http"\nurl = "http://127.0.0.1:{worker_port}/health"'
+    changes = {'kind = "request"': healthy, "expect = '\"ordinals\"'": "expect = 'ordinals.*are'"}
     run = check(profile_of("none", tmp_path, **changes), "-n0", "--gpu-rule=VIS-003")
     assert run.returncode == 4, run.stdout
     said = run.stdout + run.stderr
