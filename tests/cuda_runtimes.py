@@ -20,8 +20,6 @@ from simulated_programs import c_compiler
 
 from pytest_gpuvisibility.simulator import Machine
 
-HERE = Path(__file__).parent
-
 # What every ctypes client begins with. `show` is the only way that it tells its test something.
 PRELUDE = """
 import ctypes, json, sys

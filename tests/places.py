@@ -5,5 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
+PROGRAMS = TESTS / "programs"
 ROOT = TESTS.parent
 DOCS = ROOT / "docs"

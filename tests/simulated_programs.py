@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import PROGRAMS
 
 from pytest_gpuvisibility.simulator import Machine
 
@@ -43,11 +44,11 @@ def c_compiler() -> str:
 
 
 def compiled(source: str, directory: Path) -> Path:
-    """A client in C, whose source stands beside this file, compiled into the directory."""
-    program = directory / "client"
-    code = str(Path(__file__).with_name(source))
-    subprocess.run([c_compiler(), "-w", "-o", str(program), code, "-ldl", "-pthread"], check=True)
-    return program
+    """A client in C, one of programs/c, compiled into the directory."""
+    client = directory / "client"
+    code = str(PROGRAMS / "c" / source)
+    subprocess.run([c_compiler(), "-w", "-o", str(client), code, "-ldl", "-pthread"], check=True)
+    return client
 
 
 def on(name: str) -> pytest.MarkDecorator:

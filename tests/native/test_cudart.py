@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 from cuda_programs import CONTEXT_OVERHEAD, uuids
-from cuda_runtimes import HERE, Release, releases
+from cuda_runtimes import Release, releases
+from places import PROGRAMS
 
 from pytest_gpuvisibility import Inventory, resolve
 from pytest_gpuvisibility.inventory import Device
@@ -45,7 +46,7 @@ def test_every_name_of_the_real_library_is_there(release: Release) -> None:
 @pytest.fixture(scope="session")
 def client(release: Release, tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = tmp_path_factory.mktemp("client") / f"client-{release.major}"
-    release.compile(HERE / "cudart_client.c", program)
+    release.compile(PROGRAMS / "c" / "cudart_client.c", program)
     return program
 
 
@@ -614,7 +615,8 @@ def test_a_program_of_nvccs(make_machine: Callable[..., Machine], tmp_path: Path
     if not shutil.which("nvcc"):
         pytest.skip("needs nvcc, to compile kernels")
     program = tmp_path / "kernels"
-    subprocess.run(["nvcc", "-cudart", "shared", "-o", program, HERE / "kernels.cu"], check=True, capture_output=True)
+    compile = ["nvcc", "-cudart", "shared", "-o", program, PROGRAMS / "c" / "kernels.cu"]
+    subprocess.run(compile, check=True, capture_output=True)
     machine = make_machine(kernel_launches=policy)
     ended = subprocess.run([program], env=machine.environ(os.environ), capture_output=True, text=True, check=False)
     launched = "cudaSuccess" if policy == "noop" else "cudaErrorNoKernelImageForDevice"

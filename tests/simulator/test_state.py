@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from places import ROOT, TESTS
+from places import PROGRAMS, ROOT, TESTS
 from simulated_programs import CONTEXT, HOLDER, MEBIBYTE, ask, environ, holding, run
 
 from pytest_gpuvisibility import Inventory
@@ -63,7 +63,8 @@ def compile_program(directory: Path, *sources: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def state_tool(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_program(tmp_path_factory.mktemp("tool"), TESTS / "state_tool.c", *(NATIVE / "core").glob("*.c"))
+    sources = (PROGRAMS / "c" / "state_tool.c", *(NATIVE / "core").glob("*.c"))
+    return compile_program(tmp_path_factory.mktemp("tool"), *sources)
 
 
 def held(machine: Machine) -> list[tuple[int, int, int]]:
@@ -137,23 +138,9 @@ def test_a_program_may_name_its_machine_relatively_and_move(machine: Machine, tm
     assert {record.event for record in machine.ledger.records()} == {"init", "context", "alloc"}
 
 
-SECURE = """
-#include <dlfcn.h>
-#include <stdio.h>
-#include <sys/auxv.h>
-int main(int count, char **arguments)
-{
-    int (*init)(unsigned) = (int (*)(unsigned))dlsym(dlopen(arguments[count - 1], RTLD_NOW), "cuInit");
-    printf("%d %d", (int)getauxval(AT_SECURE), init(0));
-    return 0;
-}
-"""
-
-
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a setgid program of another group")
 def test_a_privileged_program_ignores_the_environment(machine: Machine, tmp_path: Path) -> None:
-    (tmp_path / "secure.c").write_text(SECURE)
-    program = compile_program(tmp_path, tmp_path / "secure.c")
+    program = compile_program(tmp_path, PROGRAMS / "c" / "secure.c")
     command = [str(program), str(library_directory() / "libcuda.so.1")]
     assert run(machine, *command).stdout == "0 0"
     other = next(group.gr_gid for group in grp.getgrall() if group.gr_gid not in (os.getgid(), *os.getgroups()))

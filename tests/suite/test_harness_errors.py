@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from places import TESTS
+from places import PROGRAMS
 from twin_runs import check, profile_of
 
 from pytest_gpuvisibility.host import Ports, SupervisorError, supervisor_client
@@ -26,7 +26,7 @@ from pytest_gpuvisibility.profile import version_of
 from pytest_gpuvisibility.server import LaunchRequest, ServerProcess, wait_until_ready
 from pytest_gpuvisibility.simulator import Machine
 
-MISBEHAVING = TESTS / "misbehaving.py"
+MISBEHAVING = PROGRAMS / "misbehaving.py"
 
 
 def misbehaving(what: str, directory: Path) -> Path:
