@@ -7,13 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from places import PROGRAMS
+from places import PROGRAMS, program
 
 from pytest_gpuvisibility.simulator import Machine
 
@@ -51,6 +52,15 @@ def compiled(source: str, directory: Path) -> Path:
     return client
 
 
+def python(code: str, *arguments: str, lines: str | None = None) -> list[str]:
+    """The command of a Python program: one of tests/programs by its name, or a few lines of code. ``lines``: the
+    program that is to run those.
+    """
+    if code.endswith(".py"):
+        return [sys.executable, program(code), *arguments]
+    return [sys.executable, "-c" if lines is None else program(lines), textwrap.dedent(code), *arguments]
+
+
 def on(name: str) -> pytest.MarkDecorator:
     """The test has the fixture `machine` with another inventory than four equal GPUs."""
     return pytest.mark.parametrize("machine", [name], indirect=True)
@@ -69,8 +79,8 @@ def run(machine: Machine, *command: str, **extra: str) -> subprocess.CompletedPr
 
 
 def ask(machine: Machine, code: str, *arguments: str, **extra: str) -> Any:
-    """What a Python program prints as JSON when it runs on the machine."""
-    result = run(machine, sys.executable, "-c", code, *arguments, **extra)
+    """What a Python program prints as JSON when it runs on the machine: one of tests/programs, or a few lines."""
+    result = run(machine, *python(code, *arguments), **extra)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
 
@@ -78,7 +88,7 @@ def ask(machine: Machine, code: str, *arguments: str, **extra: str) -> Any:
 def ask_around(machine: Machine, code: str, *arguments: str, event: Callable[[], object]) -> Any:
     """What a Python program prints as JSON that says "ready", and reads a line once `event` has happened."""
     with subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
+        python(code, *arguments),
         env=environ(machine),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
