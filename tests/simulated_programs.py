@@ -21,20 +21,6 @@ from pytest_gpuvisibility.simulator import Machine
 MEBIBYTE = 1 << 20
 CONTEXT = 450  # MiB that a context takes of its device: GV_CONTEXT_OVERHEAD of native/core/state.h
 
-# Opens a context on CUDA device argv[1], allocates argv[2] MiB, says so, and waits for its stdin to end.
-HOLDER = """
-import ctypes, sys
-cuda = ctypes.CDLL("libcuda.so.1")
-device, context, address = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_uint64()
-assert cuda.cuInit(0) == 0
-assert cuda.cuDeviceGet(ctypes.byref(device), int(sys.argv[1])) == 0
-assert cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device) == 0
-assert cuda.cuCtxSetCurrent(context) == 0
-assert cuda.cuMemAlloc_v2(ctypes.byref(address), ctypes.c_size_t(int(sys.argv[2]) << 20)) == 0
-print("ready", flush=True)
-sys.stdin.read()
-"""
-
 
 def c_compiler() -> str:
     """The C compiler; a test that needs one is skipped where there is none."""
@@ -106,7 +92,7 @@ def ask_around(machine: Machine, code: str, *arguments: str, event: Callable[[],
 @contextmanager
 def holding(machine: Machine, device: int, mebibytes: int, **extra: str) -> Iterator[subprocess.Popen[str]]:
     """A living process with a context and so much memory on a CUDA device."""
-    command = [sys.executable, "-c", HOLDER, str(device), str(mebibytes)]
+    command = python("holder.py", str(device), str(mebibytes))
     with subprocess.Popen(
         command, env=environ(machine, **extra), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
