@@ -1,4 +1,4 @@
-"""Programs that tests run on simulated machines, and how they are run there."""
+"""How tests run programs, those of tests/programs above all, on simulated machines."""
 
 from __future__ import annotations
 
