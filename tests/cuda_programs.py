@@ -7,44 +7,16 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
-import textwrap
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from simulated_programs import python
 
 from pytest_gpuvisibility import Inventory
 from pytest_gpuvisibility.simulator import Machine
 
 CONTEXT_OVERHEAD = 450 << 20
-
-# What every client begins with. `show` is the only way that a client tells its test something.
-PRELUDE = """
-import ctypes, json, os, sys
-from cuda.bindings import driver
-
-def call(function, *arguments):
-    result, *values = function(*arguments)
-    assert result == driver.CUresult.CUDA_SUCCESS, (function, result)
-    return values[0] if len(values) == 1 else values
-
-def code(function, *arguments):
-    return int(function(*arguments)[0])
-
-def show(value):
-    print(json.dumps(value), flush=True)
-
-def use(ordinal):
-    context = call(driver.cuDevicePrimaryCtxRetain, ordinal)
-    call(driver.cuCtxSetCurrent, context)
-
-def uuid(ordinal):
-    digits = call(driver.cuDeviceGetUuid, ordinal).bytes.hex()
-    return "GPU-" + "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
-
-cuda = ctypes.CDLL("libcuda.so.1")
-"""
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -69,12 +41,12 @@ def machine(make_machine: Callable[..., Machine]) -> Machine:
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts a client on a machine; what is still running afterwards is killed."""
+    """Starts a client on a machine, one of programs/cuda or a few lines; what still runs afterwards is killed."""
     clients: list[subprocess.Popen[str]] = []
 
-    def start(machine: Machine, script: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-        client = subprocess.Popen(
-            [sys.executable, "-c", PRELUDE + textwrap.dedent(script), *arguments],
+    def start(machine: Machine, client: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            python(client, *arguments, lines="cuda/lines.py"),
             env={**machine.environ(os.environ), **variables},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -82,8 +54,8 @@ def start() -> Iterator[Start]:
             text=True,
             errors="surrogateescape",
         )
-        clients.append(client)
-        return client
+        clients.append(process)
+        return process
 
     yield start
     for client in clients:
@@ -95,10 +67,10 @@ def start() -> Iterator[Start]:
 def run(start: Start) -> Callable[..., Any]:
     """Runs a client to its end and returns what it showed; anything else that it wrote is a failure."""
 
-    def run(machine: Machine, script: str, *arguments: str, **variables: str) -> Any:
-        client = start(machine, script, *arguments, **variables)
-        output, errors = client.communicate(timeout=60)
-        assert (client.returncode, errors) == (0, "")
+    def run(machine: Machine, client: str, *arguments: str, **variables: str) -> Any:
+        process = start(machine, client, *arguments, **variables)
+        output, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors) == (0, "")
         shown = [json.loads(line) for line in output.splitlines()]
         return shown[0] if len(shown) == 1 else shown
 

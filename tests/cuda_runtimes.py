@@ -9,50 +9,14 @@ import json
 import os
 import shutil
 import subprocess
-import sys
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from simulated_programs import c_compiler
+from simulated_programs import c_compiler, python
 
 from pytest_gpuvisibility.simulator import Machine
-
-HERE = Path(__file__).parent
-
-# What every ctypes client begins with. `show` is the only way that it tells its test something.
-PRELUDE = """
-import ctypes, json, sys
-
-cuda = ctypes.CDLL(sys.argv[1])
-cuda.cudaGetErrorName.restype = cuda.cudaGetErrorString.restype = ctypes.c_char_p
-
-def name(code):
-    return cuda.cudaGetErrorName(code).decode()
-
-def call(function, *arguments):
-    code = getattr(cuda, function)(*arguments)
-    assert code == 0, (function, name(code), cuda.cudaGetErrorString(code))
-
-def code(function, *arguments):
-    return name(getattr(cuda, function)(*arguments))
-
-def get(function, *arguments, type=ctypes.c_int):
-    value = type()
-    call(function, ctypes.byref(value), *arguments)
-    return value.value
-
-def malloc(size, function="cudaMalloc", *arguments):
-    return get(function, ctypes.c_size_t(size), *arguments, type=ctypes.c_void_p)
-
-def show(value):
-    print(json.dumps(value), flush=True)
-
-size, void = ctypes.c_size_t, ctypes.c_void_p
-TO_DEVICE, TO_HOST, BETWEEN, DEFAULT = 1, 2, 3, 4
-"""
 
 
 @dataclass(frozen=True)
@@ -76,11 +40,11 @@ class Release:
             [c_compiler(), "-Wall", "-Werror", *includes, str(source), "-o", str(program), *link], check=True
         )
 
-    def ask(self, machine: Machine, script: str, **variables: str) -> list[Any]:
-        """What a ctypes client shows that asks for NVIDIA's file by its full path."""
+    def ask(self, machine: Machine, client: str, *arguments: str, **variables: str) -> list[Any]:
+        """What a ctypes client of NVIDIA's file, by its full path, shows: one of programs/cudart, or a few lines."""
         ended = subprocess.run(
-            [sys.executable, "-c", PRELUDE + textwrap.dedent(script), str(self.library)],
-            env={**machine.environ(os.environ), **variables},
+            python(client, *arguments, lines="cudart/lines.py"),
+            env={**machine.environ(os.environ), **variables, "CUDART": str(self.library)},
             capture_output=True,
             text=True,
             timeout=60,

@@ -1,4 +1,4 @@
-"""Programs that tests run on simulated machines, and how they are run there."""
+"""How tests run programs, those of tests/programs above all, on simulated machines."""
 
 from __future__ import annotations
 
@@ -7,31 +7,19 @@ import os
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from places import PROGRAMS, program
 
 from pytest_gpuvisibility.simulator import Machine
 
 MEBIBYTE = 1 << 20
 CONTEXT = 450  # MiB that a context takes of its device: GV_CONTEXT_OVERHEAD of native/core/state.h
-
-# Opens a context on CUDA device argv[1], allocates argv[2] MiB, says so, and waits for its stdin to end.
-HOLDER = """
-import ctypes, sys
-cuda = ctypes.CDLL("libcuda.so.1")
-device, context, address = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_uint64()
-assert cuda.cuInit(0) == 0
-assert cuda.cuDeviceGet(ctypes.byref(device), int(sys.argv[1])) == 0
-assert cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device) == 0
-assert cuda.cuCtxSetCurrent(context) == 0
-assert cuda.cuMemAlloc_v2(ctypes.byref(address), ctypes.c_size_t(int(sys.argv[2]) << 20)) == 0
-print("ready", flush=True)
-sys.stdin.read()
-"""
 
 
 def c_compiler() -> str:
@@ -43,11 +31,20 @@ def c_compiler() -> str:
 
 
 def compiled(source: str, directory: Path) -> Path:
-    """A client in C, whose source stands beside this file, compiled into the directory."""
-    program = directory / "client"
-    code = str(Path(__file__).with_name(source))
-    subprocess.run([c_compiler(), "-w", "-o", str(program), code, "-ldl", "-pthread"], check=True)
-    return program
+    """A client in C, one of programs/c, compiled into the directory."""
+    client = directory / "client"
+    code = str(PROGRAMS / "c" / source)
+    subprocess.run([c_compiler(), "-w", "-o", str(client), code, "-ldl", "-pthread"], check=True)
+    return client
+
+
+def python(code: str, *arguments: str, lines: str | None = None) -> list[str]:
+    """The command of a Python program: one of tests/programs by its name, or a few lines of code. ``lines``: the
+    program that is to run those.
+    """
+    if code.endswith(".py"):
+        return [sys.executable, program(code), *arguments]
+    return [sys.executable, "-c" if lines is None else program(lines), textwrap.dedent(code), *arguments]
 
 
 def on(name: str) -> pytest.MarkDecorator:
@@ -68,8 +65,8 @@ def run(machine: Machine, *command: str, **extra: str) -> subprocess.CompletedPr
 
 
 def ask(machine: Machine, code: str, *arguments: str, **extra: str) -> Any:
-    """What a Python program prints as JSON when it runs on the machine."""
-    result = run(machine, sys.executable, "-c", code, *arguments, **extra)
+    """What a Python program prints as JSON when it runs on the machine: one of tests/programs, or a few lines."""
+    result = run(machine, *python(code, *arguments), **extra)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
 
@@ -77,7 +74,7 @@ def ask(machine: Machine, code: str, *arguments: str, **extra: str) -> Any:
 def ask_around(machine: Machine, code: str, *arguments: str, event: Callable[[], object]) -> Any:
     """What a Python program prints as JSON that says "ready", and reads a line once `event` has happened."""
     with subprocess.Popen(
-        [sys.executable, "-c", code, *arguments],
+        python(code, *arguments),
         env=environ(machine),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -95,7 +92,7 @@ def ask_around(machine: Machine, code: str, *arguments: str, event: Callable[[],
 @contextmanager
 def holding(machine: Machine, device: int, mebibytes: int, **extra: str) -> Iterator[subprocess.Popen[str]]:
     """A living process with a context and so much memory on a CUDA device."""
-    command = [sys.executable, "-c", HOLDER, str(device), str(mebibytes)]
+    command = python("holder.py", str(device), str(mebibytes))
     with subprocess.Popen(
         command, env=environ(machine, **extra), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

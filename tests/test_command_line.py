@@ -9,18 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from simulated_programs import python
 
 from pytest_gpuvisibility import Inventory
 from pytest_gpuvisibility.errors import UserError
 from pytest_gpuvisibility.simulator import device_nodes, run_program
-
-HELD = """
-import ctypes
-cuda = ctypes.CDLL("libcuda.so.1")
-assert cuda.cuInit(0) == 0
-context = ctypes.c_void_p()
-assert cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 1) == 0
-"""
 
 
 def cli(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -69,7 +62,7 @@ def test_run_tells_of_a_signal_as_a_shell_does() -> None:
 def test_run_says_who_touched_what(tmp_path: Path) -> None:
     audit = tmp_path / "ledger.jsonl"
     run = cli(
-        "run", "--inventory", "a100x4", "--visible", "3,1", "--audit", str(audit), "--", sys.executable, "-c", HELD
+        "run", "--inventory", "a100x4", "--visible", "3,1", "--audit", str(audit), "--", *python("touching.py", "1")
     )
     assert run.returncode == 0, run.stderr
     assert 'CUDA_VISIBLE_DEVICES "3,1"' in run.stderr

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from simulated_programs import python
 
 from pytest_gpuvisibility import Inventory
 from pytest_gpuvisibility.host import LockFile
@@ -15,19 +15,6 @@ from pytest_gpuvisibility.lease import Lease, LeaseOffice, LeaseTimeout, TooFewD
 
 LONG = 60.0
 A100X4 = Inventory.load("a100x4")
-
-# Takes argv[2] devices of a100x4, says which, and keeps them until its stdin ends.
-TAKER = """
-import sys
-from pathlib import Path
-from pytest_gpuvisibility import Inventory
-from pytest_gpuvisibility.lease import LeaseOffice
-
-print("asking", flush=True)
-with LeaseOffice(Inventory.load("a100x4").devices, Path(sys.argv[1])).take(int(sys.argv[2]), 60) as lease:
-    print(*(device.index for device in lease.devices), flush=True)
-    sys.stdin.read()
-"""
 
 
 @pytest.fixture
@@ -44,7 +31,7 @@ class Taker:
 
     def __init__(self, directory: Path, count: int) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-c", TAKER, str(directory), str(count)],
+            python("leases/taker.py", str(directory), str(count)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

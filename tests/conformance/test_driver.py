@@ -13,7 +13,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from places import ROOT
+from places import PROGRAMS
 from pytest_gpuvisibility.conformance import catalogue, driver
 from pytest_gpuvisibility.conformance.mask_queries import queries_of, row_of
 from pytest_gpuvisibility.conformance.masks import Masks
@@ -35,7 +35,7 @@ GPU_VISIBILITY = [sys.executable, "-m", "pytest_gpuvisibility"]
 ABOUT_NO_TOKEN = {"1", "10", "24", "27", "28c", "34", "35", "36", "43"}
 """Rows that speak of a whole mask, or of a form that the resolver takes for a number."""
 NO_MASK_TO_ASK_UNDER = {"38", "39", "40", "41", "42", "44"}
-MUTANT = ROOT / "tests" / "mutant_driver.c"
+MUTANT = PROGRAMS / "c" / "mutant_driver.c"
 MACHINES_FOR_MUTANTS = ("mixed4", "container", "mig", "mig-550", "uncut")
 MACHINES = ("a100x1", "a100x8", "mixed4", "container", "none", "sick8", "mig", "mig-550", "mig-460", "uncut")
 

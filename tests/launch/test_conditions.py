@@ -5,48 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from places import PROGRAMS
 
 from pytest_gpuvisibility.launch import Launcher
 from pytest_gpuvisibility.profile import files as profiles
 from pytest_gpuvisibility.records import LaunchRecord, Scenario
 from pytest_gpuvisibility.simulator import device_nodes
 
-# Says what it finds, and ends; a second start finds what the first one left in its home, and goes on for ever.
-SERVER = r"""
-import ctypes, glob, os, pathlib, sys, time
-
-print("container:", os.environ.get("NVIDIA_VISIBLE_DEVICES"))
-print("nodes:", *sorted(glob.glob("/dev/nvidia*")))
-print("cuda:", ctypes.CDLL("libcuda.so.1").cuInit(0))
-try:
-    print("nvml:", ctypes.CDLL("libnvidia-ml.so.1").nvmlInit_v2())
-except OSError as error:
-    print("nvml:", error)
-left, port = pathlib.Path.home() / "left", sys.argv[1]
-if not left.exists():
-    left.write_text(port)
-    sys.exit(3)
-print("left:", left.read_text() == port, flush=True)
-time.sleep(3600)
-"""
-PROFILE = """
-[product]
-name = "toy"
-version_command = ["{python}", "--version"]
-[server]
-command = ["{python}", "-I", "{here}/server.py", "{port}"]
-ready = {kind = "log", expect = "left:"}
-ready_deadline = 30.0
-stop = "SIGTERM"
-"""
-
 
 def launched(directory: Path, scenario: Scenario) -> LaunchRecord:
-    (directory / "server.py").write_text(SERVER)
-    (directory / "toy.toml").write_text(PROFILE)
     session = directory / "session"
     session.mkdir()
-    launcher = Launcher(profiles.load(directory / "toy.toml"), session)
+    launcher = Launcher(profiles.load(PROGRAMS / "servers" / "second_start.toml"), session)
     fleet = launcher.launch(scenario)
     assert launcher.launch(scenario) == fleet  # as every other rule reads it
     assert not (session / scenario.key / "home").exists()

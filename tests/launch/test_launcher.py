@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import program
 from twin_runs import check
 
 from pytest_gpuvisibility.errors import UserError
@@ -23,33 +24,6 @@ from pytest_gpuvisibility.records import IDLE, SECOND_MODEL, Action, LaunchRecor
 from pytest_gpuvisibility.reports import reproduce
 from pytest_gpuvisibility.suite import ServerSubject
 
-# A server of one process, which says what cuLaunchKernel answers it.
-SERVER = r"""
-import ctypes, http.server, os, sys, threading
-
-cuda = ctypes.CDLL("libcuda.so.1")
-context, module, function = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_void_p()
-cuda.cuInit(0)
-cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0)
-cuda.cuCtxSetCurrent(context)
-cuda.cuModuleLoadData(ctypes.byref(module), b"image")
-cuda.cuModuleGetFunction(ctypes.byref(function), module, b"kernel")
-answer = cuda.cuLaunchKernel(function, 1, 1, 1, 1, 1, 1, 0, None, None, None)
-
-class Answer(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(f"{open(sys.argv[2]).read()} launched: {answer}".encode())
-
-    def do_POST(self):
-        cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 1)
-        self.do_GET()
-
-for group in range(int(os.environ["GROUPS"])):
-    worker = http.server.HTTPServer(("127.0.0.1", int(sys.argv[1]) + 1 + group), Answer)
-    threading.Thread(target=worker.serve_forever).start()
-"""
 PROFILE = """
 [product]
 name = "toy"
@@ -67,7 +41,7 @@ request = {kind = "http", url = "http://127.0.0.1:{worker_port}/", expect = "loa
 
 
 def launcher_of(directory: Path, text: str = PROFILE) -> Launcher:
-    (directory / "server.py").write_text(SERVER)
+    shutil.copy(program("servers/launching.py"), directory / "server.py")
     (directory / "toy.toml").write_text(text)
     room = directory / "room"
     room.mkdir()
@@ -89,20 +63,6 @@ def test_a_run_in_which_launches_were_skipped_says_so(tmp_path: Path) -> None:
     (rule,) = json.loads(report.read_text())["rules"]
     assert rule["scenarios"][0]["observed"]["skipped_kernel_launches"] == 1
     assert " --launch noop -- " in rule["scenarios"][0]["reproduce"]
-
-
-# A server that says what it was given, and ends.
-TELLING = """
-import ctypes, glob, os, shutil, sys
-print(open(sys.argv[2]).read().strip(), end=" ")
-try:
-    ctypes.CDLL("libnvidia-ml.so.1")
-    nvml = "NVML"
-except OSError:
-    nvml = "no NVML"
-given = [os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER", "GROUPS", "MORE")]
-print(*given, shutil.which("nvidia-smi") is not None, nvml, sorted(glob.glob("/dev/nvidia*")))
-"""
 
 
 def subject_of(launcher: Launcher) -> ServerSubject:
@@ -129,7 +89,7 @@ def test_a_launch_by_hand_is_the_launch_of_the_suite(
 ) -> None:
     monkeypatch.setattr(reproduce, "SCRATCH", str(tmp_path / "by-hand"))
     launcher = launcher_of(tmp_path)
-    (tmp_path / "server.py").write_text(TELLING)
+    shutil.copy(program("servers/telling.py"), tmp_path / "server.py")
     fleet = launcher.launch(scenario)
     assert fleet.stdout.startswith(f"loaded {told}")
     shutil.rmtree(launcher.directory)  # as at the end of a session

@@ -63,21 +63,7 @@ def test_devices_are_described_as_the_inventory_has_them(
     make_machine: Callable[..., Machine], run: Callable[..., Any]
 ) -> None:
     machine = make_machine("mixed4")
-    script = """
-    call(driver.cuInit, 0)
-    A = driver.CUdevice_attribute
-    for i in range(call(driver.cuDeviceGetCount)):
-        bus = call(driver.cuDeviceGetPCIBusId, 20, i).split(b"\\0")[0].decode()
-        show([
-            call(driver.cuDeviceGetName, 80, i).split(b"\\0")[0].decode(),
-            call(driver.cuDeviceTotalMem, i),
-            bus,
-            call(driver.cuDeviceGetAttribute, A.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, i),
-            call(driver.cuDeviceGetAttribute, A.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, i),
-            int(call(driver.cuDeviceGetByPCIBusId, bus.encode())),
-        ])
-    """
-    shown = run(machine, script, CUDA_DEVICE_ORDER="PCI_BUS_ID")
+    shown = run(machine, "cuda/described_devices.py", CUDA_DEVICE_ORDER="PCI_BUS_ID")
     assert shown == [
         [
             device.name,
@@ -136,17 +122,7 @@ def test_a_failed_initialisation_stays_failed(machine: Machine, run: Callable[..
 
 
 def test_a_forked_child_cannot_use_what_its_parent_initialised(machine: Machine, run: Callable[..., Any]) -> None:
-    script = """
-    call(driver.cuInit, 0)
-    use(0)
-    child = os.fork()
-    if child == 0:
-        show([code(driver.cuInit, 0), code(driver.cuDeviceGetCount), code(driver.cuMemAlloc, 1024)])
-        os._exit(0)
-    os.waitpid(child, 0)
-    show(code(driver.cuMemAlloc, 1024))
-    """
-    assert run(machine, script) == [[NOT_INITIALIZED] * 3, 0]
+    assert run(machine, "cuda/forked.py") == [[NOT_INITIALIZED] * 3, 0]
 
 
 @pytest.mark.parametrize("broken", ["unset", "nowhere", "empty", "other"])
@@ -169,79 +145,21 @@ def test_without_a_machine_there_is_no_device_and_no_noise(
 
 
 def test_memory_keeps_what_is_written_to_it(machine: Machine, run: Callable[..., Any]) -> None:
-    script = """
-    call(driver.cuInit, 0)
-    use(1)
-    size = 3 << 20
-    data = os.urandom(size)
-    first, second = call(driver.cuMemAlloc, size), call(driver.cuMemAlloc, size)
-    call(driver.cuMemcpyHtoD, first, data, size)
-    call(driver.cuMemcpyDtoD, second, first, size)
-    back = bytearray(size)
-    call(driver.cuMemcpyDtoH, back, second, size)
-    call(driver.cuMemsetD8, second, 7, 100)
-    call(driver.cuMemsetD32, int(second) + 100, 0x01020304, 2)
-    call(driver.cuMemsetD8, int(second) + 108, 0, size - 108)
-    partly = bytearray(size)
-    call(driver.cuMemcpyDtoH, partly, second, size)
-    show([bytes(back) == data, bytes(partly) == b"\\7" * 100 + bytes([4, 3, 2, 1] * 2) + bytes(size - 108)])
-    """
-    assert run(machine, script) == [True, True]
+    assert run(machine, "cuda/copies.py") == [True, True]
 
 
 def test_rectangles_are_copied_between_pitches(machine: Machine, run: Callable[..., Any]) -> None:
-    script = """
-    call(driver.cuInit, 0)
-    use(0)
-    pointer, pitch = call(driver.cuMemAllocPitch, 10, 4, 4)
-    data = bytes(range(40))
-    to = driver.CUDA_MEMCPY2D()
-    to.srcMemoryType = driver.CUmemorytype.CU_MEMORYTYPE_HOST
-    buffer = ctypes.create_string_buffer(data, 40)
-    to.srcHost = ctypes.addressof(buffer)
-    to.srcPitch, to.WidthInBytes, to.Height = 10, 10, 4
-    to.dstMemoryType = driver.CUmemorytype.CU_MEMORYTYPE_DEVICE
-    to.dstDevice, to.dstPitch = pointer, pitch
-    call(driver.cuMemcpy2D, to)
-    back = bytearray(pitch * 4)
-    call(driver.cuMemcpyDtoH, back, pointer, len(back))
-    to.Height = 5
-    show([[back[row * pitch:row * pitch + 10] == data[10 * row:10 * row + 10] for row in range(4)],
-          code(driver.cuMemcpy2D, to)])
-    """
-    assert run(machine, script) == [[True] * 4, 1]
+    assert run(machine, "cuda/rectangles.py") == [[True] * 4, 1]
 
 
 def test_copies_stay_inside_the_allocation(machine: Machine, run: Callable[..., Any]) -> None:
-    script = """
-    call(driver.cuInit, 0)
-    use(0)
-    pointer = int(call(driver.cuMemAlloc, 1000))
-    def fill(start, size):
-        return code(driver.cuMemcpyHtoD, start, bytes(size), size)
-    show([fill(pointer, 1001), fill(pointer + 1, 1000), fill(pointer + 1, 999)])
-    show([code(driver.cuMemcpyDtoD, pointer + 999, pointer, 2), code(driver.cuMemFree, pointer + 1)])
-    show([code(driver.cuMemFree, pointer), code(driver.cuMemFree, pointer), fill(pointer, 1)])
-    show(code(driver.cuMemAlloc, 0))
-    """
-    assert run(machine, script) == [[1, 1, 0], [1, 1], [0, 1, 1], 1]
+    assert run(machine, "cuda/copies_beyond.py") == [[1, 1, 0], [1, 1], [0, 1, 1], 1]
 
 
 def test_a_gpu_gives_no_more_than_it_has_and_takes_it_back(machine: Machine, run: Callable[..., Any]) -> None:
-    script = """
-    call(driver.cuInit, 0)
-    use(0)
-    free, total = call(driver.cuMemGetInfo)
-    too_much = code(driver.cuMemAlloc, free + 1)
-    everything = call(driver.cuMemAlloc, free)
-    left = call(driver.cuMemGetInfo)[0]
-    one_more = code(driver.cuMemAlloc, 1)
-    call(driver.cuMemFree, everything)
-    show([free, total, too_much, left, one_more, call(driver.cuMemGetInfo)[0]])
-    """
     total = machine.inventory.devices[0].memory
     free = total - CONTEXT_OVERHEAD
-    assert run(machine, script) == [free, total, OUT_OF_MEMORY, 0, OUT_OF_MEMORY, free]
+    assert run(machine, "cuda/takes_everything.py") == [free, total, OUT_OF_MEMORY, 0, OUT_OF_MEMORY, free]
 
 
 HOLDS = """
@@ -292,18 +210,7 @@ def test_a_program_that_replaces_itself_gives_everything_back(machine: Machine, 
 
 
 def test_processes_that_fight_for_memory_never_get_more_than_there_is(machine: Machine, start: Start) -> None:
-    script = """
-    call(driver.cuInit, 0)
-    use(0)
-    show(0)
-    sys.stdin.readline()
-    got = 0
-    while code(driver.cuMemAlloc, 1 << 28) == 0:
-        got += 1 << 28
-    show(got)
-    sys.stdin.readline()
-    """
-    clients = [start(machine, script) for _ in range(4)]
+    clients = [start(machine, "cuda/fights_for_memory.py") for _ in range(4)]
     assert [next_shown(client) for client in clients] == [0] * 4
     for client in clients:
         assert client.stdin is not None
@@ -314,27 +221,7 @@ def test_processes_that_fight_for_memory_never_get_more_than_there_is(machine: M
 
 
 def test_threads_may_allocate_and_free_at_once(machine: Machine, run: Callable[..., Any]) -> None:
-    script = """
-    import threading
-    call(driver.cuInit, 0)
-    wrong = []
-    def work(number):
-        use(number % 2)
-        for i in range(200):
-            pointer = call(driver.cuMemAlloc, 4096)
-            call(driver.cuMemsetD8, pointer, number, 4096)
-            back = bytearray(4096)
-            call(driver.cuMemcpyDtoH, back, pointer, 4096)
-            if back != bytes([number]) * 4096:
-                wrong.append(number)
-            call(driver.cuMemFree, pointer)
-    threads = [threading.Thread(target=work, args=[i]) for i in range(8)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
-    use(0)
-    show([wrong, call(driver.cuMemGetInfo)[0]])
-    """
-    assert run(machine, script) == [[], machine.inventory.devices[0].memory - CONTEXT_OVERHEAD]
+    assert run(machine, "cuda/threads.py") == [[], machine.inventory.devices[0].memory - CONTEXT_OVERHEAD]
 
 
 # ---- contexts ----
@@ -356,121 +243,30 @@ def test_an_exclusive_gpu_takes_one_process(
 
 
 def test_contexts_are_made_stacked_and_destroyed(machine: Machine, run: Callable[..., Any]) -> None:
-    script = """
-    call(driver.cuInit, 0)
-    none = code(driver.cuCtxGetDevice)
-    first = call(driver.cuCtxCreate, None, 0, 0)
-    second = call(driver.cuCtxCreate, None, 0, 1)
-    on_second = int(call(driver.cuCtxGetDevice))
-    call(driver.cuMemAlloc, 1 << 20)
-    popped = int(call(driver.cuCtxPopCurrent)) == int(second)
-    on_first = int(call(driver.cuCtxGetDevice))
-    call(driver.cuCtxDestroy, second)
-    again = code(driver.cuCtxPushCurrent, second)
-    stray = code(driver.cuCtxSetCurrent, driver.CUcontext(0x1234))
-    call(driver.cuCtxDestroy, first)
-    show([none, on_second, popped, on_first, again, stray, code(driver.cuCtxGetDevice)])
-    sys.stdin.readline()
-    """
-    assert run(machine, script) == [201, 1, True, 0, 201, 201, 201]
+    assert run(machine, "cuda/contexts.py") == [201, 1, True, 0, 201, 201, 201]
 
 
 def test_releasing_the_primary_context_frees_its_memory(machine: Machine, run: Callable[..., Any]) -> None:
-    script = """
-    call(driver.cuInit, 0)
-    states = []
-    def state():
-        states.append([int(v) for v in call(driver.cuDevicePrimaryCtxGetState, 0)][1])
-    state()
-    use(0)
-    use(0)
-    pointer = call(driver.cuMemAlloc, 1 << 30)
-    call(driver.cuDevicePrimaryCtxRelease, 0)
-    state()
-    call(driver.cuDevicePrimaryCtxRelease, 0)
-    state()
-    use(0)
-    show([states, call(driver.cuMemGetInfo)[0], code(driver.cuMemFree, pointer)])
-    """
-    assert run(machine, script) == [[0, 1, 0], machine.inventory.devices[0].memory - CONTEXT_OVERHEAD, 1]
+    assert run(machine, "cuda/primary_context.py") == [
+        [0, 1, 0],
+        machine.inventory.devices[0].memory - CONTEXT_OVERHEAD,
+        1,
+    ]
 
 
 def test_streams_events_and_callbacks(machine: Machine, run: Callable[..., Any]) -> None:
-    script = """
-    import threading
-    call(driver.cuInit, 0)
-    use(0)
-    stream = call(driver.cuStreamCreate, 0)
-    first, second = call(driver.cuEventCreate, 0), call(driver.cuEventCreate, 0)
-    called = []
-    lock = threading.Lock()
-    def callback(argument):
-        with lock:
-            called.append(argument)
-    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(callback)
-    address = driver.CUhostFn(ctypes.cast(function, ctypes.c_void_p).value)
-    call(driver.cuEventRecord, first, stream)
-    with lock:  # the callback runs in another thread, and may need what its caller holds
-        for number in (1, 2):
-            call(driver.cuLaunchHostFunc, stream, address, number)
-    call(driver.cuStreamSynchronize, stream)
-    call(driver.cuEventRecord, second, stream)
-    elapsed = call(driver.cuEventElapsedTime, first, second)
-    call(driver.cuStreamDestroy, stream)
-    gone, default = (code(driver.cuStreamQuery, s) for s in (stream, driver.CUstream(0)))
-    show([called, elapsed >= 0, gone, default])
-    """
-    assert run(machine, script) == [[1, 2], True, 400, 0]
+    assert run(machine, "cuda/streams.py") == [[1, 2], True, 400, 0]
 
 
 # ---- entry points ----
 
 
 def test_every_function_of_the_header_is_there_and_survives_nulls(machine: Machine, run: Callable[..., Any]) -> None:
-    script = """
-    # Those come from other headers, for graphics.
-    foreign = ("GL", "EGL", "Egl", "VDPAU", "ProfilerInitialize")
-    names = [name for name in dir(driver) if name.startswith("cu") and name[2].isupper()]
-    names = [name for name in names if not any(word in name for word in foreign)]
-    missing = [name for name in names if not hasattr(cuda, name)]
-    abis = [version + thread for version in ("", "_v2", "_v3", "_v4") for thread in ("", "_ptds", "_ptsz")]
-    variants = [name + abi for name in names for abi in abis]
-    functions = [getattr(cuda, name) for name in variants if hasattr(cuda, name)]
-    def call_all():
-        for function in functions:
-            if function.__name__ not in ("cuInit",):
-                function(*[ctypes.c_void_p(0)] * 14)
-    call_all()
-    call(driver.cuInit, 0)
-    call_all()
-    use(0)
-    call_all()
-    show([missing, len(names) > 400, len(functions) > 600])
-    """
-    assert run(machine, script) == [[], True, True]
+    assert run(machine, "cuda/every_function.py") == [[], True, True]
 
 
 def test_entry_points_are_found_by_name_and_version(machine: Machine, run: Callable[..., Any]) -> None:
-    script = """
-    def find(name, version, flags=0):
-        pointer, status, flags = ctypes.c_void_p(), ctypes.c_int(-1), ctypes.c_uint64(flags)
-        search = (name, ctypes.byref(pointer), version, flags, ctypes.byref(status))
-        return [cuda.cuGetProcAddress_v2(*search), status.value, known.get(pointer.value, pointer.value)]
-    bases = ("cuCtxCreate", "cuMemAlloc", "cuGetProcAddress", "cuDeviceGetUuid", "cuGraphLaunch")
-    symbols = [base + abi for base in bases for abi in ("", "_v2", "_v3", "_v4", "_ptsz")]
-    symbols = [symbol for symbol in symbols if hasattr(cuda, symbol)]
-    known = {ctypes.cast(getattr(cuda, symbol), ctypes.c_void_p).value: symbol for symbol in symbols}
-    pointer = ctypes.c_void_p(1)
-    old = cuda.cuGetProcAddress(b"cuNothing", ctypes.byref(pointer), 13000, ctypes.c_uint64(0))
-    show([find(b"cuCtxCreate", version) for version in (2000, 3010, 3020, 11040, 12040, 12050, 13000)])
-    show([find(b"cuMemAlloc", version) for version in (12000, 3000)])
-    show([find(b"cuDeviceGetUuid", version) for version in (9000, 11030)])
-    show([find(b"cuGetProcAddress", version) for version in (12000, 11030)])
-    show([find(b"cuNothing", 13000), find(b"cuMemAlloc_v2", 13000), find(b"cuInit", 99000)])
-    show([old, pointer.value])
-    show([find(b"cuGraphLaunch", 13000, flags) for flags in (0, 1, 2)])
-    """
-    contexts, allocations, uuids, itself, unknown, older, per_thread = run(machine, script)
+    contexts, allocations, uuids, itself, unknown, older, per_thread = run(machine, "cuda/entry_points.py")
     assert [name for _, _, name in contexts] == [
         "cuCtxCreate",
         "cuCtxCreate",
@@ -597,16 +393,7 @@ def test_a_process_killed_while_it_initialises_blocks_nobody(
     machine: Machine, start: Start, run: Callable[..., Any]
 ) -> None:
     """Whatever a client was doing when it was killed, the next one can use all of the GPU."""
-    script = """
-    call(driver.cuInit, 0)
-    show(0)
-    while True:
-        use(0)
-        call(driver.cuMemAlloc, 1 << 20)
-        call(driver.cuDevicePrimaryCtxReset, 0)
-        call(driver.cuDevicePrimaryCtxRelease, 0)
-    """
-    clients = [start(machine, script) for _ in range(3)]
+    clients = [start(machine, "cuda/allocates_for_ever.py") for _ in range(3)]
     for client in clients:
         next_shown(client)
     for client in clients:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from cuda_programs import uuids
+from places import program
 from simulated_programs import compiled
 
 from pytest_gpuvisibility.simulator import Machine, library_directory
@@ -26,28 +27,7 @@ INVALID_VALUE, FILE_NOT_FOUND, INVALID_HANDLE, NOT_FOUND, NOT_SUPPORTED, NO_DEVI
 
 
 def test_any_image_is_a_module_of_any_functions(machine: Machine, run: Callable[..., Any]) -> None:
-    script = """
-    call(driver.cuInit, 0)
-    use(0)
-    module = call(driver.cuModuleLoadData, b"never read")
-    function = call(driver.cuModuleGetFunction, module, b"add")
-    A = driver.CUfunction_attribute
-    show([int(function) == int(call(driver.cuModuleGetFunction, module, b"add")),
-          int(function) == int(call(driver.cuModuleGetFunction, module, b"sub")),
-          call(driver.cuFuncGetName, function).decode(),
-          int(call(driver.cuFuncGetModule, function)) == int(module),
-          call(driver.cuFuncGetAttribute, A.CU_FUNC_ATTRIBUTE_BINARY_VERSION, function),
-          call(driver.cuOccupancyMaxActiveBlocksPerMultiprocessor, function, 256, 0)])
-    show([code(driver.cuModuleGetGlobal, module, b"variable"),
-          code(driver.cuModuleGetFunction, module, b""),
-          code(driver.cuModuleLoad, b"/nowhere/at/all"),
-          code(driver.cuFuncSetAttribute, function, A.CU_FUNC_ATTRIBUTE_NUM_REGS, 1),
-          code(driver.cuModuleUnload, module),
-          code(driver.cuModuleUnload, module),
-          code(driver.cuFuncGetName, function),
-          code(driver.cuModuleGetFunction, module, b"add")])
-    """
-    answers, errors = run(machine, script)
+    answers, errors = run(machine, "cuda/modules.py")
     assert answers == [True, False, "add", True, 80, 8]
     assert errors == [
         NOT_FOUND,
@@ -62,46 +42,14 @@ def test_any_image_is_a_module_of_any_functions(machine: Machine, run: Callable[
 
 
 def test_a_library_has_kernels_and_a_module_in_each_context(machine: Machine, run: Callable[..., Any]) -> None:
-    script = """
-    call(driver.cuInit, 0)
-    use(0)
-    library = call(driver.cuLibraryLoadData, b"never read", [], [], 0, [], [], 0)
-    kernel = call(driver.cuLibraryGetKernel, library, b"add")
-    first = call(driver.cuLibraryGetModule, library)
-    inside = call(driver.cuModuleGetFunction, first, b"add")
-    use(1)
-    second = call(driver.cuLibraryGetModule, library)
-    call(driver.cuDevicePrimaryCtxRelease, 1)  # takes the second module
-    use(0)
-    show([int(first) != int(second), code(driver.cuModuleGetFunction, second, b"add"),
-          call(driver.cuKernelGetName, kernel).decode(),
-          int(call(driver.cuKernelGetLibrary, kernel)) == int(library),
-          code(driver.cuFuncGetAttribute, driver.CUfunction_attribute(0), call(driver.cuKernelGetFunction, kernel)),
-          code(driver.cuLibraryGetGlobal, library, b"variable"), code(driver.cuModuleUnload, first)])
-    call(driver.cuLibraryUnload, library)
-    show([code(driver.cuKernelGetName, kernel), code(driver.cuFuncGetName, inside),
-          code(driver.cuModuleGetFunction, first, b"add"), code(driver.cuLibraryUnload, library)])
-    """
-    answers, gone = run(machine, script)
+    answers, gone = run(machine, "cuda/libraries.py")
     assert answers == [True, INVALID_HANDLE, "add", True, 0, NOT_FOUND, INVALID_HANDLE]
     assert gone == [INVALID_HANDLE] * 4
 
 
 def test_launches_that_do_nothing_are_counted(make_machine: Callable[..., Machine], run: Callable[..., Any]) -> None:
-    script = """
-    call(driver.cuInit, 0)
-    use(0)
-    module = call(driver.cuModuleLoadData, b"never read")
-    function = call(driver.cuModuleGetFunction, module, b"add")
-    def launch(what, blocks=1):
-        return code(driver.cuLaunchKernel, what, blocks, 1, 1, 32, 1, 1, 0, 0, 0, 0)
-    good = {launch(function) for _ in range(100)}
-    no_blocks = launch(function, 0)
-    call(driver.cuModuleUnload, module)
-    show([sorted(good), no_blocks, launch(function)])
-    """
     machine = make_machine(kernel_launches="noop")
-    assert run(machine, script) == [[0], INVALID_VALUE, INVALID_HANDLE]
+    assert run(machine, "cuda/kernel_launches.py") == [[0], INVALID_VALUE, INVALID_HANDLE]
     launches = [r for r in machine.ledger.records() if r.event == "launch"]
     assert [r.count for r in launches] == [1, 2, 4, 8, 16, 32, 64]
     assert {r.uuid for r in launches} == set(uuids(machine, 0))
@@ -111,21 +59,7 @@ def test_launches_that_do_nothing_are_counted(make_machine: Callable[..., Machin
 
 
 def test_no_stream_is_capturing(machine: Machine, run: Callable[..., Any]) -> None:
-    script = """
-    call(driver.cuInit, 0)
-    use(0)
-    stream = call(driver.cuStreamCreate, 0)
-    status, number = ctypes.c_int(9), ctypes.c_uint64(9)
-    pointers = [ctypes.c_void_p(9) for _ in range(4)]
-    raw = ctypes.c_void_p(int(stream))
-    answer = cuda.cuStreamGetCaptureInfo_v3(raw, ctypes.byref(status), ctypes.byref(number),
-                                            *(ctypes.byref(pointer) for pointer in pointers))
-    modes = [int(call(driver.cuThreadExchangeStreamCaptureMode, driver.CUstreamCaptureMode(mode))) for mode in (2, 0)]
-    show([int(call(driver.cuStreamIsCapturing, stream)), answer, status.value, number.value,
-          [pointer.value for pointer in pointers], modes, code(driver.cuStreamBeginCapture, stream,
-          driver.CUstreamCaptureMode(0))])
-    """
-    assert run(machine, script) == [0, 0, 0, 0, [None] * 4, [0, 2], NOT_SUPPORTED]
+    assert run(machine, "cuda/captures.py") == [0, 0, 0, 0, [None] * 4, [0, 2], NOT_SUPPORTED]
 
 
 # ---- other clients ----
@@ -187,21 +121,8 @@ def test_a_setuid_program_ignores_the_environment(machine: Machine, client: Path
 
 def test_numba_lists_devices_and_copies(machine: Machine) -> None:
     pytest.importorskip("numba_cuda", reason="numba-cuda (dependency group `clients`) is not installed")
-    script = """
-import numpy
-from numba import cuda
-print([device.uuid for device in cuda.gpus.lst] if hasattr(cuda.gpus.lst[0], "uuid") else len(cuda.gpus.lst))
-data = numpy.arange(100_000)
-with cuda.gpus[1]:
-    there = cuda.to_device(data)
-    pinned = cuda.pinned_array(10)
-    event = cuda.event()
-    event.record()
-    event.synchronize()
-    print((there.copy_to_host() == data).all(), cuda.current_context().get_memory_info().free > 0)
-"""
     run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", script],
+        [sys.executable, "-W", "ignore", program("cuda/numba_copies.py")],
         env={**machine.environ(os.environ), "CUDA_VISIBLE_DEVICES": "2,0"},
         capture_output=True,
         text=True,

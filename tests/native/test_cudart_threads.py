@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from cuda_runtimes import HERE, releases
+from cuda_runtimes import releases
+from places import PROGRAMS, ROOT
 
 from pytest_gpuvisibility.simulator import Machine
 
@@ -23,13 +24,13 @@ def build(directory: Path, sanitizers: str) -> Path:
     if compiler is None or shutil.which("cmake") is None:
         pytest.skip("needs a C compiler and cmake")
     flags = [f"-fsanitize={sanitizers}", "-fno-sanitize-recover=all", "-g", "-O1", "-fno-omit-frame-pointer"]
-    configure = ["cmake", "-S", str(HERE.parent), "-B", str(directory), f"-DPython3_EXECUTABLE={sys.executable}"]
+    configure = ["cmake", "-S", str(ROOT), "-B", str(directory), f"-DPython3_EXECUTABLE={sys.executable}"]
     configure += [f"-DCMAKE_C_FLAGS={' '.join(flags)}", "-DGPU_VISIBILITY_DEVELOPER=ON"]
     make = ["cmake", "--build", str(directory), "--target", "cuda", "cudart-13"]
     program, release = directory / "threads", releases(directory)[13]
     includes = [f"-I{include}" for include in release.includes]
     link = [str(directory / "libcudart.so.13"), f"-L{directory}", "-l:libcuda.so.1", "-pthread"]
-    source = str(HERE / "cudart_threads.c")
+    source = str(PROGRAMS / "c" / "cudart_threads.c")
     for command in (configure, make, [compiler, *flags, *includes, "-o", str(program), source, *link]):
         made = subprocess.run(command, capture_output=True, text=True, check=False)
         if "cannot find" in made.stderr and "san" in made.stderr:

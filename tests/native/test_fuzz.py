@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from places import ROOT, TESTS
+from places import PROGRAMS, ROOT, TESTS
 
 from pytest_gpuvisibility.simulator import Ledger
 
@@ -33,7 +33,7 @@ def build(directory: Path, sanitizers: str) -> Path:
         f"-fsanitize={sanitizers}",
         "-fno-sanitize-recover=all",
     ]
-    sources = [str(TESTS / "native_fuzz.c"), *map(str, SOURCES)]
+    sources = [str(PROGRAMS / "c" / "native_fuzz.c"), *map(str, SOURCES)]
     run = subprocess.run([compiler, *options, *sources, "-o", str(program)], capture_output=True, text=True)
     if "cannot find" in run.stderr and "san" in run.stderr:
         pytest.skip("the compiler has no sanitizer libraries")

@@ -28,33 +28,11 @@ def any_machine(request: pytest.FixtureRequest) -> Iterator[Machine]:
 
 # ---- what is there ----
 
-IDENTITIES = """
-import json
-from pynvml import *
-
-def identity(index):
-    try:
-        handle = nvmlDeviceGetHandleByIndex(index)
-    except NVMLError as error:
-        return error.value
-    return {
-        "index": nvmlDeviceGetIndex(handle), "uuid": nvmlDeviceGetUUID(handle),
-        "name": nvmlDeviceGetName(handle),
-        "minor": nvmlDeviceGetMinorNumber(handle), "memory": nvmlDeviceGetMemoryInfo(handle).total,
-        "bus_id": nvmlDeviceGetPciInfo(handle).busId,
-        "capability": nvmlDeviceGetCudaComputeCapability(handle),
-        "used": nvmlDeviceGetMemoryInfo(handle, nvmlMemory_v2).used,
-    }
-
-nvmlInit()
-print(json.dumps([identity(index) for index in range(nvmlDeviceGetCount())]))
-"""
-
 
 @pytest.mark.parametrize("mask", [None, "", "1", "1,0", "-1"])
 def test_every_gpu_is_there_whatever_the_mask(any_machine: Machine, mask: str | None) -> None:
     extra = {} if mask is None else {"CUDA_VISIBLE_DEVICES": mask}
-    assert ask(any_machine, IDENTITIES, **extra) == [
+    assert ask(any_machine, "nvml/identities.py", **extra) == [
         pynvml.NVML_ERROR_UNKNOWN
         if device.faults
         else {
@@ -103,31 +81,8 @@ except pynvml.NVMLError as error:
 
 
 def test_what_a_product_does_not_have_is_not_supported() -> None:
-    code = """
-import json
-from pynvml import *
-nvmlInit()
-
-def supported(handle, function, *arguments):
-    try:
-        function(handle, *arguments)
-    except NVMLError_NotSupported:
-        return False
-    return True
-
-print(json.dumps([
-    {
-        "fan": supported(handle, nvmlDeviceGetFanSpeed),
-        "ecc": supported(handle, nvmlDeviceGetEccMode),
-        "mig": supported(handle, nvmlDeviceGetMigMode),
-        "serial": supported(handle, nvmlDeviceGetSerial),
-        "nvlink": supported(handle, nvmlDeviceGetNvLinkState, 0),
-    }
-    for handle in map(nvmlDeviceGetHandleByIndex, range(nvmlDeviceGetCount()))
-]))
-"""
     with Machine.create(Inventory.load("mixed4")) as machine:
-        rtx_4090, rtx_4080, a100, l40s = ask(machine, code)
+        rtx_4090, rtx_4080, a100, l40s = ask(machine, "nvml/supported.py")
     consumer = {"fan": True, "ecc": False, "mig": False, "serial": False, "nvlink": False}
     assert rtx_4090 == rtx_4080 == consumer
     assert a100 == {"fan": False, "ecc": True, "mig": True, "serial": True, "nvlink": False}
@@ -138,20 +93,8 @@ print(json.dumps([
 
 
 def test_initialisations_are_counted(machine: Machine) -> None:
-    code = """
-import ctypes, json
-nvml = ctypes.CDLL("libnvidia-ml.so.1")
-count = ctypes.c_uint(99)
-
-def read():
-    return nvml.nvmlDeviceGetCount_v2(ctypes.byref(count))
-
-calls = [read, nvml.nvmlShutdown, nvml.nvmlInit_v2, nvml.nvmlInit, read, nvml.nvmlShutdown,
-         read, nvml.nvmlShutdown, read, nvml.nvmlShutdown]
-print(json.dumps([call() for call in calls]))
-"""
     uninitialised = pynvml.NVML_ERROR_UNINITIALIZED
-    assert ask(machine, code) == [
+    assert ask(machine, "nvml/initialisations.py") == [
         uninitialised,
         uninitialised,
         0,
@@ -167,25 +110,6 @@ print(json.dumps([call() for call in calls]))
 
 @on("mixed4")
 def test_a_gpu_is_found_by_every_way_of_writing_it(machine: Machine) -> None:
-    code = """
-import json, sys
-from pynvml import *
-nvmlInit()
-
-def find(function, text):
-    try:
-        return nvmlDeviceGetIndex(function(text))
-    except NVMLError as error:
-        return f"error {error.value}"
-
-serial = nvmlDeviceGetSerial(nvmlDeviceGetHandleByIndex(3))
-print(json.dumps([
-    [find(nvmlDeviceGetHandleByUUID, text) for text in json.loads(sys.argv[1])],
-    [find(nvmlDeviceGetHandleByPciBusId, text) for text in json.loads(sys.argv[2])],
-    [find(nvmlDeviceGetHandleBySerial, text) for text in (serial, "0")],
-    [find(nvmlDeviceGetHandleByIndex, index) for index in (0, 3, 4)],
-]))
-"""
     uuid = machine.inventory.devices[2].uuid
     invalid, missing = f"error {pynvml.NVML_ERROR_INVALID_ARGUMENT}", f"error {pynvml.NVML_ERROR_NOT_FOUND}"
     found = {uuid: 2, uuid[:-1]: missing, "GPU-": missing, "": missing}
@@ -201,7 +125,7 @@ print(json.dumps([
         "": invalid,
         "0000:41:00.0x": invalid,
     }
-    uuids, buses, serials, indices = ask(machine, code, json.dumps([*found]), json.dumps([*addresses]))
+    uuids, buses, serials, indices = ask(machine, "nvml/found.py", json.dumps([*found]), json.dumps([*addresses]))
     assert dict(zip(found, uuids, strict=True)) == found
     assert dict(zip(addresses, buses, strict=True)) == addresses
     assert serials == [3, missing]
@@ -209,27 +133,8 @@ print(json.dumps([
 
 
 def test_wrong_arguments_are_refused(machine: Machine) -> None:
-    code = """
-import ctypes, json
-from pynvml import *
-nvmlInit()
-nvml, gpu = ctypes.CDLL("libnvidia-ml.so.1"), nvmlDeviceGetHandleByIndex(0)
-number, buffer = ctypes.byref(ctypes.c_uint()), ctypes.create_string_buffer(96)
-memory, temperature = c_nvmlMemory_v2_t(), c_nvmlTemperature_v1_t()
-print(json.dumps({
-    "no output": nvml.nvmlDeviceGetIndex(gpu, None),
-    "no handle": nvml.nvmlDeviceGetIndex(None, number),
-    "not a handle": nvml.nvmlDeviceGetIndex(ctypes.c_void_p(ctypes.addressof(buffer)), number),
-    "small buffer": nvml.nvmlDeviceGetUUID(gpu, buffer, 8),
-    "one of two outputs": nvml.nvmlDeviceGetEccMode(gpu, number, None),
-    "no version": nvml.nvmlDeviceGetMemoryInfo_v2(gpu, ctypes.byref(memory)),
-    "no version either": nvml.nvmlDeviceGetTemperatureV(gpu, ctypes.byref(temperature)),
-    "no such clock": nvml.nvmlDeviceGetClockInfo(gpu, 9, number),
-    "no such sensor": nvml.nvmlDeviceGetTemperature(gpu, 5, number),
-}))
-"""
     invalid, version = pynvml.NVML_ERROR_INVALID_ARGUMENT, pynvml.NVML_ERROR_ARGUMENT_VERSION_MISMATCH
-    assert ask(machine, code) == {
+    assert ask(machine, "nvml/wrong_arguments.py") == {
         "no output": invalid,
         "no handle": invalid,
         "not a handle": invalid,
@@ -343,80 +248,18 @@ print(json.dumps([nvml.nvmlErrorString(code).decode() for code in [0, *codes]]))
     ],
 )
 def test_a_gpu_that_falls_sick_fails_every_call_and_gives_no_handle(machine: Machine, fault: str, error: int) -> None:
-    code = """
-import json, sys
-from pynvml import *
-nvmlInit()
-sick, healthy = nvmlDeviceGetHandleByIndex(2), nvmlDeviceGetHandleByIndex(1)
-uuid = nvmlDeviceGetUUID(sick)
-print("ready", flush=True)
-sys.stdin.readline()
-
-def outcome(function, *arguments):
-    try:
-        function(*arguments)
-    except NVMLError as error:
-        return error.value
-    return 0
-
-calls = [nvmlDeviceGetName, nvmlDeviceGetUUID, nvmlDeviceGetMemoryInfo, nvmlDeviceGetComputeRunningProcesses,
-         nvmlDeviceGetTemperature, nvmlDeviceGetUtilizationRates, nvmlDeviceGetPciInfo, nvmlDeviceGetFanSpeed]
-arguments = {nvmlDeviceGetTemperature: [0]}
-print(json.dumps({
-    "held": [outcome(call, sick, *arguments.get(call, [])) for call in calls],
-    "found": [outcome(nvmlDeviceGetHandleByIndex, 2), outcome(nvmlDeviceGetHandleByUUID, uuid)],
-    "healthy": [outcome(call, healthy, *arguments.get(call, [])) for call in calls[:-1]],
-    "count": nvmlDeviceGetCount(),
-}))
-"""
-    answer = ask_around(machine, code, event=lambda: machine.set_faults(2, [fault]))
+    answer = ask_around(machine, "nvml/fallen_sick.py", event=lambda: machine.set_faults(2, [fault]))
     assert answer == {"held": [error] * 8, "found": [error] * 2, "healthy": [0] * 7, "count": 4}
 
 
 # ---- MIG ----
-
-SLICES = """
-import json
-from pynvml import *
-nvmlInit()
-whole, sliced = nvmlDeviceGetHandleByIndex(0), nvmlDeviceGetHandleByIndex(1)
-
-def error(function, *arguments):
-    try:
-        function(*arguments)
-    except NVMLError as error:
-        return error.value
-
-def about(slice_):
-    shared = nvmlDeviceGetAttributes_v2(slice_)
-    return {
-        "name": nvmlDeviceGetName(slice_), "uuid": nvmlDeviceGetUUID(slice_),
-        "index": nvmlDeviceGetIndex(slice_),
-        "memory": nvmlDeviceGetMemoryInfo(slice_).total, "multiprocessors": shared.multiprocessorCount,
-        "instances": [nvmlDeviceGetGpuInstanceId(slice_), nvmlDeviceGetComputeInstanceId(slice_)],
-        "parent": nvmlDeviceGetUUID(nvmlDeviceGetDeviceHandleFromMigDeviceHandle(slice_)),
-        "is a slice": nvmlDeviceIsMigDeviceHandle(slice_),
-        "by uuid": nvmlDeviceGetIndex(nvmlDeviceGetHandleByUUID(nvmlDeviceGetUUID(slice_))),
-        "temperature": error(nvmlDeviceGetTemperature, slice_, 0),
-    }
-
-print(json.dumps({
-    "modes": [nvmlDeviceGetMigMode(whole), nvmlDeviceGetMigMode(sliced)],
-    "most": [nvmlDeviceGetMaxMigDeviceCount(whole), nvmlDeviceGetMaxMigDeviceCount(sliced)],
-    "whole": [nvmlDeviceIsMigDeviceHandle(whole), error(nvmlDeviceGetMigDeviceHandleByIndex, whole, 0),
-              error(nvmlDeviceGetGpuInstanceId, whole), error(nvmlDeviceGetAttributes_v2, whole)],
-    "slices": [about(nvmlDeviceGetMigDeviceHandleByIndex(sliced, index)) for index in range(2)],
-    "no third": error(nvmlDeviceGetMigDeviceHandleByIndex, sliced, 2),
-    "utilization": error(nvmlDeviceGetUtilizationRates, sliced),
-}, default=lambda number: number.value))  # a c_uint, from some calls of nvidia-ml-py
-"""
 
 
 @on("mig")
 def test_slices_answer_for_themselves(machine: Machine) -> None:
     missing, unsupported = pynvml.NVML_ERROR_NOT_FOUND, pynvml.NVML_ERROR_NOT_SUPPORTED
     parent = machine.inventory.devices[1]
-    assert ask(machine, SLICES) == {
+    assert ask(machine, "nvml/slices.py") == {
         "modes": [[0, 0], [1, 1]],
         "most": [0, 7],
         "whole": [0, missing, unsupported, unsupported],
@@ -442,43 +285,13 @@ def test_slices_answer_for_themselves(machine: Machine) -> None:
 
 # ---- who holds what ----
 
-PROCESSES = """
-import ctypes, json
-from pynvml import *
-nvmlInit()
-nvml = ctypes.CDLL("libnvidia-ml.so.1")
-
-class V1(ctypes.Structure):
-    _fields_ = [("pid", ctypes.c_uint), ("bytes", ctypes.c_ulonglong)]
-
-def first_version(handle, room):
-    count, array = ctypes.c_uint(room), (V1 * max(room, 1))()
-    code = nvml.nvmlDeviceGetComputeRunningProcesses(handle, ctypes.byref(count), array if room else None)
-    return code, count.value, [[entry.pid, entry.bytes] for entry in array[:count.value]] if not code else []
-
-def about(handle):
-    newest = [[p.pid, p.usedGpuMemory] for p in nvmlDeviceGetComputeRunningProcesses_v3(handle)]
-    return {
-        "v1": first_version(handle, 4), "v1, no room": first_version(handle, 0),
-        "v2": [[p.pid, p.usedGpuMemory] for p in nvmlDeviceGetComputeRunningProcesses_v2(handle)],
-        "v3": newest,
-        "graphics": len(nvmlDeviceGetGraphicsRunningProcesses(handle)),
-        "used": nvmlDeviceGetMemoryInfo(handle, nvmlMemory_v2).used,
-        "free": nvmlDeviceGetMemoryInfo(handle).free,
-        "used or reserved": nvmlDeviceGetMemoryInfo(handle).used,
-        "names": [nvmlSystemGetProcessName(pid) for pid, _ in newest],
-    }
-
-print(json.dumps([about(nvmlDeviceGetHandleByIndex(index)) for index in range(nvmlDeviceGetCount())]))
-"""
-
 
 def test_a_process_is_listed_with_its_memory_until_it_dies(machine: Machine) -> None:
     size = pynvml.NVML_ERROR_INSUFFICIENT_SIZE
     total = machine.inventory.devices[2].memory
     with holding(machine, 1, 256, CUDA_VISIBLE_DEVICES="3,2") as process:
         held = [[process.pid, (CONTEXT + 256) * MEBIBYTE]]
-        gpus = ask(machine, PROCESSES)
+        gpus = ask(machine, "nvml/processes.py")
         assert gpus[2] == {
             "v1": [0, 1, held],
             "v1, no room": [size, 1, []],
@@ -494,7 +307,7 @@ def test_a_process_is_listed_with_its_memory_until_it_dies(machine: Machine) -> 
         assert gpus[0]["v1, no room"] == [0, 0, []]
         process.kill()
         process.wait()
-        gpus = ask(machine, PROCESSES)
+        gpus = ask(machine, "nvml/processes.py")
         assert [gpu["v3"] for gpu in gpus] == [[], [], [], []]
         assert [gpu["used"] for gpu in gpus] == [0, 0, 0, 0]
 
@@ -526,52 +339,15 @@ def test_nvitop_shows_who_holds_memory(machine: Machine) -> None:
 
 @on("mig")
 def test_a_process_on_a_slice_is_listed_by_the_slice_and_by_its_gpu(machine: Machine) -> None:
-    code = """
-import json
-from pynvml import *
-nvmlInit()
-
-def about(handle):
-    return [
-        [(p.pid, p.usedGpuMemory, p.gpuInstanceId, p.computeInstanceId)
-         for p in nvmlDeviceGetComputeRunningProcesses_v3(handle)],
-        nvmlDeviceGetMemoryInfo(handle, nvmlMemory_v2).used,
-    ]
-
-gpu = nvmlDeviceGetHandleByIndex(1)
-print(json.dumps([about(nvmlDeviceGetHandleByIndex(0)), about(gpu),
-                  *(about(nvmlDeviceGetMigDeviceHandleByIndex(gpu, index)) for index in range(2))]))
-"""
     second = machine.inventory.devices[1].mig[1]
     with holding(machine, 0, 128, CUDA_VISIBLE_DEVICES=second.uuid) as process:
         bytes_ = (CONTEXT + 128) * MEBIBYTE
         listed = [[[process.pid, bytes_, second.gpu_instance, second.compute_instance]], bytes_]
-        assert ask(machine, code) == [[[], 0], listed, [[], 0], listed]
+        assert ask(machine, "nvml/processes_of_slices.py") == [[[], 0], listed, [[], 0], listed]
 
 
 def test_threads_may_initialise_and_read_at_once(machine: Machine) -> None:
-    code = """
-import ctypes, json, threading
-nvml = ctypes.CDLL("libnvidia-ml.so.1")
-wrong = []
-
-def work():
-    handle, count, name = ctypes.c_void_p(), ctypes.c_uint(), ctypes.create_string_buffer(96)
-    for _ in range(300):
-        codes = [nvml.nvmlInit_v2(), nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)),
-                 nvml.nvmlDeviceGetHandleByIndex_v2(3, ctypes.byref(handle)),
-                 nvml.nvmlDeviceGetName(handle, name, 96), nvml.nvmlShutdown()]
-        if any(codes) or count.value != 4:
-            wrong.append(codes)
-
-threads = [threading.Thread(target=work) for _ in range(4)]
-for thread in threads:
-    thread.start()
-for thread in threads:
-    thread.join()
-print(json.dumps(wrong))
-"""
-    assert ask(machine, code) == []
+    assert ask(machine, "nvml/threads.py") == []
 
 
 def test_nothing_is_written_to_stdout_or_stderr(machine: Machine) -> None:

@@ -3,40 +3,28 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 
 import pytest
+from simulated_programs import python
 
 from pytest_gpuvisibility.inventory import Inventory
 from pytest_gpuvisibility.records import Evidence
 from pytest_gpuvisibility.simulator import Machine
 from pytest_gpuvisibility.witness import LedgerWitness
 
-PROGRAM = """
-import pynvml
-pynvml.nvmlInit()
-handles = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
-for handle in handles:
-    pynvml.nvmlDeviceGetUUID(handle), pynvml.nvmlDeviceGetName(handle), pynvml.nvmlDeviceGetPciInfo(handle)
-{question}
-"""
-MEMORY = "for _ in range(1000): pynvml.nvmlDeviceGetMemoryInfo(handles[2])"
-PEERS = "pynvml.nvmlDeviceGetP2PStatus(handles[1], handles[3], pynvml.NVML_P2P_CAPS_INDEX_NVLINK)"
-PROCESSORS = "pynvml.nvmlDeviceGetCpuAffinity(handles[0], 2)"
-
 
 def ask(machine: Machine, question: str) -> None:
-    command = [sys.executable, "-c", PROGRAM.format(question=question)]
-    subprocess.run(command, env=machine.environ({"CUDA_VISIBLE_DEVICES": "2"}), check=True)
+    environ = machine.environ({"CUDA_VISIBLE_DEVICES": "2"})
+    subprocess.run(python("nvml/questions.py", question), env=environ, check=True)
 
 
 @pytest.mark.parametrize(
     ("question", "expected"),
     [
-        (MEMORY, {(2, "memory")}),
-        (PEERS, {(1, "topology"), (3, "topology")}),
-        (PROCESSORS, {(0, "affinity")}),
-        ("", set()),
+        ("memory", {(2, "memory")}),
+        ("peers", {(1, "topology"), (3, "topology")}),
+        ("processors", {(0, "affinity")}),
+        ("nothing", set()),
     ],
 )
 def test_what_decisions_rest_on_is_recorded_and_plain_lists_are_not(
@@ -55,7 +43,7 @@ def test_what_decisions_rest_on_is_recorded_and_plain_lists_are_not(
 
 def test_nothing_is_recorded_where_nobody_wants_to_know() -> None:
     with Machine.create(Inventory.load("mixed4")) as machine:
-        ask(machine, MEMORY)
+        ask(machine, "memory")
         assert machine.ledger.records() == []
 
 

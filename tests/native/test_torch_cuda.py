@@ -9,13 +9,14 @@ import json
 import os
 import subprocess
 import sys
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cuda_programs import CONTEXT_OVERHEAD, uuids
+from places import program
+from simulated_programs import python
 
 from pytest_gpuvisibility import Inventory, resolve
 from pytest_gpuvisibility.inventory import AnyDevice, MigDevice
@@ -25,30 +26,22 @@ pytestmark = [pytest.mark.torch_cuda, pytest.mark.timeout(300)]
 
 MIB, GIB = 1 << 20, 1 << 30
 MASKS = {"unset": None, "1,0": "1,0", "empty": "", "0,-1,1": "0,-1,1", "UUID": "{2}"}
-PRELUDE = """
-import json, os, sys, torch
-
-def show(value):
-    print(json.dumps(value), flush=True)
-
-def error(function):
-    try:
-        function()
-    except Exception as error:
-        return [type(error).__name__, str(error)]
-"""
 
 
-def ask(
-    machine: Machine, script: str, *command: str, room: Path | None = None, **variables: str | None
+def client(code: str) -> list[str]:
+    """The command of one of programs/pytorch, or of a few lines."""
+    return python(code, lines="pytorch/lines.py")
+
+
+def run(
+    machine: Machine, *command: str, room: Path | None = None, **variables: str | None
 ) -> subprocess.CompletedProcess[str]:
     environ = machine.environ(os.environ) | {name: value for name, value in variables.items() if value is not None}
-    program = [sys.executable, "-c", PRELUDE + textwrap.dedent(script)] if script else list(command)
-    return subprocess.run(program, env=environ, capture_output=True, text=True, timeout=240, check=False, cwd=room)
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=240, check=False, cwd=room)
 
 
-def shown(machine: Machine, script: str, **variables: str | None) -> list[Any]:
-    ended = ask(machine, script, **variables)
+def shown(machine: Machine, code: str, **variables: str | None) -> list[Any]:
+    ended = run(machine, *client(code), **variables)
     assert ended.returncode == 0, ended.stderr
     return [json.loads(line) for line in ended.stdout.splitlines()]
 
@@ -65,21 +58,6 @@ def test_this_is_a_cuda_build() -> None:
 
 
 # ---- what torch is shown ----
-
-DEVICES = """
-show([torch.cuda.is_available(), torch.cuda.device_count()])
-for i in range(torch.cuda.device_count()):
-    properties = torch.cuda.get_device_properties(i)
-    show({
-        "uuid": str(properties.uuid),
-        "name": torch.cuda.get_device_name(i),
-        "memory": properties.total_memory,
-        "capability": list(torch.cuda.get_device_capability(i)),
-        "multiprocessors": properties.multi_processor_count,
-        "bus": [properties.pci_domain_id, properties.pci_bus_id, properties.pci_device_id],
-    })
-show(error(lambda: torch.zeros(1).to(f"cuda:{torch.cuda.device_count()}")))
-"""
 
 
 def facts(device: AnyDevice, inventory: Inventory) -> dict[str, Any]:
@@ -102,7 +80,7 @@ def test_torch_is_shown_what_the_resolver_says(make_machine: Callable[..., Machi
     machine = make_machine(name)
     value = mask_of(mask, machine)
     permitted = resolve(value, machine.inventory).devices
-    (available, count), *devices, beyond = shown(machine, DEVICES, CUDA_VISIBLE_DEVICES=value)
+    (available, count), *devices, beyond = shown(machine, "pytorch/devices.py", CUDA_VISIBLE_DEVICES=value)
     assert (available, count) == (bool(permitted), len(permitted))
     assert devices == [facts(device, machine.inventory) for device in permitted]
     assert ("invalid device ordinal" if permitted else "No CUDA GPUs are available") in beyond[1]
@@ -122,40 +100,15 @@ def test_a_mask_that_is_set_after_the_import_counts(machine: Machine) -> None:
 
 @pytest.mark.parametrize("mask", ["unset", "1,0"])
 def test_a_layer_goes_to_the_second_device_and_back_bit_for_bit(machine: Machine, mask: str) -> None:
-    script = """
-    layer = torch.nn.Linear(1000, 300)
-    before = {name: value.clone() for name, value in layer.state_dict().items()}
-    layer.to("cuda:1")
-    show([str(value.device) for value in layer.state_dict().values()])
-    layer.cpu()
-    show(all(torch.equal(value, before[name]) for name, value in layer.state_dict().items()))
-    a = torch.arange(1000.).to("cuda:1")
-    show(torch.equal(a.to("cuda:0").cpu(), torch.arange(1000.)))
-    """
     value = mask_of(mask, machine)
-    assert shown(machine, script, CUDA_VISIBLE_DEVICES=value) == [["cuda:1", "cuda:1"], True, True]
+    assert shown(machine, "pytorch/layer.py", CUDA_VISIBLE_DEVICES=value) == [["cuda:1", "cuda:1"], True, True]
     second, first = resolve(value, machine.inventory).devices[1::-1]
     allocated = [record.uuid for record in machine.ledger.records() if record.event == "alloc"]
     assert list(dict.fromkeys(allocated)) == [second.uuid, first.uuid]
 
 
 def test_streams_events_and_pinned_memory(machine: Machine) -> None:
-    script = """
-    stream, event = torch.cuda.Stream("cuda:1"), torch.cuda.Event(enable_timing=True)
-    pinned = torch.arange(1000.).pin_memory()
-    with torch.cuda.stream(stream):
-        there = pinned.to("cuda:1", non_blocking=True)
-        event.record(stream)
-    event.synchronize()
-    show([pinned.is_pinned(), event.query(), stream.query(), torch.equal(there.cpu(), pinned)])
-    torch.cuda.synchronize(1)
-    free, total = torch.cuda.mem_get_info(1)
-    reserved = torch.cuda.memory_reserved(1)
-    del there
-    torch.cuda.empty_cache()
-    show([total - free - reserved, torch.cuda.mem_get_info(1)[0] - free == reserved > 0])
-    """
-    assert shown(machine, script) == [[True] * 4, [CONTEXT_OVERHEAD, True]]
+    assert shown(machine, "pytorch/streams.py") == [[True] * 4, [CONTEXT_OVERHEAD, True]]
 
 
 def test_out_of_memory_is_torchs_own_error_with_the_machines_numbers(make_machine: Callable[..., Machine]) -> None:
@@ -180,7 +133,7 @@ def test_another_programs_gpustat_sees_what_torch_holds(machine: Machine) -> Non
     """
     environ = machine.environ(os.environ) | {"CUDA_VISIBLE_DEVICES": "2,0"}
     with subprocess.Popen(
-        [sys.executable, "-c", PRELUDE + textwrap.dedent(script)],
+        client(script),
         env=environ,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -188,7 +141,7 @@ def test_another_programs_gpustat_sees_what_torch_holds(machine: Machine) -> Non
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == '"held"\n'
-        seen = ask(machine, "", sys.executable, "-m", "gpustat", "--json", "--show-pid")
+        seen = run(machine, sys.executable, "-m", "gpustat", "--json", "--show-pid")
         holder.kill()
     assert seen.returncode == 0, seen.stderr
     gpus = json.loads(seen.stdout)["gpus"]
@@ -233,16 +186,7 @@ def test_skipped_kernels_are_counted(make_machine: Callable[..., Machine]) -> No
 
 def test_products_are_skipped_on_the_devices_of_their_operands(make_machine: Callable[..., Machine]) -> None:
     machine = make_machine(kernel_launches="noop")
-    script = """
-    first, second = torch.nn.Linear(8, 16).to("cuda:1"), torch.nn.Linear(16, 4).to("cuda:0")
-    result = second(first(torch.empty(3, 8, device="cuda:1")).to("cuda:0"))
-    batches = torch.bmm(torch.empty(2, 3, 4, device="cuda:1"), torch.empty(2, 4, 5, device="cuda:1"))
-    half = torch.empty(4, 4, device="cuda:0", dtype=torch.float16)
-    show([list(result.cpu().shape), list(batches.cpu().shape), list((half @ half).cpu().shape)])
-    vector = torch.empty(4, device="cuda:0")
-    show(error(lambda: torch.dot(vector, vector)))
-    """
-    shapes, refusal = shown(machine, script, CUDA_VISIBLE_DEVICES="3,1")
+    shapes, refusal = shown(machine, "pytorch/products.py", CUDA_VISIBLE_DEVICES="3,1")
     assert shapes == [[3, 4], [2, 3, 5], [4, 4]]
     assert "CUBLAS_STATUS_NOT_SUPPORTED" in refusal[1]
     records = machine.ledger.records()
@@ -260,26 +204,12 @@ def test_what_is_not_simulated_is_refused_by_name(machine: Machine) -> None:
 
 # ---- several processes ----
 
-WORKER = """
-import os, sys, torch, torch.multiprocessing
-
-def work(rank):
-    held = torch.arange(1000.).to(f"cuda:{rank}")
-    print(os.getpid(), rank, torch.equal(held.cpu(), torch.arange(1000.)), flush=True)
-
-if __name__ == "__main__":
-    if "LOCAL_RANK" in os.environ:
-        work(int(os.environ["LOCAL_RANK"]))
-    else:
-        torch.multiprocessing.spawn(work, nprocs=2)
-"""
-
 
 @pytest.mark.parametrize("start", ["spawn", "torchrun"])
 def test_workers_are_in_the_ledger_on_their_own_devices(machine: Machine, tmp_path: Path, start: str) -> None:
-    (tmp_path / "worker.py").write_text(WORKER)
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"] if start == "torchrun" else []
-    ended = ask(machine, "", sys.executable, *torchrun, "worker.py", room=tmp_path, CUDA_VISIBLE_DEVICES="3,1")
+    command = [sys.executable, *torchrun, program("pytorch/workers.py")]
+    ended = run(machine, *command, room=tmp_path, CUDA_VISIBLE_DEVICES="3,1")
     assert ended.returncode == 0, ended.stderr
     workers = [line.split() for line in ended.stdout.splitlines()]
     assert sorted(rank for _, rank, same in workers if same == "True") == ["0", "1"]

@@ -4,33 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from places import program
 from simulated_programs import compiled
-
-PROGRAM = '''
-import ctypes, subprocess, sys
-
-TOUCH = """
-import ctypes, sys
-cuda, context = ctypes.CDLL("libcuda.so.1"), ctypes.c_void_p()
-assert cuda.cuInit(0) == 0
-for ordinal in sys.argv[1:]:
-    result = cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), int(ordinal))
-    if result:
-        sys.exit(f"CUresult {result}")
-"""
-
-def touch(*ordinals):
-    return [sys.executable, "-c", TOUCH, *map(str, ordinals)]
-'''
 
 
 @pytest.fixture
 def suite(pytester: pytest.Pytester) -> pytest.Pytester:
-    pytester.makepyfile(touching=PROGRAM)
+    shutil.copy(program("touching.py"), pytester.path)
     pytester.makeini("[pytest]\npythonpath = .\nfilterwarnings = error\naddopts = --strict-markers\n")
     return pytester
 

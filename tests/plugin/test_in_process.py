@@ -5,54 +5,20 @@ children; on a real machine it leaves the driver alone. The real machine here is
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 
 import pytest
+from places import program
 
 from pytest_gpuvisibility import Inventory
 from pytest_gpuvisibility.simulator import Machine
-
-UUIDS = """
-import ctypes, json, os, subprocess, sys, uuid
-
-def loaded():
-    with open("/proc/self/maps") as maps:
-        return {line.split("/")[-1].strip() for line in maps if "libcuda.so" in line or "libnvidia-ml.so" in line}
-
-def by_nvml():
-    import pynvml
-    pynvml.nvmlInit()
-    handles = map(pynvml.nvmlDeviceGetHandleByIndex, range(pynvml.nvmlDeviceGetCount()))
-    return [pynvml.nvmlDeviceGetUUID(handle) for handle in handles]
-
-def by_cuda_bindings():
-    from cuda.bindings import driver
-    assert int(driver.cuInit(0)[0]) == 0
-    count = driver.cuDeviceGetCount()[1]
-    return ["GPU-" + str(uuid.UUID(bytes=driver.cuDeviceGetUuid(device)[1].bytes)) for device in range(count)]
-
-def by_ctypes():
-    cuda, count, raw = ctypes.CDLL("libcuda.so.1"), ctypes.c_int(), ctypes.create_string_buffer(16)
-    assert cuda.cuInit(0) == 0
-    assert cuda.cuDeviceGetCount(ctypes.byref(count)) == 0
-    found = []
-    for device in range(count.value):
-        assert cuda.cuDeviceGetUuid(raw, device) == 0
-        found.append("GPU-" + str(uuid.UUID(bytes=raw.raw)))
-    return found
-
-def in_child(code):
-    return json.loads(subprocess.check_output([sys.executable, "-c", "from seen import *; " + code]))
-
-if __name__ == "__main__":
-    print(json.dumps(by_ctypes()))
-"""
 
 
 @pytest.fixture(autouse=True)
 def seen(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """The module `seen`, with which inner tests and their children say what they find."""
-    pytester.makepyfile(seen=UUIDS)
+    shutil.copy(program("seen.py"), pytester.path)
     # An editable installation of this package is found by a module that is imported before pytest could rewrite it.
     editable = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
     pytester.makeini(f"[pytest]\nfilterwarnings =\n    error\n    {editable}\n")

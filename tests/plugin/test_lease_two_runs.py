@@ -10,11 +10,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from places import program
+from simulated_programs import python
 
 from pytest_gpuvisibility import Inventory
 
 TESTS = """
-import ctypes
 import json
 import os
 import signal
@@ -23,20 +24,6 @@ import sys
 import time
 
 import pytest
-
-TOUCH = '''
-import ctypes
-cuda = ctypes.CDLL("libcuda.so.1")
-device, context, count = ctypes.c_int(), ctypes.c_void_p(), ctypes.c_int()
-assert cuda.cuInit(0) == 0
-assert cuda.cuDeviceGetCount(ctypes.byref(count)) == 0
-for ordinal in range(count.value):
-    uuid = (ctypes.c_char * 16)()
-    assert cuda.cuDeviceGet(ctypes.byref(device), ordinal) == 0
-    assert cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), device) == 0
-    assert cuda.cuDeviceGetUuid(uuid, device) == 0
-    print(uuid.raw.hex())
-'''
 
 def record(leased, start):
     line = json.dumps({"uuids": leased, "start": start, "end": time.monotonic(), "run": os.environ["RUN"]}) + "\\n"
@@ -47,7 +34,7 @@ def record(leased, start):
 def use(gpu_lease):
     start = time.monotonic()
     leased = [device.uuid for device in gpu_lease.devices]
-    seen = subprocess.check_output([sys.executable, "-c", TOUCH], text=True).split()
+    seen = subprocess.check_output([sys.executable, os.environ["TOUCHING_ALL"]], text=True).split()
     assert seen == [uuid.removeprefix("GPU-").replace("-", "") for uuid in leased]
     record(leased, start)
 
@@ -77,18 +64,6 @@ def test_four(gpu_lease):
     use(gpu_lease)
 """
 EACH = 8 + 2 + 1 + 8 + 1
-ALL_FREE = """
-import os, pathlib
-from pytest_gpuvisibility import Inventory
-from pytest_gpuvisibility.lease import LeaseOffice
-
-leases = pathlib.Path(os.environ["GPU_VISIBILITY_MACHINE"], "leases")
-with LeaseOffice(Inventory.load("a100x4").devices, leases).take(4, timeout=0):
-    pass
-print("left:", [path.name for path in leases.iterdir()])
-"""
-
-
 ONE_RUN = shlex.join(
     [sys.executable, "-m", "pytest", "-n4", "-p", "no:cacheprovider", "--gpu-inventory=real", "--gpu-lease=test"]
 )
@@ -98,11 +73,11 @@ def beside_each_other(pytester: pytest.Pytester, first: str, second: str) -> pyt
     """Two runs at once, whose output is in first.txt and second.txt, and then somebody who wants all four GPUs."""
     pytester.makepyfile(TESTS)
     pytester.makeini("[pytest]\nmarkers = gpu_count(n): how many\n")
-    everything = shlex.join([sys.executable, "-c", ALL_FREE])
+    touching_all = f"TOUCHING_ALL={program('leases/touching_all.py')}"
+    everything = shlex.join(python("leases/all_free.py"))
     both = f"{first} >first.txt 2>&1 & {second} >second.txt 2>&1 & wait; {everything}"
-    return pytester.run(
-        sys.executable, "-m", "pytest_gpuvisibility", "run", "--inventory=a100x4", "--", "sh", "-c", both
-    )
+    on_a_machine = [sys.executable, "-m", "pytest_gpuvisibility", "run", "--inventory=a100x4", "--"]
+    return pytester.run(*on_a_machine, "env", touching_all, "sh", "-c", both)
 
 
 def leases(record: Path) -> Iterator[list[tuple[float, float, str]]]:

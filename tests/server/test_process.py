@@ -6,6 +6,7 @@ import json
 import os
 import re
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import program
+from simulated_programs import python
 from websockets.sync.server import ServerConnection, serve
 
 import pytest_gpuvisibility
@@ -31,62 +34,6 @@ from pytest_gpuvisibility.server import LaunchRequest, ProcessFacts, ServerProce
 from pytest_gpuvisibility.server.requests import Call
 
 LIMIT = 20.0
-
-# A server as plain as can be: launcher, workers, balancer. `mode` says what is odd about it.
-PROGRAM = r"""
-import os, signal, socket, subprocess, sys
-
-role, mode, port, groups = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-
-def start(role, port, environ=None):
-    command = [sys.executable, "-I", "-S", __file__, role, mode, str(port), "0"]
-    return subprocess.Popen(command, env=environ)
-
-def answer():
-    listener = socket.create_server(("127.0.0.1", port))
-    while True:
-        connection, _ = listener.accept()
-        connection.recv(65536)
-        if mode == "silent":
-            held.append(connection)
-            continue
-        connection.sendall(b"HTTP/1.0 200 OK\r\n\r\nanswered by " + str(os.getpid()).encode())
-        connection.close()
-
-def become_daemon():
-    for step in range(2):
-        if os.fork():
-            os._exit(0)
-        os.setsid()
-
-held = []
-if role == "launcher":
-    print("starting", groups, flush=True)
-    if mode == "refuses":
-        sys.exit("too few devices")
-    if mode == "alone":
-        port += 1
-        answer()
-    children = [start("worker", port + 1 + group) for group in range(groups)] + [start("balancer", port)]
-    try:
-        for child in children:
-            child.wait()
-    except KeyboardInterrupt:
-        print("interrupted", flush=True)
-        for child in children:
-            child.terminate()
-elif role == "worker" and mode == "daemon":
-    become_daemon()
-    os.execve(sys.executable, [sys.executable, "-I", "-S", __file__, "worker", "plain", str(port), "0"], {})
-elif role == "worker" and mode == "execs":
-    environ = dict(os.environ, CUDA_VISIBLE_DEVICES="late")
-    command = [sys.executable, "-I", "-S", __file__, "real-worker", "plain", str(port), "0"]
-    os.execve(sys.executable, command, environ)
-elif role == "worker" and mode == "forks" and os.fork() == 0:
-    signal.pause()
-else:
-    answer()
-"""
 
 PROFILE = """
 [product]
@@ -101,28 +48,6 @@ request = {kind = "http", url = "http://127.0.0.1:{worker_port}/", expect = "ans
 [workers]
 worker = {argv = 'server\\.py (real-)?worker \\w+ (?P<port>\\d+)'}
 balancer = {argv = 'server\\.py balancer'}
-"""
-
-# What a harness does, in a process of its own that can be killed.
-HARNESS = """
-import json, os, signal, sys
-from pathlib import Path
-from pytest_gpuvisibility import profile
-from pytest_gpuvisibility.server import LaunchRequest, ServerProcess, wait_until_ready
-
-with ServerProcess(profile.load(sys.argv[1]), directory=Path(sys.argv[2])) as server:
-    server.start(LaunchRequest(groups=2, devices=1, environ=os.environ))
-    if server.profile.server.values["mode"] == "silent":
-        server.wait_for_worker(1)
-    else:
-        wait_until_ready(server)
-    pids = [facts.pid for facts in server.observe()]
-    print(json.dumps({"supervisor": server._supervisor.pid, "pids": pids}), flush=True)
-    if sys.argv[3] == "wait":
-        wait_until_ready(server, 3600)
-        signal.pause()
-    server.signal_launcher(signal.SIGINT)
-    print(json.dumps({"exit_code": server.wait_exit()}), flush=True)
 """
 
 
@@ -140,7 +65,7 @@ def profile_file(directory: Path, mode: str = "plain", *edits: tuple[str, str]) 
     for old, new in edits:
         assert old in text
         text = text.replace(old, new)
-    (directory / "server.py").write_text(PROGRAM)
+    shutil.copy(program("servers/plain.py"), directory / "server.py")
     path = directory / "toy.toml"
     path.write_text(text)
     return path
@@ -439,10 +364,9 @@ def test_an_exception_in_the_middle_leaves_nothing(tmp_path: Path, directory: Pa
 @contextmanager
 def harness(tmp_path: Path, mode: str, *what: str, wrapper: tuple[str, ...] = ()) -> Iterator[subprocess.Popen[str]]:
     package = Path(pytest_gpuvisibility.__file__).parent.parent
-    (tmp_path / "harness.py").write_text(HARNESS)
     arguments = [str(profile_file(tmp_path, mode)), str(tmp_path / "scenario"), *what]
     with subprocess.Popen(
-        [*wrapper, sys.executable, str(tmp_path / "harness.py"), *arguments],
+        [*wrapper, *python("servers/harness.py", *arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -10,55 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from places import program
 
 from pytest_gpuvisibility.profile import files as profiles
 from pytest_gpuvisibility.server import LaunchRequest, ProcessFacts, ServerProcess, wait_until_ready
 from pytest_gpuvisibility.server.roles import Roles
-
-# The last group's worker is started first. Arguments tell nothing; GROUP and PORT are in the environment alone.
-PROGRAM = r"""
-import base64, hashlib, os, re, signal, socket, subprocess, sys
-
-def start(group):
-    environ = {**os.environ, "GROUP": str(group), "PORT": str(port + 1 + group), "ROLE": "worker"}
-    return subprocess.Popen([sys.executable, "-I", "-S", __file__], env=environ)
-
-def body(request):
-    length = re.search(rb"(?i)content-length: (\d+)", request)
-    return int(length[1]) if length else 0
-
-port, role = int(os.environ["PORT"]), os.environ.get("ROLE", "launcher")
-if role == "helper":
-    signal.pause()
-if role == "launcher":
-    workers = {group: start(group) for group in reversed(range(int(os.environ["GROUPS"])))}
-    while os.environ.get("RESTARTS"):
-        pid, _ = os.wait()
-        group = next(group for group, worker in workers.items() if worker.pid == pid)
-        workers[group] = start(group)
-    signal.pause()
-subprocess.Popen([sys.executable, "-I", "-S", __file__], env={**os.environ, "ROLE": "helper"})
-listener = socket.create_server(("127.0.0.1", port))
-print("worker", os.environ["GROUP"], "listens", flush=True)
-while True:
-    connection, _ = listener.accept()
-    request = connection.recv(65536)
-    # All of it, body too: a connection that is closed before all was read is reset.
-    while not re.search(rb"\r\n\r\n", request) or len(request.partition(b"\r\n\r\n")[2]) < body(request):
-        more = connection.recv(65536)
-        if not more:
-            break
-        request += more
-    if b"Upgrade: websocket" in request:
-        key = re.search(rb"Sec-WebSocket-Key: (\S+)", request)[1] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-        accept = base64.b64encode(hashlib.sha1(key).digest())
-        head = b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
-        connection.sendall(head + accept + b"\r\n\r\n" + b"\x81\x05hello")
-        connection.recv(65536)
-    else:
-        connection.sendall(b"HTTP/1.0 200 OK\r\n\r\nhello " + request.partition(b"\r\n\r\n")[0])
-    connection.close()
-"""
 
 PROFILE = """
 [product]
@@ -78,7 +35,7 @@ LOG = 'ready = {kind = "log", expect = "worker . listens", times = "groups"}'
 @pytest.fixture
 def toy(tmp_path: Path) -> Iterator[Callable[..., ServerProcess]]:
     """Launch the toy server as a profile describes it, and wait until it is ready."""
-    (tmp_path / "server.py").write_text(PROGRAM)
+    shutil.copy(program("servers/workers.py"), tmp_path / "server.py")
     started = []
 
     def launch(workers: str, ready: str = LOG, groups: int = 3, extra: str = "") -> ServerProcess:

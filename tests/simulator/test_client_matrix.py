@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from clients.matrix import (
     spelled_alike,
 )
 from places import DOCS
+from simulated_programs import python
 
 from pytest_gpuvisibility import Inventory, resolve
 from pytest_gpuvisibility.simulator import Machine
@@ -79,23 +79,12 @@ def test_arrays_are_copied_to_the_devices_shown(client: Client, machine: Machine
     assert {record.touched for record in machine.ledger.records() if record.event == "alloc"} == {second}
 
 
-INDEX = """
-import faiss, numpy
-options = faiss.GpuIndexFlatConfig()
-options.device = 1
-index = faiss.GpuIndexFlatL2(faiss.StandardGpuResources(), 16, options)
-index.add(numpy.zeros((10, 16), dtype="float32"))
-print(index.ntotal)
-"""
-
-
 @pytest.mark.heavy_client
 def test_faiss_puts_vectors_on_its_device_where_launches_are_skipped(room: Path) -> None:
     with Machine.create(Inventory.load("a100x4"), kernel_launches="noop") as machine:
         environ = machine.environ(clean(os.environ)) | {"CUDA_VISIBLE_DEVICES": "3,1"}
-        ended = subprocess.run(
-            [sys.executable, "-c", INDEX], env=environ, cwd=room, capture_output=True, text=True, check=False
-        )
+        command = python("cudart/faiss_index.py")
+        ended = subprocess.run(command, env=environ, cwd=room, capture_output=True, text=True, check=False)
         assert (ended.returncode, ended.stdout) == (0, "10\n"), ended.stderr
         allocated = {record.uuid for record in machine.ledger.records() if record.event == "alloc"}
         assert allocated == {machine.inventory.devices[1].uuid}

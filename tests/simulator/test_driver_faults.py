@@ -29,25 +29,6 @@ compute_capability = "8.0"
 multiprocessors = 108
 """
 
-ASK = """
-import ctypes, json, pynvml
-
-def nvml():
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        return error.value
-    return 0
-
-def library():
-    try:
-        ctypes.CDLL("libnvidia-ml.so.1")
-    except OSError as error:
-        return str(error)
-
-print(json.dumps([nvml(), library(), ctypes.CDLL("libcuda.so.1").cuInit(0)]))
-"""
-
 
 @dataclass(frozen=True)
 class Expected:
@@ -98,7 +79,7 @@ def machine(fault: str, tmp_path: Path) -> Iterator[Machine]:
 
 def test_programs_are_told_what_is_wrong(machine: Machine, fault: str) -> None:
     expected = EXPECTED[fault]
-    nvml, refusal, cuda = ask(machine, ASK)
+    nvml, refusal, cuda = ask(machine, "nvml/which_driver.py")
     assert (nvml, cuda) == (expected.nvml, expected.cuda)
     if expected.loads:
         assert refusal is None
@@ -115,7 +96,7 @@ def test_nvidia_smi_says_what_the_real_one_says(machine: Machine, fault: str, ar
 
 
 def test_the_ledger_has_what_cuda_answered(machine: Machine, fault: str) -> None:
-    ask(machine, ASK)
+    ask(machine, "nvml/which_driver.py")
     (record,) = machine.ledger.records()
     assert (record.event, record.result) == ("init", EXPECTED[fault].cuda)
     assert len(record.visible) == (EXPECTED[fault].cuda == 0)

@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from places import PROGRAMS
 
-LAUNCHES = """
-import ctypes, sys
-cuda = ctypes.CDLL("libcuda.so.1")
-context, module, kernel = (ctypes.c_void_p() for _ in range(3))
-one, none = ctypes.c_uint(1), ctypes.c_void_p()
-assert cuda.cuInit(0) == 0
-assert cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0) == 0
-assert cuda.cuCtxSetCurrent(context) == 0
-assert cuda.cuModuleLoadData(ctypes.byref(module), b"code") == 0
-assert cuda.cuModuleGetFunction(ctypes.byref(kernel), module, b"kernel") == 0
-results = {cuda.cuLaunchKernel(kernel, *[one] * 6, 0, none, none, none) for _ in range(int(sys.argv[1]))}
-print(*results)
-"""
+LAUNCHES = PROGRAMS / "launches.py"
 SKIPPED = "gpu-visibility: 12,408 kernel launches skipped: values are not real"
 
 
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
-    program = tmp_path / "launches.py"
-    program.write_text(LAUNCHES)
-    return program
+    return Path(shutil.copy(LAUNCHES, tmp_path))
 
 
 def run(program: Path, count: int, *options: str) -> subprocess.CompletedProcess[str]:
@@ -61,7 +49,7 @@ def test_nothing_is_said_where_nothing_was_launched(program: Path) -> None:
 
 @pytest.fixture
 def launching(pytester: pytest.Pytester) -> pytest.Pytester:
-    pytester.makepyfile(launches=LAUNCHES)
+    shutil.copy(LAUNCHES, pytester.path)
     pytester.makepyfile(
         test_launching="""
         import subprocess, sys

@@ -5,12 +5,12 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from simulated_programs import python
 
 from pytest_gpuvisibility import Inventory
 from pytest_gpuvisibility.inventory import MACHINE_FAULTS
@@ -24,12 +24,6 @@ from pytest_gpuvisibility.simulator.state import MachineError
 def machine() -> Iterator[Machine]:
     with Machine.create(Inventory.load("a100x2")) as machine:
         yield machine
-
-
-def run_python(script: str, environ: dict[str, str]) -> str:
-    run = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, text=True, timeout=60)
-    assert (run.returncode, run.stderr) == (0, "")
-    return run.stdout
 
 
 # ---- making, opening, closing ----
@@ -165,32 +159,10 @@ def test_a_program_may_be_left_without_nvidia_smi(machine: Machine, tmp_path: Pa
 
 # ---- in process ----
 
-IN_PROCESS = """
-import ctypes, os, sys
-from pathlib import Path
-from pytest_gpuvisibility.simulator.machine import Machine
-before = dict(os.environ)
-count = ctypes.c_int()
-def visible():
-    cuda = ctypes.CDLL("libcuda.so.1")
-    result = cuda.cuInit(0)
-    return result, (cuda.cuDeviceGetCount(ctypes.byref(count)), count.value)[1]
-first, second = (Machine.open(Path(path)) for path in sys.argv[1:])
-first.attach()
-first.attach()
-print(*visible(), os.environ["GPU_VISIBILITY_MACHINE"] == sys.argv[1])
-first.detach()
-print(os.environ == before)
-second.attach()
-print(*visible())
-second.detach()
-print(os.environ == before)
-"""
-
 
 def test_a_process_can_go_onto_one_machine_after_another(machine: Machine) -> None:
     with Machine.create(Inventory.load("a100x8")) as second:
-        command = [sys.executable, "-c", IN_PROCESS, str(machine.directory), str(second.directory)]
+        command = python("attaching.py", str(machine.directory), str(second.directory))
         run = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (run.stdout.split(), run.stderr) == (["0", "2", "True", "True", "0", "8", "True"], "")
 
@@ -198,17 +170,10 @@ def test_a_process_can_go_onto_one_machine_after_another(machine: Machine) -> No
 def test_it_is_too_late_when_another_driver_is_loaded(machine: Machine, tmp_path: Path) -> None:
     other = tmp_path / "libcuda.so.1"
     other.write_bytes((native.library_directory() / "libgpuvisibility.so").read_bytes())
-    script = f"""
-import ctypes
-from pathlib import Path
-from pytest_gpuvisibility.simulator.machine import DriverAlreadyLoaded, Machine
-ctypes.CDLL({str(other)!r})
-try:
-    Machine.open(Path({str(machine.directory)!r})).attach()
-except DriverAlreadyLoaded as error:
-    print(error)
-"""
-    assert str(other) in run_python(script, dict(os.environ))
+    command = python("late_attaching.py", str(other), str(machine.directory))
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert str(other) in run.stdout
 
 
 # ---- the probe ----

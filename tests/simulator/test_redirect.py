@@ -12,41 +12,12 @@ from pathlib import Path
 
 import pytest
 from cuda_runtimes import Release, releases
+from places import PROGRAMS
 from simulated_programs import c_compiler
 
 from pytest_gpuvisibility.errors import UserError
 from pytest_gpuvisibility.simulator import Machine, native, preloading
 
-# Loads each library named on the command line, asks those of ours how many devices there are, and says which files of
-# these names it has then.
-PROGRAM = """
-#include <dlfcn.h>
-#include <stdio.h>
-#include <string.h>
-int main(int count, char **names)
-{
-    char line[4096], *path;
-    for (int i = 1; i < count; i++) {
-        void *library = dlopen(names[i], RTLD_NOW);
-        int (*devices)(void) = library ? (int (*)(void))dlsym(library, "devices") : NULL;
-        printf("%d ", !library ? -1 : devices ? devices() : 0);
-    }
-    for (FILE *maps = fopen("/proc/self/maps", "r"); fgets(line, sizeof line, maps);)
-        if ((path = strchr(line, '/')) && strstr(line, " 00000000 ") && strstr(line, ".so") &&
-            (strstr(line, "libcuda") || strstr(line, "libgpuvisibility")))
-            printf("%.*s ", (int)strcspn(strrchr(path, '/') + 1, "\\n"), strrchr(path, '/') + 1);
-    return 0;
-}
-"""
-CLIENT = """
-#include <cuda_runtime_api.h>
-int devices(void)
-{
-    int count;
-    cudaError_t error = cudaGetDeviceCount(&count);
-    return error == cudaSuccess ? count : -(int)error;
-}
-"""
 REDIRECT = "libgpuvisibility-redirect.so"
 
 
@@ -55,10 +26,9 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A program, and for each release a client of NVIDIA's library in NVIDIA's place, and of one under another name."""
     compiler = c_compiler()
     room = tmp_path_factory.mktemp("redirect")
-    (room / "program.c").write_text(PROGRAM)
-    (room / "client.c").write_text(CLIENT)
+    source = PROGRAMS / "c" / "loads_libraries.c"
     for name, options in (("program", []), ("sanitized", ["-fsanitize=address,undefined"])):
-        subprocess.run([compiler, "-w", "-o", room / name, room / "program.c", *options, "-ldl"], check=True)
+        subprocess.run([compiler, "-w", "-o", room / name, source, *options, "-ldl"], check=True)
     for release in releases(room).values():
         make_clients(compiler, room, release)
     return room
@@ -67,7 +37,8 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def make_clients(compiler: str, room: Path, release: Release) -> None:
     """client-13.so: as nvcc links it; bundled-13.so: as wheels are repaired, with a copy under a name of its own."""
     includes = [f"-I{directory}" for directory in release.includes]
-    shared = [compiler, "-shared", "-fPIC", *includes, str(room / "client.c"), "-Wl,--disable-new-dtags"]
+    source = str(PROGRAMS / "c" / "counts_devices.c")
+    shared = [compiler, "-shared", "-fPIC", *includes, source, "-Wl,--disable-new-dtags"]
     here = release.library.parent
     own = room / f"client-{release.major}.so"
     subprocess.run([*shared, "-o", own, f"-L{here}", f"-l:{release.soname}", f"-Wl,-rpath,{here}"], check=True)

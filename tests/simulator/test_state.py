@@ -9,14 +9,13 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from places import ROOT, TESTS
-from simulated_programs import CONTEXT, HOLDER, MEBIBYTE, ask, environ, holding, run
+from places import PROGRAMS, ROOT, TESTS
+from simulated_programs import CONTEXT, MEBIBYTE, ask, environ, holding, python, run
 
 from pytest_gpuvisibility import Inventory
 from pytest_gpuvisibility.errors import UserError
@@ -27,20 +26,6 @@ from pytest_gpuvisibility.simulator.state import MachineError
 
 NATIVE = ROOT / "pytest_gpuvisibility" / "native"
 
-# [cuInit, cuDevicePrimaryCtxRetain, cuMemAlloc of 1 MiB, nvmlInit], or as far as it came.
-ANSWERS = """
-import ctypes, json
-cuda, nvml = ctypes.CDLL("libcuda.so.1"), ctypes.CDLL("libnvidia-ml.so.1")
-context, address, answers = ctypes.c_void_p(), ctypes.c_uint64(), {}
-answers["cuInit"] = cuda.cuInit(0)
-answers["nvmlInit"] = nvml.nvmlInit_v2()
-if answers["cuInit"] == 0:
-    answers["context"] = cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0)
-    if answers["context"] == 0:
-        cuda.cuCtxSetCurrent(context)
-        answers["alloc"] = cuda.cuMemAlloc_v2(ctypes.byref(address), ctypes.c_size_t(1 << 20))
-print(json.dumps(answers))
-"""
 NOTHING_THERE = {"cuInit": 100, "nvmlInit": 9}  # CUDA_ERROR_NO_DEVICE, NVML_ERROR_DRIVER_NOT_LOADED
 ALL_WELL = {"cuInit": 0, "nvmlInit": 0, "context": 0, "alloc": 0}
 
@@ -63,7 +48,8 @@ def compile_program(directory: Path, *sources: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def state_tool(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return compile_program(tmp_path_factory.mktemp("tool"), TESTS / "state_tool.c", *(NATIVE / "core").glob("*.c"))
+    sources = (PROGRAMS / "c" / "state_tool.c", *(NATIVE / "core").glob("*.c"))
+    return compile_program(tmp_path_factory.mktemp("tool"), *sources)
 
 
 def held(machine: Machine) -> list[tuple[int, int, int]]:
@@ -117,43 +103,27 @@ def test_a_damaged_machine_is_refused_in_words_and_is_no_machine_to_programs(mac
         machine.snapshot()
     with pytest.raises(MachineError, match=message):
         machine.set_compute_mode(0, "default")
-    assert ask(machine, ANSWERS) == NOTHING_THERE
+    assert ask(machine, "state/answers.py") == NOTHING_THERE
 
 
 @pytest.mark.parametrize("value", ["", "/nowhere", "x" * 5000, "\n"])
 def test_without_a_machine_the_libraries_answer_quietly(value: str) -> None:
     environ = {"LD_LIBRARY_PATH": str(library_directory()), "GPU_VISIBILITY_MACHINE": value}
     for variables in (environ, {"LD_LIBRARY_PATH": str(library_directory())}):
-        done = subprocess.run(
-            [sys.executable, "-c", ANSWERS], env=variables, capture_output=True, text=True, timeout=60
-        )
+        done = subprocess.run(python("state/answers.py"), env=variables, capture_output=True, text=True, timeout=60)
         assert (json.loads(done.stdout), done.stderr) == (NOTHING_THERE, "")
 
 
 def test_a_program_may_name_its_machine_relatively_and_move(machine: Machine, tmp_path: Path) -> None:
-    enter, leave = (f"import os; os.chdir({str(path)!r})\n" for path in (machine.directory.parent, tmp_path))
-    code = enter + ANSWERS.replace("if answers", leave + "if answers")
-    assert ask(machine, code, GPU_VISIBILITY_MACHINE=machine.directory.name) == ALL_WELL
+    moves = (str(machine.directory.parent), str(tmp_path))
+    found = ask(machine, "state/answers_on_the_move.py", *moves, GPU_VISIBILITY_MACHINE=machine.directory.name)
+    assert found == ALL_WELL
     assert {record.event for record in machine.ledger.records()} == {"init", "context", "alloc"}
-
-
-SECURE = """
-#include <dlfcn.h>
-#include <stdio.h>
-#include <sys/auxv.h>
-int main(int count, char **arguments)
-{
-    int (*init)(unsigned) = (int (*)(unsigned))dlsym(dlopen(arguments[count - 1], RTLD_NOW), "cuInit");
-    printf("%d %d", (int)getauxval(AT_SECURE), init(0));
-    return 0;
-}
-"""
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a setgid program of another group")
 def test_a_privileged_program_ignores_the_environment(machine: Machine, tmp_path: Path) -> None:
-    (tmp_path / "secure.c").write_text(SECURE)
-    program = compile_program(tmp_path, tmp_path / "secure.c")
+    program = compile_program(tmp_path, PROGRAMS / "c" / "secure.c")
     command = [str(program), str(library_directory() / "libcuda.so.1")]
     assert run(machine, *command).stdout == "0 0"
     other = next(group.gr_gid for group in grp.getgrall() if group.gr_gid not in (os.getgid(), *os.getgroups()))
@@ -204,10 +174,10 @@ def test_a_machine_has_64_gpus_and_no_more() -> None:
 def test_the_process_after_the_4096th_is_out_of_memory(machine: Machine, state_tool: Path) -> None:
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as living:
         subprocess.run([state_tool, machine.directory, "fill", str(living.pid)], check=True)
-        assert ask(machine, ANSWERS) == {"cuInit": 0, "nvmlInit": 0, "context": 2}
+        assert ask(machine, "state/answers.py") == {"cuInit": 0, "nvmlInit": 0, "context": 2}
         assert machine.ledger.records()[-1].result == 2
         living.communicate()
-    assert ask(machine, ANSWERS) == ALL_WELL
+    assert ask(machine, "state/answers.py") == ALL_WELL
 
 
 # ---- who lives ----
@@ -228,9 +198,7 @@ def test_a_zombie_holds_nothing(machine: Machine) -> None:
 
 
 def test_a_program_started_by_exec_holds_nothing_of_the_one_before(machine: Machine) -> None:
-    first = HOLDER.replace("sys.stdin.read()", "sys.stdin.readline()")
-    code = first + 'import os\nos.execvp("sh", ["sh", "-c", "echo other; read line"])\n'
-    command = [sys.executable, "-c", code, "0", "100"]
+    command = python("holder.py", "0", "100", "sh", "-c", "echo other; read line")
     with subprocess.Popen(
         command, env=environ(machine), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -253,51 +221,21 @@ def test_who_holds_the_lock_and_is_gone_or_stopped_holds_up_nobody(
         holder.send_signal(end)
         if end == signal.SIGKILL:
             holder.wait()
-        assert ask(machine, ANSWERS) == ALL_WELL
+        assert ask(machine, "state/answers.py") == ALL_WELL
         holder.kill()
 
 
-CUTS_THE_SLOTS_OFF = """
-import os
-before = cuda.cuInit(0), nvml.nvmlInit_v2()
-os.truncate(os.path.join(os.environ["GPU_VISIBILITY_MACHINE"], "state"), 49152)
-"""
-FIRST_OF_ALL = "context, address, answers = ctypes.c_void_p(), ctypes.c_uint64(), {}\n"
 NO_SLOT = {"cuInit": 0, "nvmlInit": 0, "context": 2}  # CUDA_ERROR_OUT_OF_MEMORY
 
 
 def test_a_slot_that_the_file_has_no_room_for_is_no_slot_and_kills_nobody(machine: Machine) -> None:
     """As on a full disk: the pages of the slots are mapped, and nothing can be put behind them."""
-    assert ask(machine, ANSWERS.replace(FIRST_OF_ALL, FIRST_OF_ALL + CUTS_THE_SLOTS_OFF)) == NO_SLOT
+    assert ask(machine, "state/answers_without_slots.py") == NO_SLOT
 
 
 ON_A_FULL_DISK = """
 mount -t tmpfs -o size=96k tmpfs "$1" || exit 77
-exec "$2" -c "$3" "$1"
-"""
-FULL_DISK = """
-import os, sys
-from pathlib import Path
-from pytest_gpuvisibility import Inventory
-from pytest_gpuvisibility.simulator.machine import Machine
-from pytest_gpuvisibility.simulator.state import MachineError
-from simulated_programs import ask
-from test_state import ALL_WELL, ANSWERS, NO_SLOT
-
-disk, inventory = Path(sys.argv[1]), Inventory.load("a100x2")
-with Machine.create(inventory, disk / "first") as first:
-    with (disk / "filling").open("wb", buffering=0) as filling:
-        while os.statvfs(disk).f_bavail:
-            filling.write(bytes(4096))
-    assert ask(first, ANSWERS) == NO_SLOT
-    try:
-        Machine.create(inventory, disk / "second")
-    except MachineError as error:
-        assert "No space left on device; its state takes 48 kB, so free some space" in str(error), error
-    assert not (disk / "second").exists()
-    (disk / "filling").unlink()
-    assert ask(first, ANSWERS) == ALL_WELL
-print("as it should be")
+exec "$2" "$3" "$1"
 """
 
 
@@ -306,7 +244,7 @@ def test_a_full_disk_is_an_error_and_kills_no_program(tmp_path: Path) -> None:
     if subprocess.run([*unshare[:-4], "true"], capture_output=True, check=False).returncode:
         pytest.skip("no disk of a test's own: this system lets nobody mount one in a namespace")
     done = subprocess.run(
-        [*unshare, tmp_path, sys.executable, FULL_DISK],
+        [*unshare, tmp_path, *python("state/full_disk.py")],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS / "simulator")])},
         capture_output=True,
         text=True,
@@ -324,18 +262,8 @@ def test_python_and_c_know_the_same_events(state_tool: Path, tmp_path: Path) -> 
     assert all(f'"{event}"' in str(LedgerRecord.__doc__) for event in EVENTS)
 
 
-RETRIES = """
-import ctypes, json, sys
-cuda = ctypes.CDLL("libcuda.so.1")
-cuda.cuInit(0)
-for _ in range(int(sys.argv[1])):
-    cuda.cuGetExportTable(None, None)
-print("null")
-"""
-
-
 def test_a_program_that_tries_again_and_again_does_not_fill_the_disk(machine: Machine) -> None:
-    ask(machine, RETRIES, "100000")
+    ask(machine, "state/refused_often.py", "100000")
     counts = [record.count for record in machine.ledger.records() if record.event == "refused"]
     assert counts == [1 << bit for bit in range(17)]
 
@@ -343,21 +271,14 @@ def test_a_program_that_tries_again_and_again_does_not_fill_the_disk(machine: Ma
 def test_a_full_disk_breaks_no_program_and_is_not_taken_for_silence(machine: Machine) -> None:
     machine.ledger.path.unlink(missing_ok=True)
     machine.ledger.path.symlink_to("/dev/full")
-    assert ask(machine, ANSWERS) == ALL_WELL
+    assert ask(machine, "state/answers.py") == ALL_WELL
     machine.ledger.path.unlink()
     with pytest.raises(LedgerDamaged, match="lacks 3 records that could not be written"):
         machine.ledger.records()
 
 
-LIMITED = """
-import resource, signal
-signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-resource.setrlimit(resource.RLIMIT_FSIZE, (700, 700))
-"""
-
-
 def test_a_limit_on_file_sizes_kills_no_program(machine: Machine) -> None:
-    assert ask(machine, LIMITED + ANSWERS) == ALL_WELL
+    assert ask(machine, "state/answers_with_small_files.py") == ALL_WELL
     assert machine.ledger.path.stat().st_size == 700
     with pytest.raises(LedgerDamaged, match="or a limit on the size of files"):
         machine.ledger.records()

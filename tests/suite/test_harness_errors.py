@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from places import TESTS
+from places import PROGRAMS
 from twin_runs import check, profile_of
 
 from pytest_gpuvisibility.host import Ports, SupervisorError, supervisor_client
@@ -26,7 +26,8 @@ from pytest_gpuvisibility.profile import version_of
 from pytest_gpuvisibility.server import LaunchRequest, ServerProcess, wait_until_ready
 from pytest_gpuvisibility.simulator import Machine
 
-MISBEHAVING = TESTS / "misbehaving.py"
+MISBEHAVING = PROGRAMS / "misbehaving.py"
+PLUGINS = str(PROGRAMS / "plugins")
 
 
 def misbehaving(what: str, directory: Path) -> Path:
@@ -133,45 +134,11 @@ def test_a_port_that_somebody_else_took_is_no_fault_of_the_server(tmp_path: Path
     ports.release()
 
 
-THIEF = """
-import socket
-from pytest_gpuvisibility.server import LaunchRequest, ServerProcess, wait_until_ready
-
-start, launched, stolen = ServerProcess.start, [], []
-
-def start_late(self, request):
-    launched.append(request)
-    if len(launched) > 1:
-        stolen.append(socket.create_server(("127.0.0.1", request.ports.first + 1)))
-    start(self, request)
-
-ServerProcess.start = start_late
-"""
-
-
 def test_a_port_that_was_taken_is_an_error_in_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "port_thief.py").write_text(THIEF)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", PLUGINS)
     found = verdict_of(profile_of("none", tmp_path), "VIS-002", "-p", "port_thief")
     assert found["verdict"] == "error"
     assert "which the server was given, was taken by another program" in found["headline"]
-
-
-FAULTY = """
-import errno, os
-from pytest_gpuvisibility.host import cleanup
-from pytest_gpuvisibility.simulator.machine import Machine
-
-create, played = Machine.create.__func__, []
-
-def failing(cls, *arguments, **keywords):
-    played.append(1)
-    if len(played) >= int(os.environ["FAULT_FROM_LAUNCH"]):
-        raise OSError(getattr(errno, os.environ["FAULT"]), os.strerror(getattr(errno, os.environ["FAULT"])), "/tmp/x")
-    return create(cls, *arguments, **keywords)
-
-Machine.create = classmethod(failing)
-"""
 
 
 @pytest.mark.parametrize(
@@ -185,8 +152,7 @@ Machine.create = classmethod(failing)
 def test_a_fault_of_the_machine_is_an_error_with_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, said: str
 ) -> None:
-    (tmp_path / "faulty_machine.py").write_text(FAULTY)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", PLUGINS)
     monkeypatch.setenv("FAULT", fault)
     monkeypatch.setenv("FAULT_FROM_LAUNCH", "2")
     found = verdict_of(profile_of("none", tmp_path), "VIS-002", "-p", "faulty_machine")

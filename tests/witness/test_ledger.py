@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 
 import pytest
+from simulated_programs import python
 
 from pytest_gpuvisibility.inventory import Inventory
 from pytest_gpuvisibility.records import Account
@@ -17,32 +17,12 @@ from pytest_gpuvisibility.witness import LedgerWitness
 INVENTORY = Inventory.load("a100x4")
 UUIDS = [device.uuid for device in INVENTORY.devices]
 
-PRELUDE = """
-import ctypes, os
-cuda = ctypes.CDLL("libcuda.so.1")
-assert cuda.cuInit(0) == 0
 
-def context(ordinal):
-    made = ctypes.c_void_p()
-    assert cuda.cuDevicePrimaryCtxRetain(ctypes.byref(made), ordinal) == 0
-    assert cuda.cuCtxSetCurrent(made) == 0
-    return made
-
-class Access(ctypes.Structure):
-    _fields_ = [("type", ctypes.c_int), ("id", ctypes.c_int), ("flags", ctypes.c_int)]
-
-def open_pool(ordinal, flags):
-    pool, access = ctypes.c_void_p(), Access(1, ordinal, flags)
-    assert cuda.cuDeviceGetDefaultMemPool(ctypes.byref(pool), 0) == 0
-    assert cuda.cuMemPoolSetAccess(pool, ctypes.byref(access), ctypes.c_size_t(1)) == 0
-"""
-
-
-def account(script: str, visible: str = "0,1,2", **environ: str) -> Account:
-    """What the witness says of a program after its end."""
+def account(steps: str, visible: str = "0,1,2", **environ: str) -> Account:
+    """What the witness says of programs/witness/steps.py after its end."""
     with Machine.create(INVENTORY) as machine:
         base = {"PATH": os.environ["PATH"], "CUDA_VISIBLE_DEVICES": visible, **environ}
-        subprocess.run([sys.executable, "-c", PRELUDE + script], env=machine.environ(base), check=True, timeout=60)
+        subprocess.run(python("witness/steps.py", steps), env=machine.environ(base), check=True, timeout=60)
         [found] = LedgerWitness(machine).unknown_processes([]).values()
     return found
 

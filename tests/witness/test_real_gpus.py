@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from places import PROGRAMS
+from simulated_programs import python
 from twin_runs import profile_of
 
 from pytest_gpuvisibility import Inventory
@@ -61,32 +63,8 @@ def test_a_twin_fails_its_rule_on_what_nvml_lists(rule: str, tmp_path: Path) -> 
     assert found["headline"]
 
 
-BLAMING = """
-from dataclasses import replace
-from pathlib import Path
-from pytest_gpuvisibility.inventory import RealMachine
-from pytest_gpuvisibility.witness import NvmlWitness
-
-class Blaming(NvmlWitness):
-    def accounts(self, suspects):
-        first = self._hardware.devices[0].uuid
-        found = super().accounts(suspects)
-        return {pid: replace(a, touched=(first,), touched_at=()) if a.touched else a for pid, a in found.items()}
-
-    def close(self):
-        super().close()
-        with Path("closed").open("a") as file:
-            print("closed", file=file)
-
-def pytest_gpu_witness(machine):
-    assert isinstance(machine, RealMachine)
-    return Blaming(machine.inventory)
-"""
-
-
 def test_a_third_partys_witness_is_believed_on_real_gpus_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "blaming.py").write_text(BLAMING)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(PROGRAMS / "plugins"))
     monkeypatch.chdir(tmp_path)
     [found] = judged("none", tmp_path, "VIS-001", "-pblaming")["rules"]
     assert (found["verdict"], found["headline"]) == ("fail", "takes GPUs it was not given"), found
@@ -118,50 +96,11 @@ def test_without_a_driver_there_is_no_real_machine(tmp_path: Path) -> None:
     assert "Traceback" not in run.stdout + run.stderr
 
 
-WATCH = """
-import json, os, subprocess, sys
-from pytest_gpuvisibility import Inventory
-from pytest_gpuvisibility.host import procfs
-from pytest_gpuvisibility.witness import NvmlWitness, ProcessRef
-
-PROGRAM = '''
-import ctypes, os, sys
-os.environ.update(dict(pair.split("=", 1) for pair in sys.argv[1:]))
-libc = ctypes.CDLL(None)
-for pair in sys.argv[1:]:
-    libc.setenv(*(word.encode() for word in pair.split("=", 1)), 1)
-cuda = ctypes.CDLL("libcuda.so.1")
-cuda.cuInit(0)
-context = ctypes.c_void_p()
-if not sys.argv[1:] or cuda.cuDevicePrimaryCtxRetain(ctypes.byref(context), 0) == 0:
-    print("up", flush=True)
-sys.stdin.read()
-'''
-machine = Inventory.from_nvml()
-masks = json.loads(sys.argv[1])
-with NvmlWitness(machine) as witness:
-    for at_exec, later in masks:
-        environ = os.environ | ({"CUDA_VISIBLE_DEVICES": at_exec} if at_exec is not None else {})
-        arguments = [f"CUDA_VISIBLE_DEVICES={later}"] if later is not None else []
-        child = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", PROGRAM, *arguments], env=environ, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )
-        child.stdout.readline()
-        found = procfs.stat(child.pid)
-        suspect = ProcessRef(child.pid, found.start_time, procfs.environ(child.pid))
-        account = witness.accounts([suspect])[child.pid]
-        child.communicate()
-        again = witness.accounts([suspect])[child.pid]
-        print(json.dumps([account.evidence, account.touched, account.shown, again.touched == account.touched]))
-"""
-
-
 def watched(inventory: str, *masks: tuple[str | None, str | None]) -> list[list[Any]]:
     """What the witness says of processes: the mask at exec, and the one set afterwards. Without the latter, the
     process initialises CUDA and opens nothing.
     """
-    run = nested(inventory, sys.executable, "-c", WATCH, json.dumps(masks))
+    run = nested(inventory, *python("witness/watching.py", json.dumps(masks)))
     assert run.returncode == 0, run.stderr
     return [json.loads(line) for line in run.stdout.splitlines()]
 
@@ -181,33 +120,20 @@ def test_a_context_on_a_slice_is_told_from_one_beside_it() -> None:
     assert accounts == [["touched", [uuid], [uuid], True] for uuid in slices]
 
 
-CONTROL = """
-from pytest_gpuvisibility import Inventory
-from pytest_gpuvisibility.host import procfs
-from pytest_gpuvisibility.witness import nvml
-from pytest_gpuvisibility.errors import UserError
-{before}
-try:
-    print(nvml.check_attribution(Inventory.from_nvml()))
-except UserError as error:
-    print(error)
-"""
-
-
 @pytest.mark.parametrize(
-    ("before", "said"),
+    ("lists", "said"),
     [
-        ("", "on each of the 4 devices that it opened"),
-        ("known = procfs.stat; procfs.stat = lambda pid: None", "pids that /proc does not know"),
-        ("nvml.ProcessLists._list = lambda self, handle: []", "its list does not have it"),
+        ("real", "on each of the 4 devices that it opened"),
+        ("pids of another namespace", "pids that /proc does not know"),
+        ("an empty list", "its list does not have it"),
     ],
     ids=["listed", "pids of another namespace", "an empty list"],
 )
-def test_an_empty_list_is_no_proof(before: str, said: str) -> None:
-    run = nested("a100x4", sys.executable, "-c", CONTROL.format(before=before))
+def test_an_empty_list_is_no_proof(lists: str, said: str) -> None:
+    run = nested("a100x4", *python("witness/attribution.py", lists))
     assert run.returncode == 0, run.stderr
     assert said in run.stdout
-    assert ("--pid=host" in run.stdout) == bool(before)
+    assert ("--pid=host" in run.stdout) == (lists != "real")
 
 
 def test_the_mask_of_the_caller_is_named() -> None:
