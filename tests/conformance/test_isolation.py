@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
-
 import pytest
 from pytest_gpuvisibility.conformance.expect import groups
 from pytest_gpuvisibility.conformance.isolation import (
@@ -16,51 +13,10 @@ from pytest_gpuvisibility.conformance.isolation import (
     assert_second_model_apart,
     needs_opened_devices,
 )
-from pytest_gpuvisibility.conformance.launch import Gpus
+from written_launches import GPUS, UUIDS, process
+from written_launches import launched as fleet
 
-from pytest_gpuvisibility.inventory import Inventory
-from pytest_gpuvisibility.records import Account, Evidence, LaunchRecord, ProcessRecord, Scenario
 from pytest_gpuvisibility.suite import MUST, NotApplicable, Violation
-
-GPUS = Gpus(Inventory.load("a100x8"), "a100x8")
-UUIDS = tuple(device.uuid for device in GPUS.devices)
-READY = 100.0
-
-
-def process(role: str, group: int | None, early: str = "", late: str = "", **facts: Any) -> ProcessRecord:
-    """One that touched the devices ``early`` before its server was ready, and ``late`` after."""
-    touched = tuple(UUIDS[int(index)] for index in early + late)
-    account = Account(
-        Evidence.TOUCHED if touched else Evidence.PROBED,
-        touched,
-        shown=touched,
-        touched_at=(READY - 1,) * len(early) + (READY + 1,) * len(late),
-        peers=(),
-    )
-    pid = 10 if group is None else 20 + group
-    own = {name: facts.pop(name) for name in ("pid", "ppid") if name in facts}
-    return ProcessRecord(
-        **{"pid": pid, "ppid": 1, **own}, role=role, group=group, argv=(), account=dataclasses.replace(account, **facts)
-    )
-
-
-def fleet(*processes: ProcessRecord, visible: str = "4,5,6,7") -> LaunchRecord:
-    return LaunchRecord(
-        scenario=Scenario(visible=visible, groups=2, devices=1),
-        command=(),
-        permitted=tuple(UUIDS[int(index)] for index in visible.split(",")),
-        began=0.0,
-        outcome="ready",
-        seconds=1.0,
-        exit_code=None,
-        processes=processes,
-        requests={},
-        final_exit_code=0,
-        farewell_seconds=0.0,
-        survivors=(),
-        reports_ready=False,
-        settled=READY,
-    )
 
 
 def test_a_group_has_what_it_touched_while_it_started() -> None:
