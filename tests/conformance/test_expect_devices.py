@@ -100,6 +100,11 @@ def test_the_launcher_is_held_to_what_is_permitted() -> None:
     assert broken.facts[1] == "launcher is shown 3 4 (probed), its parent 4 5 6 7"
 
 
+def test_masks_are_judged_of_a_server_that_starts() -> None:
+    broken = violation_of(assert_masks_only_narrow, refused(processes=(LAUNCHER,)), GPUS)
+    assert broken.headline == "does not start although its GPUs are there"
+
+
 # What is used is what was given.
 
 
@@ -128,8 +133,16 @@ def test_what_is_not_used_is_not_taken(processes: list[ProcessRecord]) -> None:
         ([shown("worker", 0, "0")], "permitted 4 5 6 7, workers would use 0 (probed)"),
         ([shown("worker", 0, "01")], "permitted 4 5 6 7, workers would use 0 1 (probed)"),
         ([process("worker", 0, "4"), shown("worker", 1, "0")], "permitted 4 5 6 7, workers would use 0 4 (probed)"),
+        ([process("worker", 0, "0", shown=uuids("0123"))], "permitted 4 5 6 7, used 0 (touched)"),
+        (
+            [shown("worker", 0, None), process("other", 0, "0", pid=30)],
+            "permitted 4 5 6 7, workers would use 0 (probed)",
+        ),
     ],
-    ids=["beside its own", "later", "by the launcher", "bound", "whichever it binds", "the second"],
+    ids=[
+        *("beside its own", "later", "by the launcher", "bound", "whichever it binds", "the second"),
+        *("less than it is shown", "by its child"),
+    ],
 )
 def test_what_was_not_given_is_taken(processes: list[ProcessRecord], fact: str) -> None:
     broken = violation_of(assert_within, launched(*processes), GPUS)
@@ -182,6 +195,8 @@ def test_all_processes_count_where_the_total_is_asked_for() -> None:
         assert broken.headline == f"uses 2 GPUs where {count} were asked for"
         assert broken.facts == (LAUNCH, "permitted 4 5 6 7, used 4 5 (touched)")
     assert "does not start" in violation_of(assert_total_used, refused(), GPUS, 0).headline
+    by_its_child = launched(shown("worker", 0, "45"), process("other", 0, "5", pid=30))
+    assert_total_used(by_its_child, GPUS, 1)
     with pytest.raises(NotApplicable):
         assert_total_used(launched(shown("worker", 0, "45")), GPUS, 0)
 
@@ -275,11 +290,12 @@ def test_a_group_is_its_worker_and_what_the_worker_started() -> None:
     [
         ([shown("worker", 0, "4")], {0: "4"}),
         ([shown("worker", 0, "")], {0: ""}),
+        ([shown("worker", 0, "4"), shown("other", 0, "45", pid=30)], {0: "4"}),
         ([shown("worker", 0, "45"), process("other", 0, "5", pid=30)], {0: "5"}),
         ([shown("worker", 0, None), process("worker", 0, "6", pid=30)], {0: "6"}),
         ([process("worker", 0, late="6", shown=uuids("45"))], {0: "6"}),
     ],
-    ids=["bound", "on no device", "bound by its child", "a second worker", "only later"],
+    ids=["bound", "on no device", "bound itself", "bound by its child", "a second worker", "only later"],
 )
 def test_a_group_that_touched_nothing_has_what_it_is_bound_to(
     processes: list[ProcessRecord], found: Mapping[int, str]
