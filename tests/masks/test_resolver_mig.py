@@ -37,6 +37,21 @@ def test_of_two_compute_instances_listed_in_one_gpu_instance_one_is_shown() -> N
     ]
 
 
+@pytest.mark.parametrize("value", [FIRST.uuid, f"MIG-{CUT.uuid}/1/0"])
+def test_a_slice_that_is_shown_is_not_said_to_be_missing(value: str) -> None:
+    seen = resolve(f"{value},MIG-0", MIG)
+    assert [(token.status, token.reason) for token in seen.tokens] == [
+        ("visible", ""),
+        ("ends", "no MIG slice has this UUID"),
+    ]
+
+
+def test_a_slice_beside_another_of_its_instance_is_hidden_by_that() -> None:
+    for value in (f"{SIBLING.uuid},{FIRST.uuid}", f"{FIRST.uuid},{SIBLING.uuid}"):
+        [reason] = [entry.reason for entry in resolve(value, SIBLINGS).hidden if entry.device in (FIRST, SIBLING)]
+        assert reason == "CUDA shows one compute instance of each GPU instance"
+
+
 def test_before_r570_one_slice_hides_everything_else() -> None:
     seen = resolve("0,1", SIBLINGS, driver="535")
     assert seen.devices == (FIRST,)
