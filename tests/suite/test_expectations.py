@@ -99,6 +99,13 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         load(tmp_path, RULES, "a100x8")
 
 
+def test_a_file_in_another_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "known.toml"
+    path.write_bytes(ONE.replace("takes 0", "nimmt die größte").encode("latin-1"))
+    with pytest.raises(UserError, match=r"known\.toml is not valid TOML: 'utf-8' codec can't decode"):
+        load(path, RULES, "a100x8")
+
+
 def test_a_list_ships_for_one_version_of_one_server() -> None:
     path = shipped("lmql", "0.7.3")
     assert path is not None
