@@ -210,6 +210,7 @@ def test_a_server_is_judged_that_starts_or_refuses(tmp_path: Path) -> None:
         ("loading\n\n", "a warning\n", "loading"),
         ("", "a warning\n  no port  \n \n", "no port"),
         ("\n", "no port", "no port"),
+        ("ready\n", "no port", "ready"),
         ("", "", "nothing"),
         ("x" * 300, "", "x" * 200),
     ],
