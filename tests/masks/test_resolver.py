@@ -229,6 +229,47 @@ def test_unknowns_combine() -> None:
     assert visibility.unsettled_rows == ("14", "18")
 
 
+def test_unknowns_combine_to_outcomes_that_none_has_alone() -> None:
+    visibility = resolve("0x1,08", INVENTORIES["a100x4"])
+    outcomes = {tuple(unit.index for unit in outcome) for outcome in visibility.admissible}
+    assert outcomes == {(0,), (1,), (), (0, 0), (1, 0)}
+    assert set(visibility.unsettled_rows) == {"17", "18", "12"}
+
+
+@pytest.mark.parametrize(
+    ("mask", "open_"),
+    [
+        ("0,9,1", False),
+        ("0,9,0", True),
+        ("0,9,9", True),
+        ("0,9,1,9", True),
+        ("0,9, 0", True),
+        ("0,9,00", True),
+        ("0,9,+0", True),
+        ("0,9,-0", True),
+        ("0,9,-9", False),
+        ("0,9,-1,0", False),
+        ("0,9,x,0", False),
+        ("0,9,,0", False),
+        ("0,9,0x", True),
+        ("9,0,0", False),
+        ("0,2147483648,0", True),
+    ],
+)
+def test_repetitions_after_one_out_of_range_may_count_as_long_as_there_are_numbers(mask: str, open_: bool) -> None:
+    visibility = resolve(mask, INVENTORIES["a100x4"])
+    assert visibility.unsettled_rows == (("11",) if open_ else ())
+    shown = [[unit.index for unit in outcome] for outcome in visibility.admissible]
+    assert shown == ([[0], []] if open_ else [[0] if mask.startswith("0") else []])
+
+
+def test_what_follows_a_zero_byte_is_not_in_the_environment() -> None:
+    visibility = resolve("0,1\0,2", INVENTORIES["a100x4"])
+    assert [unit.index for unit in visibility.devices] == [0, 1]
+    assert [token.text for token in visibility.tokens] == ["0", "1"]
+    assert resolve("\0001", INVENTORIES["a100x4"]).tokens[0].row == "2"
+
+
 def test_octal_counts_where_there_are_enough_gpus() -> None:
     eight = INVENTORIES["a100x8"]
     more = tuple(

@@ -13,6 +13,16 @@ PLAIN, CUT = MIG.devices
 FIRST, SECOND = CUT.mig
 SIBLING = replace(FIRST, uuid=FIRST.uuid[:-4] + "eeee", compute_instance=1)
 
+OTHER_CUT = replace(
+    CUT,
+    index=2,
+    minor=2,
+    uuid=CUT.uuid[:-4] + "0000",
+    pci_bus_id="00000000:81:00.0",
+    mig=tuple(replace(unit, uuid=unit.uuid[:-4] + "0000", parent_index=2) for unit in CUT.mig),
+)
+
+TWO_CUT = replace(MIG, name="two-cut", devices=(PLAIN, CUT, OTHER_CUT))
 SIBLINGS = replace(MIG, devices=(PLAIN, replace(CUT, mig=(FIRST, SIBLING, SECOND))))
 EMPTY = replace(MIG, devices=(replace(PLAIN, mig_enabled=True), CUT))
 
@@ -60,6 +70,44 @@ def test_before_r570_one_slice_hides_everything_else() -> None:
     assert {entry.reason for entry in seen.hidden if entry.device in (PLAIN, SECOND)} == {
         "before R570 a process sees one MIG device and nothing else"
     }
+
+
+ONE_ONLY = "before R570 a process sees one MIG device and nothing else"
+
+
+def test_unmasked_before_r570_all_but_the_first_slice_are_hidden_by_it() -> None:
+    seen = resolve(None, MIG, driver="535")
+    assert seen.devices == (FIRST,)
+    assert [(entry.device, entry.reason) for entry in seen.hidden] == [(PLAIN, ONE_ONLY), (SECOND, ONE_ONLY)]
+
+
+@pytest.mark.parametrize("driver", ["569.99", "535"])
+def test_up_to_r570_one_slice_is_shown(driver: str) -> None:
+    assert resolve("1", MIG, driver=driver).devices == (FIRST,)
+
+
+def test_from_r570_on_every_slice_is_shown() -> None:
+    assert resolve("1", MIG, driver="570").devices == (FIRST, SECOND)
+
+
+def test_slices_have_uuids_from_r470_on() -> None:
+    assert resolve(SECOND.uuid, MIG, driver="470").devices == (SECOND,)
+    assert resolve(SECOND.uuid, MIG, driver="469.99").devices == ()
+    assert narrow(resolve("1", MIG, driver="470"), [0]) == FIRST.uuid
+    assert narrow(resolve("1", MIG, driver="469"), [0]) == f"MIG-{CUT.uuid}/1/0"
+
+
+def test_each_of_two_gpus_that_are_cut_alike_shows_all_its_slices() -> None:
+    assert resolve(None, TWO_CUT).devices == (PLAIN, *CUT.mig, *OTHER_CUT.mig)
+    assert resolve("2,1", TWO_CUT).devices == (*OTHER_CUT.mig, *CUT.mig)
+    assert resolve(f"MIG-{OTHER_CUT.uuid}/2/0", TWO_CUT).devices == OTHER_CUT.mig[1:]
+    assert resolve(f"MIG-{CUT.uuid[:-4]}/2/0", TWO_CUT).devices == ()
+
+
+def test_which_of_two_listed_compute_instances_is_shown_is_open() -> None:
+    seen = resolve(f"{SIBLING.uuid},{FIRST.uuid}", SIBLINGS)
+    assert (outcomes(seen), seen.unsettled_rows) == ([[SIBLING.uuid], [FIRST.uuid]], ("31",))
+    assert resolve(f"{SIBLING.uuid},{SECOND.uuid}", SIBLINGS).unsettled_rows == ("31",)
 
 
 def test_a_gpu_in_mig_mode_without_slices_ends_the_list_or_is_skipped() -> None:

@@ -55,6 +55,7 @@ TOKENS = [
     ("a100x4", "9,0", "ends 8, hidden 7"),
     ("a100x4", "0,1,0,2", "hidden 9, hidden 9, repeats 9, hidden 9"),
     ("a100x4", "0,0 ", "hidden 9, repeats 9"),
+    ("a100x4", " 0,0", "hidden 9, repeats 9"),
     ("a100x4", "0,x,0", "visible 5, ends 19, hidden 7"),
     ("a100x4", "1,01", "hidden 12, repeats 12"),
     ("a100x4", "0, 1,2 ", "visible 5, visible 13, visible 13"),
