@@ -89,7 +89,7 @@ def test_it_is_told_when_to_look_and_when_it_is_over_if_it_wants_to_know() -> No
 def test_an_answer_of_a_wrong_kind_is_a_mistake_of_its_author(method: str, answer: Any, words: str) -> None:
     witness = checked(Answering(**{method: answer}))
     with pytest.raises(UserError) as caught:
-        getattr(witness, method)([FIRST, SECOND])
+        getattr(witness, method)(iter([FIRST, SECOND]))
     begin = "The witness Answering, supplied by the hook pytest_gpu_witness (implemented by conftest.py), answered "
-    assert str(caught.value).startswith(begin)
+    assert str(caught.value).startswith(f"{begin}{method} with ")
     assert words in str(caught.value)
