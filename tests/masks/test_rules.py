@@ -13,7 +13,7 @@ from pytest_gpuvisibility.masks.rules import REASONS, RULES, Example
 
 PAGE = DOCS / "cuda-visible-devices.md"
 EXAMPLES = [(rule.row, example) for rule in RULES for example in rule.examples]
-ALSO_OPEN = {("32", "0,1", None): "31", ("33", "{1}", None): "32"}
+ALSO_OPEN: dict[tuple[str, str | None, str | None], str] = {("32", "0,1", None): "31", ("33", "{1}", None): "32"}
 """Examples that raise a second question, by row, mask and driver: the row that leaves that one open."""
 OF_UNSHOWN_DEVICES = {"29", "30", "31", "32a"}
 """Rows of tokens on machines with MIG slices, in test_resolver_mig.py."""
