@@ -216,6 +216,78 @@ def test_passing_on_what_the_caller_does_not_have_is_a_mistake(positions: list[i
         narrow(resolve("1,2", INVENTORIES["a100x4"]), positions)
 
 
+@pytest.mark.parametrize(
+    ("mask", "position", "there"),
+    [
+        ("1,2", 2, "under CUDA_VISIBLE_DEVICES='1,2' there is only devices 0-1 (inventory a100x4)."),
+        ("3", 1, "under CUDA_VISIBLE_DEVICES='3' there is only device 0 (inventory a100x4)."),
+        ("", 0, "under CUDA_VISIBLE_DEVICES='' there is no device (inventory a100x4)."),
+        (None, -1, "under an unset CUDA_VISIBLE_DEVICES there is only devices 0-3 (inventory a100x4)."),
+    ],
+)
+def test_what_the_caller_has_is_said_to_who_would_pass_on_more(mask: str | None, position: int, there: str) -> None:
+    with pytest.raises(UserError) as caught:
+        narrow(resolve(mask, INVENTORIES["a100x4"]), [0, position] if mask == "1,2" else [position])
+    assert str(caught.value).startswith(f"Device {position} cannot be passed on: {there}")
+
+
+def test_a_child_that_escapes_is_told_of_with_what_it_sees() -> None:
+    four = INVENTORIES["a100x4"]
+    parent = resolve("2,3", four)
+    assert positions_of(parent, resolve("3,2", four)) == (1, 0)
+    assert positions_of(parent, resolve("", four)) == ()
+    with pytest.raises(UserError) as caught:
+        positions_of(parent, resolve("1,2,0", four))
+    assert str(caught.value).startswith(
+        f"Under CUDA_VISIBLE_DEVICES='1,2,0' a child sees {four.devices[1].uuid}, {four.devices[0].uuid}, which its"
+        " parent under CUDA_VISIBLE_DEVICES='2,3' does not: "
+    )
+
+
+def test_who_sees_no_more_is_contained() -> None:
+    four = INVENTORIES["a100x4"]
+    parent = resolve("2,3", four)
+    for mask, inside in (("3,2", True), ("2", True), ("", True), ("1", False), ("2,1", False), (None, False)):
+        assert contained(resolve(mask, four), parent) == inside
+
+
+@pytest.mark.parametrize(
+    ("mask", "name", "reasons"),
+    [
+        ("2,0", "a100x4", {1: "not in the list, or after its end", 3: "not in the list, or after its end"}),
+        ("1,x,0", "a100x2", {0: "not in the list, or after its end"}),
+        ("1,1", "a100x2", dict.fromkeys((0, 1), "the list names a device twice, which hides every one")),
+        (None, "a100x2", {}),
+    ],
+)
+def test_hidden_devices_say_what_hides_them(mask: str | None, name: str, reasons: dict[int, str]) -> None:
+    hidden = resolve(mask, INVENTORIES.get(name) or Inventory.load(name)).hidden
+    assert {entry.device.index: entry.reason for entry in hidden} == reasons
+
+
+def test_a_driver_is_known_by_its_major_version() -> None:
+    four = INVENTORIES["a100x4"]
+    assert [resolve("0", four, driver=driver).driver for driver in ("570", "580.95.05", "460.32")] == [570, 580, 460]
+    assert resolve("0", four).driver == int(four.driver_version.partition(".")[0])
+
+
+@pytest.mark.parametrize(
+    ("mask", "value"),
+    [
+        (" 0, 2gpu,x,1", "0,2"),
+        (None, "0,1,2,3"),
+        ("x", ""),
+        ("0,0", ""),
+        ("GPU-x", ""),
+        ("GPU-5f1c, GPU-91d0", "{0},{2}"),
+        (" GPU-5f1c", "{0}"),
+    ],
+)
+def test_the_plainest_value_names_what_is_seen_in_the_same_way(mask: str | None, value: str) -> None:
+    four = INVENTORIES["a100x4"]
+    assert resolve(mask, four).value == value.format(*(device.uuid for device in four.devices))
+
+
 @pytest.mark.parametrize("driver", ["", "new", "580-95", "\u0665\u0668\u0660"])
 def test_a_driver_that_is_no_version_is_a_mistake(driver: str) -> None:
     with pytest.raises(UserError, match="no driver version"):

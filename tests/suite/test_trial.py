@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,7 @@ from pytest_gpuvisibility.host import SupervisorError
 from pytest_gpuvisibility.inventory import Inventory
 from pytest_gpuvisibility.profile import Unsupported
 from pytest_gpuvisibility.records import LaunchRecord, MaskAnswer, MaskQuery
+from pytest_gpuvisibility.reports.json_report import SCHEMA_FILE
 from pytest_gpuvisibility.simulator.probe import ProbeFailed
 from pytest_gpuvisibility.suite import (
     MUST,
@@ -137,6 +139,12 @@ def test_whatever_else_a_rule_raises_says_nothing_of_the_server(error: BaseExcep
 def test_a_violation_is_written_with_what_proves_it() -> None:
     assert str(BROKEN) == "takes what is not its own\n  the launch\n  the proof"
     assert str(Violation("is slow")) == "is slow"
+
+
+def test_verdicts_and_levels_have_the_words_of_the_reports_schema() -> None:
+    rule = json.loads(SCHEMA_FILE.read_text())["properties"]["rules"]["items"]["properties"]
+    assert {verdict.value for verdict in Verdict} == set(rule["verdict"]["enum"])
+    assert {level.value for level in Level} == set(rule["level"]["enum"])
 
 
 # What is declared.
