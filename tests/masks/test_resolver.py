@@ -335,6 +335,27 @@ def test_repetitions_after_one_out_of_range_may_count_as_long_as_there_are_numbe
     assert shown == ([[0], []] if open_ else [[0] if mask.startswith("0") else []])
 
 
+@pytest.mark.parametrize(
+    ("mask", "outcomes", "rows"),
+    [
+        ("-4294967295", [[], [1]], {"21"}),
+        ("-4294967296", [[], [0]], {"21"}),
+        ("4294967300", [[]], set()),
+        ("1" + "0" * 31, [[]], set()),
+        ("1" + "0" * 32, [[], [0]], {"21"}),
+        ("+0x1", [[0], [1], []], {"14", "18"}),
+        ("-0x1", [[0], []], {"18"}),
+    ],
+)
+def test_numbers_may_wrap_at_32_bits_and_have_a_sign_in_any_base(
+    mask: str, outcomes: list[list[int]], rows: set[str]
+) -> None:
+    visibility = resolve(mask, INVENTORIES["a100x4"])
+    shown = [[unit.index for unit in outcome] for outcome in visibility.admissible]
+    assert (shown[0], sorted(shown)) == (outcomes[0], sorted(outcomes))
+    assert set(visibility.unsettled_rows) == rows
+
+
 def test_what_follows_a_zero_byte_is_not_in_the_environment() -> None:
     visibility = resolve("0,1\0,2", INVENTORIES["a100x4"])
     assert [unit.index for unit in visibility.devices] == [0, 1]
