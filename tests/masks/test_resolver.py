@@ -363,20 +363,44 @@ def test_what_follows_a_zero_byte_is_not_in_the_environment() -> None:
     assert resolve("\0001", INVENTORIES["a100x4"]).tokens[0].row == "2"
 
 
-def test_octal_counts_where_there_are_enough_gpus() -> None:
+def many_gpus() -> Inventory:
+    """A machine of 24."""
     eight = INVENTORIES["a100x8"]
-    more = tuple(
+    gpus = tuple(
         replace(
             device,
-            index=8 + i,
-            minor=8 + i,
-            uuid=device.uuid[:-2] + "ee",
-            pci_bus_id=f"00000001:{i:02x}:00.0",
+            index=8 * copy + i,
+            minor=8 * copy + i,
+            uuid=f"{device.uuid[:-2]}e{copy}",
+            pci_bus_id=f"{copy:08x}:{i:02x}:00.0",
         )
+        for copy in range(3)
         for i, device in enumerate(eight.devices)
     )
-    visibility = resolve("010", replace(eight, devices=(*eight.devices, *more)))
-    assert [[unit.index for unit in outcome] for outcome in visibility.admissible] == [[10], [8]]
+    return replace(eight, name="many", devices=gpus)
+
+
+@pytest.mark.parametrize(
+    ("mask", "outcomes"),
+    [
+        ("010", [[10], [8]]),
+        ("017", [[17], [15]]),
+        ("019", [[19], [1]]),
+        ("0x10", [[0], [16]]),
+        ("0xfg", [[0], [15]]),
+        ("0X1F", [[0], []]),
+        ("10", [[10]]),
+        ("10x1", [[10]]),
+    ],
+)
+def test_other_bases_count_where_there_are_enough_gpus(mask: str, outcomes: list[list[int]]) -> None:
+    visibility = resolve(mask, many_gpus())
+    assert [[unit.index for unit in outcome] for outcome in visibility.admissible] == outcomes
+
+
+def test_a_number_of_two_digits_is_a_plain_one() -> None:
+    tokens = resolve("12, 13,10x,014", many_gpus()).tokens
+    assert [token.row for token in tokens] == ["5", "13", "15", "17"]
 
 
 HUGE: dict[str, str] = {
