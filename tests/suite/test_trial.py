@@ -296,9 +296,19 @@ def test_a_rule_needs_one_device_of_any_machine_where_it_says_no_more() -> None:
     def test_it() -> None:
         """A mask is obeyed."""
 
-    found = rule_of(test_it)
+    assert rule_of(test_it) == Rule("VIS-001", MUST, "A mask is obeyed", "", ())
+    assert (BINDING.devices, BINDING.inventories) == (1, ())
+
+
+def test_the_statement_may_begin_on_a_line_of_its_own() -> None:
+    def test_it() -> None:
+        """
+        A mask is obeyed.
+        """
+
+    found = rule_of(rule("VIS-001", MUST)(test_it))
     assert found is not None
-    assert (found.explanation, found.sources, found.devices, found.inventories) == ("", (), 1, ())
+    assert (found.summary, found.explanation) == ("A mask is obeyed", "")
 
 
 def test_a_rule_that_nobody_can_read_is_no_rule() -> None:
