@@ -398,6 +398,28 @@ def test_other_bases_count_where_there_are_enough_gpus(mask: str, outcomes: list
     assert [[unit.index for unit in outcome] for outcome in visibility.admissible] == outcomes
 
 
+def test_zeros_in_front_of_a_number_do_not_count_however_many() -> None:
+    for zeros in (1, 11, 5000):
+        assert [unit.index for unit in resolve("0" * zeros + "1", INVENTORIES["a100x4"]).devices] == [1]
+
+
+@pytest.mark.parametrize(
+    ("mask", "outcomes"),
+    [
+        ("{1} , {0}", [[], [1, 0]]),
+        (" {1},{0} ", [[1], [], [1, 0]]),
+        (" {1} ", [[], [1]]),
+        ("{1}, ,{0}", [[1]]),
+        ("{1},{0}", [[1, 0]]),
+    ],
+)
+def test_space_around_uuids_is_skipped_in_front_everywhere_or_nowhere(mask: str, outcomes: list[list[int]]) -> None:
+    four = INVENTORIES["a100x4"]
+    visibility = resolve(mask.format(*(device.uuid for device in four.devices)), four)
+    assert [[unit.index for unit in outcome] for outcome in visibility.admissible] == outcomes
+    assert visibility.unsettled_rows == (("25h",) if len(outcomes) > 1 else ())
+
+
 def test_a_number_of_two_digits_is_a_plain_one() -> None:
     tokens = resolve("12, 13,10x,014", many_gpus()).tokens
     assert [token.row for token in tokens] == ["5", "13", "15", "17"]

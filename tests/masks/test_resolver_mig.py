@@ -92,7 +92,8 @@ def test_from_r570_on_every_slice_is_shown() -> None:
 
 def test_slices_have_uuids_from_r470_on() -> None:
     assert resolve(SECOND.uuid, MIG, driver="470").devices == (SECOND,)
-    assert resolve(SECOND.uuid, MIG, driver="469.99").devices == ()
+    before = resolve(SECOND.uuid, MIG, driver="469.99")
+    assert (before.devices, before.tokens[0].row) == ((), "28")
     assert narrow(resolve("1", MIG, driver="470"), [0]) == FIRST.uuid
     assert narrow(resolve("1", MIG, driver="469"), [0]) == f"MIG-{CUT.uuid}/1/0"
 
@@ -102,6 +103,13 @@ def test_each_of_two_gpus_that_are_cut_alike_shows_all_its_slices() -> None:
     assert resolve("2,1", TWO_CUT).devices == (*OTHER_CUT.mig, *CUT.mig)
     assert resolve(f"MIG-{OTHER_CUT.uuid}/2/0", TWO_CUT).devices == OTHER_CUT.mig[1:]
     assert resolve(f"MIG-{CUT.uuid[:-4]}/2/0", TWO_CUT).devices == ()
+
+
+def test_a_slice_in_upper_or_lower_case_may_be_taken() -> None:
+    for value in (f"{FIRST.uuid},{SECOND.uuid.lower()}", f"{FIRST.uuid},MIG-{SECOND.uuid[4:].upper()}"):
+        seen = resolve(value, MIG)
+        assert outcomes(seen) == [[FIRST.uuid], [FIRST.uuid, SECOND.uuid]]
+        assert seen.unsettled_rows == ("25g",)
 
 
 def test_which_of_two_listed_compute_instances_is_shown_is_open() -> None:

@@ -30,7 +30,10 @@ ONE, OTHER = (
 
 def test_each_entry_is_a_known_violation(tmp_path: Path) -> None:
     path = written(tmp_path, f'server = "lmql"\nversion = "1"\n{ONE}{OTHER}inventories = ["a100*", "mig"]\n')
-    first, second = Expectation("VIS-001", "takes 0"), Expectation("VIS-002", "takes 1", "https://x", ("a100*", "mig"))
+    first, second = (
+        Expectation("VIS-001", "takes 0", "", ()),
+        Expectation("VIS-002", "takes 1", "https://x", ("a100*", "mig")),
+    )
     assert load(path, RULES, "a100x8") == {"VIS-001": first, "VIS-002": second}
     assert load(path, RULES, "mixed4") == {"VIS-001": first}
     assert load(written(tmp_path, ""), RULES, "a100x8") == {}
