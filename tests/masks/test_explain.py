@@ -169,6 +169,7 @@ def test_programs_get_devices_tokens_and_outcomes() -> None:
     assert report["admissible"] == [[2, 0], [2, 1]]
     assert (report["value"], report["settled"], report["unsettled_rows"]) == ("2,0", False, ["18"])
     assert (report["requested"], report["inventory"]) == ("2,0x1,-1,3", "a100x4")
+    assert report["tokens"][0]["reason"] == ""
     assert report["tokens"][1] == {
         "text": "0x1",
         "status": "visible",

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_gpuvisibility import Inventory, Visibility, narrow, resolve
+from pytest_gpuvisibility import Inventory, UserError, Visibility, narrow, resolve
 
 MIG = Inventory.load("mig")
 PLAIN, CUT = MIG.devices
@@ -129,6 +129,17 @@ def test_a_slice_is_the_same_under_either_of_its_names() -> None:
     legacy = f"MIG-{CUT.uuid}/2/0"
     assert resolve(legacy, MIG).devices == (SECOND,)
     assert resolve(f"{legacy},{SECOND.uuid}", MIG).devices == ()
+
+
+def test_slices_are_passed_on_by_their_uuids() -> None:
+    seen = resolve("1", MIG)
+    assert narrow(seen, iter([1, 0])) == f"{SECOND.uuid},{FIRST.uuid}"
+
+
+@pytest.mark.parametrize("positions", [[0, 1], [1, 0], [0, 2, 1]])
+def test_a_gpu_and_a_part_of_another_have_no_mask_in_common(positions: list[int]) -> None:
+    with pytest.raises(UserError, match=r"^GPUs and MIG slices under CUDA_VISIBLE_DEVICES='0,1' cannot be passed on"):
+        narrow(resolve("0,1", MIG), positions)
 
 
 def test_before_r470_slices_are_passed_on_under_the_name_they_had() -> None:
