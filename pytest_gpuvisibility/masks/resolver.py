@@ -27,7 +27,7 @@ from .reader import (
     read,
     split,
 )
-from .rules import BY_ROW, REASONS
+from .rules import BY_ROW, NAMES_OF_SLICES, REASONS
 
 Status = Literal["visible", "skipped", "ends", "repeats", "hidden"]
 
@@ -36,6 +36,7 @@ _ORDERS = (None, "FASTEST_FIRST", "PCI_BUS_ID")
 # A mask that raises n open questions has up to 2**n readings. Real ones raise one or two; whoever writes ten
 # into one mask gets those readings that differ least from the default.
 _MOST_READINGS = 128
+ONE_OF_AN_INSTANCE = "CUDA shows one compute instance of each GPU instance"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +145,12 @@ class Visibility:
         if isinstance(unit, Device) and unit.mig_enabled:
             return "in MIG mode, and has no slice"
         if isinstance(unit, MigDevice) and unit not in one_per_instance(gpu):
-            return "CUDA shows one compute instance of each GPU instance"
+            return ONE_OF_AN_INSTANCE
         if self._reading.repeats:
             return "the list names a device twice, which hides every one"
         if any(unit in (step.units or ()) for step in self._reading.steps):
+            if self._enumeration.shows_many_slices:
+                return ONE_OF_AN_INSTANCE
             return "before R570 a process sees one MIG device and nothing else"
         return "not in the list, or after its end"
 
@@ -298,6 +301,7 @@ def _explained(reading: Reading, tokens: list[str]) -> Iterator[Token]:
         elif units is None:
             yield Token(text, position, "ends", row, reason)
         elif ordinals:
+            reason = "" if row in NAMES_OF_SLICES else reason
             yield Token(text, position, "visible", row, reason, tuple(reading.devices[i] for i in ordinals), ordinals)
         elif units:
             row = _row_of_unshown(units[0], reading.devices)

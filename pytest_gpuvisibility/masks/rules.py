@@ -740,3 +740,5 @@ REASONS = {
     "32a": "in MIG mode, without slices",
 }
 """What a row says about a token, in a few words; rows that only say that a device is shown have none."""
+NAMES_OF_SLICES = frozenset({"28", "28a"})
+"""Rows whose words are of a token that names no slice: to one that is shown they do not apply."""

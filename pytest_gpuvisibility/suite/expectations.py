@@ -72,7 +72,7 @@ def _entries(path: Path) -> list[Any]:
         raise UserError(
             f"Cannot read the expectations file {path}: {error.strerror}. Give --gpu-expect a TOML file, or `none`."
         ) from error
-    except toml.TOMLDecodeError as error:
+    except (toml.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid TOML: {error}.") from error
     unknown = set(data) - {"server", "version", "violation"}
     if unknown or not isinstance(data.get("violation", []), list):

@@ -80,8 +80,8 @@ class ServerSubject:
         return {}
 
     def _never_ready(self, record: LaunchRecord) -> str:
-        lines = reversed((record.stderr + record.stdout).splitlines())
-        words = next((line for line in lines if line.strip()), "nothing")
+        lines = record.stderr.splitlines() + record.stdout.splitlines()
+        words = next((line for line in reversed(lines) if line.strip()), "nothing")
         return (
             f"{self.name} {self.version} never became ready: {record.seconds:.0f} s after `{' '.join(record.command)}`"
             f" not every worker had answered a request (ready_deadline of the profile {self.source}). It last wrote:"

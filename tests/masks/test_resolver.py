@@ -216,6 +216,78 @@ def test_passing_on_what_the_caller_does_not_have_is_a_mistake(positions: list[i
         narrow(resolve("1,2", INVENTORIES["a100x4"]), positions)
 
 
+@pytest.mark.parametrize(
+    ("mask", "position", "there"),
+    [
+        ("1,2", 2, "under CUDA_VISIBLE_DEVICES='1,2' there is only devices 0-1 (inventory a100x4)."),
+        ("3", 1, "under CUDA_VISIBLE_DEVICES='3' there is only device 0 (inventory a100x4)."),
+        ("", 0, "under CUDA_VISIBLE_DEVICES='' there is no device (inventory a100x4)."),
+        (None, -1, "under an unset CUDA_VISIBLE_DEVICES there is only devices 0-3 (inventory a100x4)."),
+    ],
+)
+def test_what_the_caller_has_is_said_to_who_would_pass_on_more(mask: str | None, position: int, there: str) -> None:
+    with pytest.raises(UserError) as caught:
+        narrow(resolve(mask, INVENTORIES["a100x4"]), [0, position] if mask == "1,2" else [position])
+    assert str(caught.value).startswith(f"Device {position} cannot be passed on: {there}")
+
+
+def test_a_child_that_escapes_is_told_of_with_what_it_sees() -> None:
+    four = INVENTORIES["a100x4"]
+    parent = resolve("2,3", four)
+    assert positions_of(parent, resolve("3,2", four)) == (1, 0)
+    assert positions_of(parent, resolve("", four)) == ()
+    with pytest.raises(UserError) as caught:
+        positions_of(parent, resolve("1,2,0", four))
+    assert str(caught.value).startswith(
+        f"Under CUDA_VISIBLE_DEVICES='1,2,0' a child sees {four.devices[1].uuid}, {four.devices[0].uuid}, which its"
+        " parent under CUDA_VISIBLE_DEVICES='2,3' does not: "
+    )
+
+
+def test_who_sees_no_more_is_contained() -> None:
+    four = INVENTORIES["a100x4"]
+    parent = resolve("2,3", four)
+    for mask, inside in (("3,2", True), ("2", True), ("", True), ("1", False), ("2,1", False), (None, False)):
+        assert contained(resolve(mask, four), parent) == inside
+
+
+@pytest.mark.parametrize(
+    ("mask", "name", "reasons"),
+    [
+        ("2,0", "a100x4", {1: "not in the list, or after its end", 3: "not in the list, or after its end"}),
+        ("1,x,0", "a100x2", {0: "not in the list, or after its end"}),
+        ("1,1", "a100x2", dict.fromkeys((0, 1), "the list names a device twice, which hides every one")),
+        (None, "a100x2", {}),
+    ],
+)
+def test_hidden_devices_say_what_hides_them(mask: str | None, name: str, reasons: dict[int, str]) -> None:
+    hidden = resolve(mask, INVENTORIES.get(name) or Inventory.load(name)).hidden
+    assert {entry.device.index: entry.reason for entry in hidden} == reasons
+
+
+def test_a_driver_is_known_by_its_major_version() -> None:
+    four = INVENTORIES["a100x4"]
+    assert [resolve("0", four, driver=driver).driver for driver in ("570", "580.95.05", "460.32")] == [570, 580, 460]
+    assert resolve("0", four).driver == int(four.driver_version.partition(".")[0])
+
+
+@pytest.mark.parametrize(
+    ("mask", "value"),
+    [
+        (" 0, 2gpu,x,1", "0,2"),
+        (None, "0,1,2,3"),
+        ("x", ""),
+        ("0,0", ""),
+        ("GPU-x", ""),
+        ("GPU-5f1c, GPU-91d0", "{0},{2}"),
+        (" GPU-5f1c", "{0}"),
+    ],
+)
+def test_the_plainest_value_names_what_is_seen_in_the_same_way(mask: str | None, value: str) -> None:
+    four = INVENTORIES["a100x4"]
+    assert resolve(mask, four).value == value.format(*(device.uuid for device in four.devices))
+
+
 @pytest.mark.parametrize("driver", ["", "new", "580-95", "\u0665\u0668\u0660"])
 def test_a_driver_that_is_no_version_is_a_mistake(driver: str) -> None:
     with pytest.raises(UserError, match="no driver version"):
@@ -229,20 +301,128 @@ def test_unknowns_combine() -> None:
     assert visibility.unsettled_rows == ("14", "18")
 
 
-def test_octal_counts_where_there_are_enough_gpus() -> None:
+def test_unknowns_combine_to_outcomes_that_none_has_alone() -> None:
+    visibility = resolve("0x1,08", INVENTORIES["a100x4"])
+    outcomes = {tuple(unit.index for unit in outcome) for outcome in visibility.admissible}
+    assert outcomes == {(0,), (1,), (), (0, 0), (1, 0)}
+    assert set(visibility.unsettled_rows) == {"17", "18", "12"}
+
+
+@pytest.mark.parametrize(
+    ("mask", "open_"),
+    [
+        ("0,9,1", False),
+        ("0,9,0", True),
+        ("0,9,9", True),
+        ("0,9,1,9", True),
+        ("0,9, 0", True),
+        ("0,9,00", True),
+        ("0,9,+0", True),
+        ("0,9,-0", True),
+        ("0,9,-9", False),
+        ("0,9,-1,0", False),
+        ("0,9,x,0", False),
+        ("0,9,,0", False),
+        ("0,9,0x", True),
+        ("9,0,0", False),
+        ("0,2147483648,0", True),
+    ],
+)
+def test_repetitions_after_one_out_of_range_may_count_as_long_as_there_are_numbers(mask: str, open_: bool) -> None:
+    visibility = resolve(mask, INVENTORIES["a100x4"])
+    assert visibility.unsettled_rows == (("11",) if open_ else ())
+    shown = [[unit.index for unit in outcome] for outcome in visibility.admissible]
+    assert shown == ([[0], []] if open_ else [[0] if mask.startswith("0") else []])
+
+
+@pytest.mark.parametrize(
+    ("mask", "outcomes", "rows"),
+    [
+        ("-4294967295", [[], [1]], {"21"}),
+        ("-4294967296", [[], [0]], {"21"}),
+        ("4294967300", [[]], set()),
+        ("1" + "0" * 31, [[]], set()),
+        ("1" + "0" * 32, [[], [0]], {"21"}),
+        ("+0x1", [[0], [1], []], {"14", "18"}),
+        ("-0x1", [[0], []], {"18"}),
+    ],
+)
+def test_numbers_may_wrap_at_32_bits_and_have_a_sign_in_any_base(
+    mask: str, outcomes: list[list[int]], rows: set[str]
+) -> None:
+    visibility = resolve(mask, INVENTORIES["a100x4"])
+    shown = [[unit.index for unit in outcome] for outcome in visibility.admissible]
+    assert (shown[0], sorted(shown)) == (outcomes[0], sorted(outcomes))
+    assert set(visibility.unsettled_rows) == rows
+
+
+def test_what_follows_a_zero_byte_is_not_in_the_environment() -> None:
+    visibility = resolve("0,1\0,2", INVENTORIES["a100x4"])
+    assert [unit.index for unit in visibility.devices] == [0, 1]
+    assert [token.text for token in visibility.tokens] == ["0", "1"]
+    assert resolve("\0001", INVENTORIES["a100x4"]).tokens[0].row == "2"
+
+
+def many_gpus() -> Inventory:
+    """A machine of 24."""
     eight = INVENTORIES["a100x8"]
-    more = tuple(
+    gpus = tuple(
         replace(
             device,
-            index=8 + i,
-            minor=8 + i,
-            uuid=device.uuid[:-2] + "ee",
-            pci_bus_id=f"00000001:{i:02x}:00.0",
+            index=8 * copy + i,
+            minor=8 * copy + i,
+            uuid=f"{device.uuid[:-2]}e{copy}",
+            pci_bus_id=f"{copy:08x}:{i:02x}:00.0",
         )
+        for copy in range(3)
         for i, device in enumerate(eight.devices)
     )
-    visibility = resolve("010", replace(eight, devices=(*eight.devices, *more)))
-    assert [[unit.index for unit in outcome] for outcome in visibility.admissible] == [[10], [8]]
+    return replace(eight, name="many", devices=gpus)
+
+
+@pytest.mark.parametrize(
+    ("mask", "outcomes"),
+    [
+        ("010", [[10], [8]]),
+        ("017", [[17], [15]]),
+        ("019", [[19], [1]]),
+        ("0x10", [[0], [16]]),
+        ("0xfg", [[0], [15]]),
+        ("0X1F", [[0], []]),
+        ("10", [[10]]),
+        ("10x1", [[10]]),
+    ],
+)
+def test_other_bases_count_where_there_are_enough_gpus(mask: str, outcomes: list[list[int]]) -> None:
+    visibility = resolve(mask, many_gpus())
+    assert [[unit.index for unit in outcome] for outcome in visibility.admissible] == outcomes
+
+
+def test_zeros_in_front_of_a_number_do_not_count_however_many() -> None:
+    for zeros in (1, 11, 5000):
+        assert [unit.index for unit in resolve("0" * zeros + "1", INVENTORIES["a100x4"]).devices] == [1]
+
+
+@pytest.mark.parametrize(
+    ("mask", "outcomes"),
+    [
+        ("{1} , {0}", [[], [1, 0]]),
+        (" {1},{0} ", [[1], [], [1, 0]]),
+        (" {1} ", [[], [1]]),
+        ("{1}, ,{0}", [[1]]),
+        ("{1},{0}", [[1, 0]]),
+    ],
+)
+def test_space_around_uuids_is_skipped_in_front_everywhere_or_nowhere(mask: str, outcomes: list[list[int]]) -> None:
+    four = INVENTORIES["a100x4"]
+    visibility = resolve(mask.format(*(device.uuid for device in four.devices)), four)
+    assert [[unit.index for unit in outcome] for outcome in visibility.admissible] == outcomes
+    assert visibility.unsettled_rows == (("25h",) if len(outcomes) > 1 else ())
+
+
+def test_a_number_of_two_digits_is_a_plain_one() -> None:
+    tokens = resolve("12, 13,10x,014", many_gpus()).tokens
+    assert [token.row for token in tokens] == ["5", "13", "15", "17"]
 
 
 HUGE: dict[str, str] = {
