@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from places import program
+
+from pytest_gpuvisibility import Inventory
+from pytest_gpuvisibility.simulator import Machine
 
 HEAD = """
 import ctypes, os, pytest, seen
@@ -119,6 +124,20 @@ RUNS = st.one_of(
     under("--gpu-inventory=a100x8", "--gpu-lease=worker:2"),
     under("--gpu-inventory=a100x4", "--gpu-lease=test").map(for_one_gpu),
 )
+ON_REAL = st.one_of(
+    under("--gpu-inventory=real", "--gpu-visibility=2,1"),
+    under("--gpu-inventory=real", "--gpu-visibility=2,1", "--gpu-visibility=0,3", count=4),
+    under("--gpu-inventory=real", "--gpu-lease=test").map(for_one_gpu),
+    under(),
+)
+
+
+@pytest.fixture
+def real_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with Machine.create(Inventory.load("a100x4")) as machine:
+        for name, value in machine.environ(os.environ).items():
+            monkeypatch.setenv(name, value)
+        yield
 
 
 # Each example takes seconds: a failing one is not made smaller.
@@ -138,6 +157,15 @@ def test_fixtures_environment_and_driver_are_one_thing_or_it_is_an_error(
 @given(run=RUNS)
 def test_so_they_are_in_the_workers_of_xdist(pytester: pytest.Pytester, run: tuple[list[str], list[Case]]) -> None:
     check(pytester, *run, workers=3)
+
+
+@settings(SLOW, max_examples=4)
+@given(run=ON_REAL)
+def test_so_they_are_on_a_machine_of_somebody_further_out(
+    pytester: pytest.Pytester, real_machine: None, run: tuple[list[str], list[Case]]
+) -> None:
+    """To the plugin it is a real one."""
+    check(pytester, *run, workers=0)
 
 
 def check(pytester: pytest.Pytester, options: list[str], made: list[Case], workers: int) -> None:
