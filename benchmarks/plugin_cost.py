@@ -1,4 +1,5 @@
-"""What the plugin costs: pytest's start when it is idle, a test on a fresh machine, and what 1,000 such tests leave.
+"""What the plugin costs: pytest's start when it is idle, a test that is given GPUs, one on a fresh machine, one in a
+process of its own, and what 1,000 tests leave.
 
 ``python benchmarks/plugin_cost.py [TESTS] [ROUNDS]``, by default 1,000 tests and 40 rounds; two minutes on two cores.
 The cases of a comparison take turns, so that whatever else the machine does meets all of them alike; no other plugin is
@@ -17,12 +18,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-START_LIMIT, MACHINE_LIMIT = 15.0, 5.0
+START_LIMIT, PLACED_LIMIT, MACHINE_LIMIT, ISOLATED_LIMIT = 15.0, 2.0, 5.0, 150.0
 """Milliseconds, of CPU time."""
 ENVIRON = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 ENVIRON.pop("PYTHONDONTWRITEBYTECODE", None)  # the plugin is compiled once, as pytest is
 XDIST, OURS = ["-p", "xdist"], ["-p", "gpuvisibility"]
 EMPTY = "import pytest\n@pytest.mark.parametrize('number', range({count}))\ndef test_it(number{fixture}): pass\n"
+ISOLATED = EMPTY.replace("@pytest", "pytestmark = pytest.mark.gpu_isolated\n@pytest", 1).replace("{fixture}", "")
 BUSY = """
 import pytest, sys
 TOUCH = '''
@@ -74,14 +76,37 @@ def idle_start(directory: Path, rounds: int) -> float:
     return growth
 
 
-def fresh_machine(directory: Path, count: int, rounds: int) -> float:
-    cases = {"empty": ["test_empty.py", *OURS], "fresh": ["test_fresh.py", *OURS]}
-    costs = compare(directory, cases, rounds)
-    empty, fresh = (min(values) for values in costs.values())
-    each = (fresh - empty) / count
-    print(f"\n{count} tests, CPU ms, the least of {rounds} rounds")
-    print(f"  empty {empty:.0f}, each on a fresh machine {fresh:.0f}: {each:.2f} more for each test")
-    return each
+def given_gpus(directory: Path, count: int, rounds: int) -> tuple[float, float]:
+    """What each test costs more that is given GPUs of the session's machine, and that has a fresh one."""
+    session = ["--gpu-inventory=a100x4", "--gpu-visibility=2,1"]
+    cases = {
+        "empty": ["test_empty.py", *OURS],
+        "given some of the session's GPUs": ["test_placed.py", *OURS, *session],
+        "on a fresh machine": ["test_fresh.py", *OURS],
+    }
+    empty, *costs = (min(values) for values in compare(directory, cases, rounds).values())
+    print(f"\n{count} tests, CPU ms, the least of {rounds} rounds\n  empty: {empty:.0f}")
+    each = [(cost - empty) / count for cost in costs]
+    for case, cost, more in zip(list(cases)[1:], costs, each, strict=True):
+        print(f"  {case}: {cost:.0f}, {more:.2f} more for each test")
+    return each[0], each[1]
+
+
+def isolated(directory: Path, rounds: int) -> float:
+    """What each further test costs in a process of its own, on the wall too."""
+    few, many = 1, 21
+    walls: dict[int, list[float]] = {few: [], many: []}
+    costs: dict[int, list[float]] = {few: [], many: []}
+    for _ in range(rounds):
+        for count in (few, many):
+            (directory / "test_isolated.py").write_text(ISOLATED.format(count=count))
+            began = time.perf_counter()
+            costs[count].append(cpu_milliseconds(directory, "test_isolated.py", *OURS))
+            walls[count].append(1000 * (time.perf_counter() - began))
+    each = [(min(found[many]) - min(found[few])) / (many - few) for found in (costs, walls)]
+    print(f"\na test in a process of its own, the least of {rounds} rounds")
+    print(f"  {each[0]:.0f} CPU ms more for each test, {each[1]:.0f} ms on the wall")
+    return each[0]
 
 
 def left_behind(directory: Path, count: int) -> list[str]:
@@ -120,10 +145,13 @@ def main(count: int = 1000, rounds: int = 40) -> int:
         (directory / "test_empty.py").write_text(EMPTY.format(count=count, fixture=""))
         (directory / "test_fresh.py").write_text(EMPTY.format(count=count, fixture=", gpu_machine"))
         growth = idle_start(directory, rounds)
-        each = fresh_machine(directory, count, max(3, rounds // 8))
+        (directory / "test_placed.py").write_text(EMPTY.format(count=count, fixture=", gpu_visibility"))
+        placed, each = given_gpus(directory, count, max(3, rounds // 8))
+        alone = isolated(directory, max(3, rounds // 8))
         left = left_behind(directory, count)
     print("\n".join(left))
-    return int(growth >= START_LIMIT or each >= MACHINE_LIMIT or bool(left))
+    over = growth >= START_LIMIT or placed >= PLACED_LIMIT or each >= MACHINE_LIMIT or alone >= ISOLATED_LIMIT
+    return int(over or bool(left))
 
 
 if __name__ == "__main__":

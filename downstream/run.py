@@ -2,8 +2,9 @@
 
 ``python downstream/run.py [NAME...]``, from a clone. For each recipe: a virtual environment with the project's
 requirements and this clone's plugin, the project's tests fetched by git at the recipe's commit, and two runs of them,
-as if the plugin were not there, and under it. Nothing is kept unless ``--keep`` says where. Exit code 1: a test failed
-under the plugin, or none ran; 2: there is no such recipe, or git or pip failed.
+as if the plugin were not there, and under it. A recipe that brings tests of its own, of what an unmodified project
+detects in the process of a test, has one run of them, under the plugin. Nothing is kept unless ``--keep`` says where.
+Exit code 1: a test failed under the plugin, or none ran; 2: there is no such recipe, or git or pip failed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import tempfile
 import venv
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -32,16 +33,18 @@ OUTCOMES = ("passed", "failed", "skipped")
 @dataclass(frozen=True)
 class Recipe:
     """One project. ``runs``: further arguments for each pytest process, one after the other. ``path``: directories of
-    the checkout to import from. ``directory``: of the checkout, where pytest runs.
+    the checkout to import from. ``directory``: of the checkout, where pytest runs. ``brings``: instead of a repository,
+    the directory of the tests, as seen from the recipe's; the project is one of those that it requires.
     """
 
     name: str
-    repository: str
-    commit: str
-    checkout: list[str]
     requires: list[str]
     tests: list[str]
     options: list[str]
+    repository: str = ""
+    commit: str = ""
+    checkout: list[str] = field(default_factory=list)
+    brings: str = ""
     directory: str = "."
     path: list[str] = field(default_factory=lambda: ["."])
     runs: list[list[str]] = field(default_factory=lambda: [[]])
@@ -53,7 +56,8 @@ class Recipe:
             known = ", ".join(sorted(path.stem for path in recipes.glob("*.toml")))
             print(f"run.py: there is no recipe {name!r}; there are {known}.", file=sys.stderr)
             raise SystemExit(2)
-        return cls(name=name, **tomllib.loads(file.read_text()))
+        recipe = cls(name=name, **tomllib.loads(file.read_text()))
+        return replace(recipe, brings=str((recipes / recipe.brings).resolve())) if recipe.brings else recipe
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> None:
@@ -124,12 +128,15 @@ def words(counts: Counter[str]) -> str:
 
 def try_out(recipe: Recipe, room: Path, given: argparse.Namespace) -> bool:
     """Whether the project's tests ran under the plugin, and none failed."""
-    print(f"{recipe.name}: {recipe.repository} {recipe.commit[:12]}", flush=True)
+    about = " ".join(recipe.requires) if recipe.brings else f"{recipe.repository} {recipe.commit[:12]}"
+    print(f"{recipe.name}: {about}", flush=True)
     sources, pythons = (dict(pair.split("=", 1) for pair in pairs) for pairs in (given.source, given.python))
-    checkout = Path(sources[recipe.name]).resolve() if recipe.name in sources else fetch(recipe, room / "checkout")
+    source = sources.get(recipe.name) or recipe.brings
+    checkout = Path(source).resolve() if source else fetch(recipe, room / "checkout")
     python = Path(pythons[recipe.name]).absolute() if recipe.name in pythons else environment(recipe, room / "venv")
-    without = outcomes(recipe, python, checkout, room, ["-p", "no:gpuvisibility"])
-    print(f"  without the plugin: {words(without)}", flush=True)
+    if not recipe.brings:
+        without = outcomes(recipe, python, checkout, room, ["-p", "no:gpuvisibility"])
+        print(f"  without the plugin: {words(without)}", flush=True)
     under = outcomes(recipe, python, checkout, room, recipe.options)
     print(f"  under the plugin:   {words(under)}   ({' '.join(recipe.options)})", flush=True)
     if under["failed"]:

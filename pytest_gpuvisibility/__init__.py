@@ -1,4 +1,8 @@
-"""Which GPU did each process really touch, and was it allowed to?"""
+"""Which GPU did each process really touch, and was it allowed to?
+
+PYTEST_DONT_REWRITE: there is no assert here, and pytest would warn of it in each isolated test, whose process has
+imported this package already.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +13,15 @@ if TYPE_CHECKING:
     from .errors import UserError
     from .inventory import Device, Inventory, MigDevice
     from .masks import Visibility, narrow, resolve
+    from .plugin.fixtures import GpuLease, GpuVisibility
+    from .plugin.gpu_machine import GpuMachine
+    from .plugin.gpu_run import GpuCall, GpuRun
+    from .plugin.gpu_server import GpuServer
 
-__all__ = ["Device", "Inventory", "MigDevice", "UserError", "Visibility", "narrow", "resolve"]
+__all__ = [
+    "Device", "GpuCall", "GpuLease", "GpuMachine", "GpuRun", "GpuServer", "GpuVisibility", "Inventory", "MigDevice",
+    "ProgramFailed", "UserError", "Visibility", "narrow", "resolve",
+]  # fmt: skip
 
 _HOME = {
     "UserError": ".errors",
@@ -20,6 +31,13 @@ _HOME = {
     "Visibility": ".masks",
     "narrow": ".masks",
     "resolve": ".masks",
+    "GpuLease": ".plugin.fixtures",
+    "GpuVisibility": ".plugin.fixtures",
+    "GpuMachine": ".plugin.gpu_machine",
+    "GpuCall": ".plugin.gpu_run",
+    "GpuRun": ".plugin.gpu_run",
+    "ProgramFailed": ".plugin.gpu_run",
+    "GpuServer": ".plugin.gpu_server",
 }
 
 

@@ -78,6 +78,11 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--audit", type=Path, metavar="FILE", help="keep the ledger, with what NVML was asked, as JSON Lines"
     )
+    run.add_argument(
+        "--strict",
+        action="store_true",
+        help="exit code 1 where a GPU outside --visible was touched and CMD ends with 0; else it is CMD's",
+    )
     run.add_argument("program", nargs=argparse.REMAINDER, metavar="-- CMD...", help="the program and its arguments")
     run.set_defaults(command=_run)
 
@@ -150,15 +155,20 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _run(arguments: argparse.Namespace) -> int:
     from .inventory import Inventory
+    from .masks import resolve
     from .simulator import run_program
 
     program = arguments.program[1:] if arguments.program[:1] == ["--"] else arguments.program
     if not program:
         raise UserError("run needs a program: gpu-visibility run --inventory a100x4 -- nvidia-smi -L")
+    inventory = Inventory.load(arguments.inventory).with_faults(arguments.fault)
+    mask = os.environ.get(MASK) if arguments.visible is None else arguments.visible
     return run_program(
         program,
-        Inventory.load(arguments.inventory).with_faults(arguments.fault),
+        inventory,
         visible=arguments.visible,
+        permitted=resolve(mask, inventory, device_order=os.environ.get(ORDER)).devices,
+        strict=arguments.strict,
         kernel_launches=arguments.launch,
         nvidia_smi=not arguments.no_nvidia_smi,
         own_device_nodes=arguments.device_nodes,

@@ -56,6 +56,20 @@ def describe_mask(visible: str | None) -> str:
     return f"{MASK}={visible}" if visible else f'{MASK}=""'
 
 
+def printable(text: str, longest: int = 200) -> str:
+    """Text that somebody else chose, on one line of a terminal: control characters escaped, not too long."""
+    short = text if len(text) <= longest else f"{text[:longest]}… ({len(text)} characters)"
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in short)
+
+
+def quoted_mask(value: str | None) -> str:
+    """A mask in a table: ``unset``, or in quotes."""
+    if value is None:
+        return "unset"
+    short = shortened_mask(value)
+    return short if short.startswith("'") else f'"{short}"'
+
+
 def shortened_mask(value: str) -> str:
     """A mask on one line, without most of a UUID and of a long list; quoted where it would not be seen whole."""
     value = WHOLE_UUID.sub(r"\1…", value)

@@ -10,18 +10,24 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from .environment import printable
 from .errors import UserError
 from .host import LockFile
 from .inventory import AnyDevice, MigDevice, label
 
 POLL = 0.01
 """Seconds between two looks of whoever waits. flock has no time-out, and no way to wait for any of several files."""
+PATIENCE = 1.0
+"""Seconds between two questions who else uses the devices."""
+
+Occupants = Mapping[str, str]
+"""UUID -> who uses the device without a lease, for people."""
 
 
 class TooFewDevices(UserError):
@@ -70,13 +76,22 @@ class LeaseOffice:
 
     :param devices: the permitted ones, in CUDA's order.
     :param directory: of the locks; made when it is not there. One for each machine.
+    :param occupied: says who uses devices without a lease; those are not handed out meanwhile.
     """
 
-    def __init__(self, devices: Sequence[AnyDevice], directory: Path, scope: str = "machine") -> None:
+    def __init__(
+        self,
+        devices: Sequence[AnyDevice],
+        directory: Path,
+        scope: str = "machine",
+        occupied: Callable[[], Occupants] = dict,
+    ) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.devices = tuple(devices)
+        self.occupants: Occupants = {}
         self._directory = directory
         self._scope = scope
+        self._occupied = occupied
 
     def take(self, count: int, timeout: float, first: int = 0, among: Collection[AnyDevice] | None = None) -> Lease:
         """Wait at most ``timeout`` seconds for ``count`` devices: GPUs or MIG slices, both where it asks for all.
@@ -90,9 +105,12 @@ class LeaseOffice:
         if count == 0:
             return Lease((), ())
         choices = self._choices(count, first, self.devices if among is None else among)
-        deadline = time.monotonic() + timeout
+        now = time.monotonic()
+        deadline, look_at = now + timeout, now
         with self._ticket() as ticket:
             while True:
+                if time.monotonic() >= look_at:
+                    self.occupants, look_at = self._occupied(), time.monotonic() + PATIENCE
                 lease = self._try(choices, count) if self._is_first(ticket) else None
                 if lease is not None:
                     return lease
@@ -119,6 +137,8 @@ class LeaseOffice:
         for group in choices:
             taken: dict[str, LockFile] = {}
             for device in group:
+                if device.uuid in self.occupants:
+                    continue
                 lock = LockFile.acquire(self._path(device)) if len(taken) < count else None
                 if lock is not None:
                     lock.write(str(os.getpid()))
@@ -154,17 +174,26 @@ class LeaseOffice:
         return True
 
     def _why(self, count: int, timeout: float) -> str:
-        held = [f"{label(device)} by {holder}" for device in self.devices if (holder := self._holder(device))]
+        holders = [(device, self._holder(device) or self.occupants.get(device.uuid)) for device in self.devices]
+        held = [f"{label(device)} by {holder}" for device, holder in holders if holder]
         held_by = f": {', '.join(held)}" if held else "; others were waiting before it"
         return f"waited {timeout:g} s for {_gpus(count)} of the {len(self.devices)} permitted; held{held_by}"
 
     def _holder(self, device: AnyDevice) -> str | None:
         try:
             pid = self._path(device).read_text()
-            command = Path("/proc", pid, "cmdline").read_bytes().decode(errors="replace").replace("\0", " ").strip()
         except OSError:
             return None
-        return f"process {pid} ({command[:60]})" if pid else None
+        return described_process(int(pid)) if pid.isdigit() else None
+
+
+def described_process(pid: int) -> str | None:
+    """A process for people: ``process 4711 (python train.py)``; None where it is gone."""
+    try:
+        command = Path("/proc", str(pid), "cmdline").read_bytes().decode(errors="replace").replace("\0", " ").strip()
+    except OSError:
+        return None
+    return f"process {pid} ({printable(command, 60)})"
 
 
 def _gpus(count: int) -> str:

@@ -20,6 +20,7 @@ STARTS_UP = {
     "": "the package is imported for its plugin in every pytest run",
     "cli": "a command imports what it needs",
     "hooks.calls": "a run with a mask asks for an inventory, and for nothing of servers",
+    "plugin.collection": "few runs have tests that may need a process of their own",
     "plugin.fixtures": "an idle plugin imports it",
     "plugin.hooks": "an idle plugin imports it",
     "plugin.kernel_launch_report": "an idle plugin imports it",

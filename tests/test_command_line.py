@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from places import program
 from simulated_programs import python
 
 from pytest_gpuvisibility import Inventory
@@ -73,6 +74,57 @@ def test_run_says_who_touched_what(tmp_path: Path) -> None:
     assert all(expected <= set(record) for record in records)
 
 
+WIDENS = """
+import os, subprocess, sys
+os.environ["CUDA_VISIBLE_DEVICES"] = {mask!r}
+sys.exit(subprocess.call([sys.executable, {touching!r}, *sys.argv[1:]]) or {code})
+"""
+
+
+def widens(mask: str, code: int = 0) -> list[str]:
+    """A program that starts a child under a mask of its own, and ends with that code. It takes devices to touch."""
+    return [sys.executable, "-c", WIDENS.format(mask=mask, touching=program("touching.py"), code=code)]
+
+
+@pytest.mark.parametrize(
+    ("strict", "touches", "code", "ends"),
+    [
+        ([], "1", 0, 0),
+        (["--strict"], "1", 0, 1),
+        (["--strict"], "1", 7, 7),  # the program's own failure is told first
+        (["--strict"], "0", 0, 0),
+    ],
+    ids=["told", "strict", "fails itself", "within"],
+)
+def test_run_marks_what_was_touched_outside_the_mask(strict: list[str], touches: str, code: int, ends: int) -> None:
+    run = cli("run", "--inventory", "a100x4", "--visible", "3", *strict, "--", *widens("3,1", code), touches)
+    assert run.returncode == ends
+    line = run.stderr.rstrip().splitlines()[-1]
+    assert line.endswith("touched GPU 3" if touches == "0" else "touched GPU 1 OUT OF BOUNDS")
+    assert 'CUDA_VISIBLE_DEVICES "3,1"' in line
+
+
+def test_run_obeys_no_mask_of_a_child() -> None:
+    run = cli("run", "--inventory", "a100x4", "--", *widens("0,\x1b[31m\nred"), "0")
+    line = run.stderr.rstrip().splitlines()[-1]
+    assert "\x1b" not in run.stderr
+    assert "CUDA_VISIBLE_DEVICES" in line
+    assert "touched GPU 0" in line
+
+
+def test_run_shows_the_beginning_of_a_long_mask() -> None:
+    run = cli("run", "--inventory", "a100x4", "--", *widens("1," + "3" * 100_000), "0")
+    assert len(run.stderr) < 1000
+    assert "33… (" in run.stderr
+
+
+def test_run_counts_processes_that_are_alike() -> None:
+    code = "import subprocess, sys; [subprocess.run(sys.argv[1:]) for _ in range(40)]"
+    run = cli("run", "--inventory", "a100x2", "--", sys.executable, "-c", code, *python("touching.py", "1"))
+    assert run.stderr.count("\n") == 2
+    assert "40 times" in run.stderr
+
+
 def test_the_audit_of_a_program_that_uses_no_gpu_is_empty(tmp_path: Path) -> None:
     audit = tmp_path / "ledger.jsonl"
     run = cli("run", "--audit", str(audit), "--", "true")
@@ -110,7 +162,7 @@ def test_run_refuses_a_fault_that_it_does_not_know() -> None:
 def test_run_says_who_may_have_device_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device_nodes, "why_not", lambda: "Operation not permitted")
     with pytest.raises(UserError, match=r"--device-nodes: Operation not permitted\. Run it as root"):
-        run_program(["true"], Inventory.load("a100x2"), own_device_nodes=True)
+        run_program(["true"], Inventory.load("a100x2"), own_device_nodes=True, permitted=())
 
 
 def test_run_refuses_an_audit_that_cannot_be_written() -> None:

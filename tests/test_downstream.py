@@ -17,6 +17,12 @@ requires = []
 tests = ["tests/test_it.py"]
 options = ["--gpu-inventory=a100x2"]
 """
+BRINGING = """
+brings = "../own"
+requires = []
+tests = ["test_own.py"]
+options = ["--gpu-inventory=a100x2"]
+"""
 TESTS = """
 import pytest
 pynvml = pytest.importorskip("pynvml")
@@ -66,6 +72,22 @@ def test_a_test_that_fails_under_the_plugin_is_shown(tmp_path: Path) -> None:
     assert "assert 2 == 3" in done.stdout
 
 
+@pytest.mark.parametrize(("count", "code", "told"), [(4, 0, "1 passed"), (5, 1, "1 failed")])
+def test_a_recipe_may_bring_tests_of_its_own(tmp_path: Path, count: int, code: int, told: str) -> None:
+    recipes, own = tmp_path / "recipes", tmp_path / "own"
+    recipes.mkdir()
+    own.mkdir()
+    (recipes / "small.toml").write_text(BRINGING)
+    (own / "test_own.py").write_text(
+        "import pynvml, pytest\n\n@pytest.mark.gpu_inventory('mixed4')\ndef test_four():\n    pynvml.nvmlInit()\n"
+        f"    assert pynvml.nvmlDeviceGetCount() == {count}\n"
+    )
+    done = run(recipes)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert f"  under the plugin:   {told}   (--gpu-inventory=a100x2)\n" in done.stdout
+    assert "without the plugin" not in done.stdout
+
+
 def test_what_cannot_be_had_is_named(tmp_path: Path) -> None:
     recipes = project(tmp_path, count=2)
     done = run(recipes, "smell")
@@ -82,7 +104,8 @@ def test_each_recipe_is_one(name: str) -> None:
     reading = (
         f"import sys; sys.path.insert(0, {str(DOWNSTREAM)!r}); import run; from pathlib import Path;"
         f" recipe = run.Recipe.read({name!r}, Path({str(DOWNSTREAM / 'recipes')!r}));"
-        " assert len(recipe.commit) == 40 and recipe.tests and recipe.options"
+        " assert recipe.tests and recipe.options and (recipe.brings or len(recipe.commit) == 40);"
+        " assert not recipe.brings or all(Path(recipe.brings, test).is_file() for test in recipe.tests)"
     )
     subprocess.run([sys.executable, "-c", reading], check=True)
     assert name in (DOWNSTREAM.parent / "docs" / "downstream.md").read_text().lower().replace(" ", "-")

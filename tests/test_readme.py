@@ -20,8 +20,10 @@ CONSOLE = re.findall(r"```console\n(.*?)```", README, re.S)
 def test_the_first_test_passes_under_the_command_beside_it(pytester: pytest.Pytester) -> None:
     [first] = [block for block in PYTHON if "def test_" in block]
     pytester.makepyfile(first)
-    assert "$ pytest --gpu-visibility=0,2\n" in README
-    pytester.runpytest_subprocess("--gpu-visibility=0,2").assert_outcomes(passed=2)
+    assert "\n$ pytest\n" in README
+    assert "`pytest --gpu-visibility=0,2`" in README
+    for options in ([], ["--gpu-visibility=0,2"]):
+        pytester.runpytest_subprocess(*options).assert_outcomes(passed=2)
 
 
 @pytest.mark.parametrize("block", [block for block in PYTHON if "def test_" not in block])

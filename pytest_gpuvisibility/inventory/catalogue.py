@@ -13,8 +13,9 @@ def names() -> tuple[str, ...]:
 
 
 def file_of(name: str) -> Path | None:
-    """The file of a shipped inventory; None where no such one ships."""
-    return _directory() / f"{name}.toml" if name in names() else None
+    """The file of a shipped inventory, in any case; None where no such one ships."""
+    known = name.lower()
+    return _directory() / f"{known}.toml" if known in names() else None
 
 
 def _directory() -> Path:

@@ -15,7 +15,7 @@ MACHINE_FAULTS = ("driver-not-loaded", "nvml-missing", "nvml-no-permission")
 _BRANDS = ("NVIDIA ", "GeForce ", "Tesla ", "Quadro ")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class MigDevice:
     """A compute instance of a GPU in MIG mode. ``memory`` is in bytes; ``index`` is that of its GPU."""
 
@@ -38,8 +38,11 @@ class MigDevice:
         """The name without its maker, such as ``A100 MIG 3g.40gb``."""
         return f"{_short(self.name)} MIG {self.profile}"
 
+    def __repr__(self) -> str:
+        return f"<{label(self)} {_short(self.name)} {_short_uuid(self.uuid)}>"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Device:
     """One GPU. ``index`` counts in PCI order; ``memory`` is in bytes; ``pci_bus_id`` looks like
     ``00000000:07:00.0``.
@@ -66,6 +69,9 @@ class Device:
         """The name without its maker, such as ``A100`` or ``RTX 4090``."""
         return _short(self.name)
 
+    def __repr__(self) -> str:
+        return f"<{label(self)} {self.short_name} {_short_uuid(self.uuid)}>"
+
     @property
     def lost(self) -> bool:
         """Whether the GPU has fallen off the bus: CUDA does not enumerate it."""
@@ -90,6 +96,12 @@ def label(unit: AnyDevice) -> str:
 def uuid_digits(uuid: str) -> str:
     """The digits of a UUID alone: CUDA gives its bytes, and does not say whether they are a GPU's or a slice's."""
     return uuid.removeprefix("GPU-").removeprefix("MIG-").replace("-", "").lower()
+
+
+def _short_uuid(uuid: str) -> str:
+    """``GPU-edfb0a1c…``, ``MIG-``, or of the older form ``MIG-GPU-``."""
+    kept = len(uuid) - len(uuid.removeprefix("MIG-").removeprefix("GPU-")) + 8
+    return f"{uuid[:kept]}…" if len(uuid) > kept else uuid
 
 
 def _short(name: str) -> str:

@@ -52,9 +52,14 @@ def check_caller(environ: Mapping[str, str]) -> None:
         )
 
 
+def has_driver() -> bool:
+    """Whether the system has a driver for GPUs: not one that is simulated, and not that it works."""
+    return any(os.path.exists(path) for path in DRIVER_FILES)
+
+
 def real_gpus_answer() -> bool:
     """Whether this machine's own NVML lists a GPU. Asked in a child: a driver that is loaded cannot be replaced."""
-    if MACHINE_VARIABLE not in os.environ and not any(os.path.exists(path) for path in DRIVER_FILES):
+    if MACHINE_VARIABLE not in os.environ and not has_driver():
         return False
     asked = subprocess.run(driver_client.command("count"), capture_output=True, check=False, stdin=subprocess.DEVNULL)
     return asked.returncode == 0

@@ -28,6 +28,7 @@ from .reader import (
     split,
 )
 from .rules import BY_ROW, NAMES_OF_SLICES, REASONS
+from .written import Mask, written
 
 Status = Literal["visible", "skipped", "ends", "repeats", "hidden"]
 
@@ -156,7 +157,7 @@ class Visibility:
 
 
 def resolve(
-    value: str | None,
+    value: Mask | None,
     inventory: Inventory,
     *,
     device_order: str | None = None,
@@ -164,12 +165,13 @@ def resolve(
 ) -> Visibility:
     """What a CUDA process sees on ``inventory`` when CUDA_VISIBLE_DEVICES is ``value`` (None: not set).
 
-    ``device_order`` is the value of CUDA_DEVICE_ORDER (None: not set, which is FASTEST_FIRST). ``driver`` is
-    a driver's version such as ``"570"`` or ``"580.95.05"``, by default the inventory's: MIG changed with R470
-    and R570.
+    ``value`` may also be a number, a device, or several of those, as :func:`written` has them. ``device_order`` is the
+    value of CUDA_DEVICE_ORDER (None: not set, which is FASTEST_FIRST). ``driver`` is a driver's version such as
+    ``"570"`` or ``"580.95.05"``, by default the inventory's: MIG changed with R470 and R570.
 
-    :raises UserError: ``driver`` is no version. No value of the variable raises.
+    :raises UserError: ``driver`` is no version, or ``value`` something else. No value of the variable raises.
     """
+    value = value if value is None or isinstance(value, str) else written(value)
     major = _major(inventory.driver_version if driver is None else driver)
     devices = read(split(value), enumeration_of(inventory, device_order, major)).devices
     return Visibility(value, inventory, device_order, major, devices)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ..environment import MASK
+from ..environment import MASK, printable, quoted_mask
 from ..errors import UserError
-from ..inventory import AnyDevice, Inventory, MigDevice, label
+from ..inventory import AnyDevice, Device, Inventory, MigDevice, label
 from ..simulator import LedgerRecord, by_process
 
 TOUCHED, OUT_OF_BOUNDS, PERMITTED, NOTHING = "touched", "OUT OF BOUNDS", "permitted", "-"
@@ -44,6 +44,35 @@ class Touched(Protocol):
 
     @property
     def processes(self) -> tuple[GpuProcess, ...]: ...
+
+
+class TouchedDevices(frozenset[AnyDevice]):
+    """Devices that processes touched. Where a test compares them with others and they differ, it shows the table."""
+
+    run: Touched
+
+    @classmethod
+    def of(cls, run: Touched) -> TouchedDevices:
+        found = cls(device for process in run.processes for device in process.touched)
+        found.run = run
+        return found
+
+    def __repr__(self) -> str:
+        return f"{{{', '.join(map(repr, sorted(self, key=lambda device: (device.index, device.uuid))))}}}"
+
+
+def compared(left: object, right: object) -> list[str] | None:
+    """What an assert says of touched devices that are not those expected; None where it is about something else."""
+    touched, expected = (left, right) if isinstance(left, TouchedDevices) else (right, left)
+    if not isinstance(touched, TouchedDevices) or not isinstance(expected, (set, frozenset)):
+        return None
+    known = [device for device in expected if isinstance(device, (Device, MigDevice))]
+    missing, beyond = _list(set(known) - touched), _list(touched - expected)
+    return [
+        f"touched {_list(touched)}, expected {_list(known)}",
+        f"not touched: {missing}; not expected: {beyond}",
+        *table(touched.run, known),
+    ]
 
 
 def processes_of(records: Iterable[LedgerRecord], inventory: Inventory) -> tuple[GpuProcess, ...]:
@@ -104,7 +133,7 @@ def table(run: Touched, permitted: Sequence[AnyDevice]) -> list[str]:
     units = [unit for unit in run.inventory.units if not isinstance(unit, MigDevice) or _concerned(unit, run)]
     rows = [["process", *(label(unit) for unit in units), MASK]]
     for process in run.processes:
-        mask = "not set" if process.mask is None else f'"{process.mask}"'
+        mask = quoted_mask(process.mask)
         rows.append([_name(process), *(_cell(unit, process, allowed) for unit in units), mask])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -138,7 +167,7 @@ def _checked(devices: Iterable[AnyDevice], inventory: Inventory) -> tuple[AnyDev
 
 
 def _name(process: GpuProcess) -> str:
-    return f"{Path(process.argv0).name or 'process'} {process.pid}"
+    return f"{printable(Path(process.argv0).name) or 'process'} {process.pid}"
 
 
 def _list(devices: Iterable[AnyDevice]) -> str:

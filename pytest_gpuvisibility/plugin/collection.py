@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext, suppress
 
 import pytest
@@ -10,15 +10,16 @@ import pytest
 from ..errors import UserError
 from ..hooks import calls
 from ..masks import resolve
+from . import notes, options
 from .gpu_session import narrowed
-from .markers import marker_request
-from .session import SESSION, active_session
-
-PLACE = "_gpu_place"
+from .markers import NAMES, marker_request
+from .placement import asks_for_machine
+from .session import PLACE, SESSION, active_session, is_placed
 
 
 def place_marked(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
-    """Give tests with our markers, or with a shared machine, their place; check what the markers ask for.
+    """Give tests with our markers, or with a machine, their place, before their other fixtures, which are to find the
+    same GPUs there as the test; check what the markers ask for.
 
     :raises UserError: a marker is malformed, or asks for what is not there.
     """
@@ -26,8 +27,67 @@ def place_marked(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
         # A pytest-xdist worker that raises here is taken for a crash; there the place fails the test in the same words.
         with suppress(UserError) if hasattr(config, "workerinput") else nullcontext():
             _check(config, item)
-        if isinstance(item, pytest.Function) and PLACE not in item.fixturenames:
+        if not isinstance(item, pytest.Function):
+            continue
+        there = PLACE in item.fixturenames
+        if there or any(mark.name in NAMES for mark in item.iter_markers()) or _shares_machine(item):
+            if there:
+                item.fixturenames.remove(PLACE)
             item.fixturenames.insert(_first_of_function_scope(item), PLACE)
+
+
+def _shares_machine(item: pytest.Item) -> bool:
+    return any(name.startswith("gpu_machine") for name in getattr(item, "fixturenames", ()))
+
+
+def isolate_some(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    """Be prepared for tests that are to run, or may have to run, in processes of their own."""
+    from . import isolation
+    from .isolated_run import ISOLATED
+
+    if ISOLATED in config.stash:
+        return
+
+    if any(isolation.is_wanted(config, item) for item in items):
+        isolation.register(config).prepare()
+    elif _may_need_isolation(config):
+        isolation.register(config)
+
+
+def simulated_machines(config: pytest.Config, items: Iterable[pytest.Item]) -> str | None:
+    """A line about tests on simulated machines of which the header says nothing; None where there are none."""
+    names: dict[str, int] = {}
+    for item in items:
+        with suppress(UserError, pytest.UsageError):  # what is wrong there is told at its set-up
+            if name := _machine_beside_the_header(config, item):
+                names[name] = names.get(name, 0) + 1
+    count = sum(names.values())
+    if not count:
+        return None
+    what = "1 test runs on a simulated machine" if count == 1 else f"{count} tests run on simulated machines"
+    return f"{what}: {', '.join(names)}"
+
+
+def _machine_beside_the_header(config: pytest.Config, item: pytest.Item) -> str | None:
+    if not is_placed(item):
+        return None
+    if (inventory := marker_request(item).inventory) is not None:
+        return inventory
+    session = active_session(config)
+    in_header = session.selected and session.kind == "simulated"
+    on_simulated = session.kind == "simulated" or asks_for_machine(item)
+    return session.inventory.name if on_simulated and not in_header else None
+
+
+def tell_of_machines(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
+    """In a pytest-xdist worker, whose header nobody sees: say it at the end of the run."""
+    if (line := simulated_machines(config, items)) is not None:
+        notes.note(config, line)
+
+
+def _may_need_isolation(config: pytest.Config) -> bool:
+    leases = options.read(config).lease
+    return _is_repeated(config) or (leases is not None and leases.value == "test")
 
 
 def _check(config: pytest.Config, item: pytest.Item) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from . import kernel_launch_report, options
-from .markers import NAMES, closest_inventory, marker_request
+from .markers import ALL_NAMES, closest_inventory, marker_request
 from .options import Setting
-from .session import SESSION, active_session, usage_errors
+from .session import SESSION, active_session, errors_at_set_up, usage_errors
 
 if TYPE_CHECKING:
     from ..inventory import AnyDevice, Inventory
+    from ..masks import Mask
     from .gpu_machine import GpuMachine
     from .gpu_server import GpuServer
     from .machines import Machines
@@ -26,10 +27,11 @@ WIDE_MACHINES = ("gpu_machine_class", "gpu_machine_module", "gpu_machine_session
 """Narrowest first: a test that takes several is placed on the first."""
 
 
-def wants_place(item: pytest.Item) -> bool:
-    """Whether a test needs ``_gpu_place`` although it may not say so: it has a marker, or shares a machine."""
+def is_ours(item: pytest.Item) -> bool:
+    """Whether collection has to do with a test: it has one of our markers or fixtures, or shares a machine."""
     names: list[str] = getattr(item, "fixturenames", [])
-    return any(mark.name in NAMES for mark in item.iter_markers()) or any(name in names for name in WIDE_MACHINES)
+    ours = ("_gpu_place", *WIDE_MACHINES)
+    return any(mark.name in ALL_NAMES for mark in item.iter_markers()) or any(name in names for name in ours)
 
 
 class GpuVisibility:
@@ -48,15 +50,21 @@ class GpuVisibility:
         """A copy of the environment, for a child that is to see the same."""
         return self._place.environ()
 
-    def set(self, devices: str) -> None:
+    def set(self, devices: Mask) -> None:
         """Narrow further, until the test ends: ordinals within what the test was given, UUIDs, ``all`` or ``none``.
 
-        :raises pytest.UsageError: a device that is not there or not permitted.
+        A number, a device and a list of those will do too.
+
+        :raises pytest.UsageError: a device that is not there or not permitted; or CUDA in this process has shown the
+            test others before, and keeps them.
         """
+        from ..masks import written
+
         with usage_errors():
-            if not isinstance(devices, str):
-                devices = f"{devices!r} (give text, such as {'1'!r})"
-            self._place.mask(Setting(devices, "gpu_visibility.set"))
+            self._place.mask(Setting(written(devices), "gpu_visibility.set"))
+
+    def __repr__(self) -> str:
+        return f"<GpuVisibility {', '.join(map(repr, self.devices)) or 'no GPU'}>"
 
 
 def _machines(config: pytest.Config) -> Machines:
@@ -84,7 +92,7 @@ def _machine(config: pytest.Config, inventory: str | None) -> Iterator[GpuMachin
     from .placement import carried_over
 
     policy = options.read(config).kernel_launch_policy
-    with usage_errors():
+    with errors_at_set_up():
         if inventory is not None:
             machine = GpuMachine(calls.inventory_finder(config)(inventory), _machines(config), kernel_launches=policy)
         else:
@@ -101,10 +109,11 @@ def _machine(config: pytest.Config, inventory: str | None) -> Iterator[GpuMachin
 
 @pytest.fixture
 def _gpu_place(request: pytest.FixtureRequest) -> Iterator[TestPlace]:
-    from . import placement
+    from . import placement, watch
 
-    with usage_errors():
+    with errors_at_set_up():
         asked = marker_request(request.node)
+    process, test = watch.register(request.config), request.node.nodeid
     with ExitStack() as stack:
         machine: GpuMachine | None = None
         if "gpu_machine" in request.fixturenames:
@@ -113,12 +122,13 @@ def _gpu_place(request: pytest.FixtureRequest) -> Iterator[TestPlace]:
             machine = _agreed(request, wide, asked.inventory)
         elif asked.inventory is not None:
             machine = stack.enter_context(_machine(request.config, asked.inventory))
-        if machine is not None:
-            place = stack.enter_context(placement.on_machine(machine))
-        else:
-            mask = getattr(request, "param", None)
-            place = stack.enter_context(placement.in_session(active_session(request.config), mask))
-        with usage_errors():
+        with errors_at_set_up():
+            if machine is not None:
+                place = stack.enter_context(placement.on_machine(machine, process, test))
+            else:
+                mask = getattr(request, "param", None)
+                session = active_session(request.config)
+                place = stack.enter_context(placement.in_session(session, mask, process, test))
             placement.apply(asked, place)
         yield place
 
@@ -140,7 +150,7 @@ def _agreed(request: pytest.FixtureRequest, fixture: str, inventory: str | None)
 
 
 def _wide(request: pytest.FixtureRequest) -> Iterator[GpuMachine]:
-    with usage_errors():
+    with errors_at_set_up():
         inventory = closest_inventory(request.node)
     with _machine(request.config, inventory) as machine:
         yield machine
@@ -175,7 +185,7 @@ def gpu_visibility(_gpu_place: TestPlace) -> GpuVisibility:
 
 
 @pytest.fixture
-def gpu_machine(_gpu_place: TestPlace) -> Any:
+def gpu_machine(_gpu_place: TestPlace) -> GpuMachine:
     """A fresh simulated machine for this test: run programs on it, and see which devices they touched.
 
     It is a copy of the run's machine under the run's mask, or, with the marker ``gpu_inventory``, that one without a
@@ -194,23 +204,24 @@ def gpu_machine(_gpu_place: TestPlace) -> Any:
             run = gpu_machine.run([sys.executable, "-m", "myserver", "--device", "auto"], visible="1,3")
             assert run.touched == {gpu_machine.devices[3]}
     """
+    assert _gpu_place.machine is not None
     return _gpu_place.machine
 
 
 @pytest.fixture(scope="class")
-def gpu_machine_class(request: pytest.FixtureRequest) -> Iterator[Any]:
+def gpu_machine_class(request: pytest.FixtureRequest) -> Iterator[GpuMachine]:
     """A machine as ``gpu_machine`` gives one, shared by all tests of a class; mark the class with ``gpu_inventory``."""
     yield from _wide(request)
 
 
 @pytest.fixture(scope="module")
-def gpu_machine_module(request: pytest.FixtureRequest) -> Iterator[Any]:
+def gpu_machine_module(request: pytest.FixtureRequest) -> Iterator[GpuMachine]:
     """A machine as ``gpu_machine`` gives one, shared by a module's tests; ``gpu_inventory`` goes in ``pytestmark``."""
     yield from _wide(request)
 
 
 @pytest.fixture(scope="session")
-def gpu_machine_session(request: pytest.FixtureRequest) -> Iterator[Any]:
+def gpu_machine_session(request: pytest.FixtureRequest) -> Iterator[GpuMachine]:
     """A machine as ``gpu_machine`` gives one, shared by the session's tests, or each pytest-xdist worker's."""
     yield from _wide(request)
 
@@ -250,7 +261,7 @@ class GpuLease:
 
 
 @pytest.fixture
-def gpu_lease(pytestconfig: pytest.Config) -> GpuLease:
+def gpu_lease(_gpu_place: TestPlace) -> GpuLease:
     """The GPUs that this test has to itself under --gpu-lease; without it, all that are visible.
 
     Under ``--gpu-lease=test`` as many as the marker ``gpu_count`` says, by default one, for this test. Under
@@ -264,4 +275,4 @@ def gpu_lease(pytestconfig: pytest.Config) -> GpuLease:
             with my_server("--layout", "2x1") as server:
                 assert server.uuids() == [first.uuid, second.uuid]
     """
-    return GpuLease(active_session(pytestconfig).visibility.devices)
+    return GpuLease(_gpu_place.given.devices)

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import enum
 import itertools
 import os
 import signal
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn, TypeAlias
 
-from ..environment import MACHINE_VARIABLE, MASK, ORDER, OUTER, PROBE_VARIABLE
+from ..environment import MACHINE_VARIABLE, MASK, ORDER, OUTER, PROBE_VARIABLE, describe_mask
 from ..errors import UserError
 from ..host import cleanup
-from ..inventory import COMPUTE_MODES, AnyDevice, Device, Inventory, driver_client, label
-from ..masks import resolve
+from ..inventory import COMPUTE_MODES, AnyDevice, Device, Inventory, label
+from ..masks import Mask, resolve, written
 from ..simulator import KernelLaunches, LedgerRecord, Machine
-from . import asserts
-from .asserts import GpuProcess
+from . import asserts, called
+from .asserts import GpuProcess, TouchedDevices
+from .gpu_run import GpuCall, GpuRun, ProgramFailed
 from .machines import Machines
+from .memory_holder import MemoryHolder, hold
+from .own_process import OwnProcess
 
 PCI_ORDER = "PCI_BUS_ID"
 
@@ -32,65 +36,7 @@ class Inherit(enum.Enum):
 
 
 INHERITED = Inherit.INHERITED
-MaskArgument: TypeAlias = str | Inherit | None
-
-
-@dataclass(frozen=True)
-class GpuRun:
-    """What became of a program, and which devices it and its descendants touched.
-
-    ``touched``: the devices on which a process opened a context or allocated memory. ``permitted``: what the mask that
-    it was started under shows, in CUDA's order. ``processes``: each process that initialised the driver. ``records``:
-    the raw ledger. A process that outlives the program adds nothing more.
-    """
-
-    command: tuple[str, ...]
-    returncode: int
-    stdout: str
-    stderr: str
-    inventory: Inventory
-    permitted: tuple[AnyDevice, ...]
-    processes: tuple[GpuProcess, ...]
-    records: tuple[LedgerRecord, ...]
-
-    @property
-    def touched(self) -> frozenset[AnyDevice]:
-        return frozenset(device for process in self.processes for device in process.touched)
-
-    def assert_touched_only(self, devices: Iterable[AnyDevice] | None = None) -> None:
-        """Fail, with a table of processes and devices, if one that is not among ``devices`` was touched.
-
-        :param devices: by default those that the mask permits.
-        """
-        __tracebackhide__ = True
-        asserts.assert_touched_only(self, devices)
-
-    def assert_nothing_touched(self) -> None:
-        """Fail, with a table of processes and devices, if any device was touched."""
-        __tracebackhide__ = True
-        asserts.assert_nothing_touched(self)
-
-
-class MemoryHolder:
-    """Another process that holds memory of a device, until :meth:`release` or the machine's end."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def release(self) -> None:
-        """End the process; its memory is free when this returns."""
-        self._process.kill()
-        self._process.communicate()
-
-    def __enter__(self) -> MemoryHolder:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
+MaskArgument: TypeAlias = Mask | Inherit | None
 
 
 class GpuMachine:
@@ -111,6 +57,7 @@ class GpuMachine:
         self.visible = visible
         self.device_order = device_order
         self.asked_for: str | None = None
+        self.own_process: OwnProcess | None = None
         self._machines = machines
         self._machine = machines.new(inventory, kernel_launches)
         self._runs: list[Machine] = []
@@ -138,13 +85,13 @@ class GpuMachine:
         self,
         *,
         visible: MaskArgument = INHERITED,
-        device_order: MaskArgument = INHERITED,
+        device_order: str | Inherit | None = INHERITED,
         environ: Mapping[str, str] | None = None,
     ) -> dict[str, str]:
         """The environment for a program of one's own on this machine, as ``subprocess.Popen(..., env=...)`` takes it.
 
         :param visible, device_order: CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER exactly as the program gets them; None:
-            not set. By default as they are for the test.
+            not set. By default as they are for the test. ``visible`` may be a number, a device, or a list of those too.
         :param environ: further variables.
         """
         return self._environ(self._machine, visible, device_order, environ)
@@ -154,19 +101,87 @@ class GpuMachine:
         command: Sequence[str | os.PathLike[str]],
         *,
         visible: MaskArgument = INHERITED,
-        device_order: MaskArgument = INHERITED,
+        device_order: str | Inherit | None = INHERITED,
         environ: Mapping[str, str] | None = None,
         timeout: float = 60.0,
+        check: bool = True,
     ) -> GpuRun:
         """Run a program on this machine to its end, and see what it and its children did to the driver.
 
         The parameters are those of :meth:`environ`. Its standard input is empty.
 
         :param timeout: seconds.
+        :param check: it must end well, with exit code 0; False for a program that is to fail.
+        :raises ProgramFailed: it did not, a ``subprocess.CalledProcessError`` with its last words.
         :raises subprocess.TimeoutExpired: it ran longer; it and its process group are killed.
         :raises FileNotFoundError: there is no such program.
         """
-        words = _words(command)
+        __tracebackhide__ = True
+        run = self._run(_words(command), visible, device_order, environ, timeout)
+        if check and run.returncode != 0:
+            raise ProgramFailed(run)
+        return run
+
+    def call(
+        self,
+        function: Callable[..., Any],
+        /,
+        *arguments: Any,
+        visible: MaskArgument = INHERITED,
+        device_order: str | Inherit | None = INHERITED,
+        environ: Mapping[str, str] | None = None,
+        timeout: float = 60.0,
+        **keywords: Any,
+    ) -> GpuCall:
+        """Run a Python function on this machine, in a process of its own in which nothing of CUDA was loaded before.
+
+        Any function will do, one inside the test too; what it takes and returns is pickled. The other parameters are
+        those of :meth:`run`. What it raises is raised here.
+
+        Example::
+
+            def test_the_second_gpu_alone(gpu_machine):
+                def count():
+                    import torch
+                    return torch.cuda.device_count()
+
+                call = gpu_machine.call(count, visible=1)
+                assert call.value == 1
+                assert call.touched <= {gpu_machine.devices[1]}
+
+        :raises UserError: something that it takes cannot be pickled.
+        :raises ProgramFailed: the process ended before the function did.
+        """
+        __tracebackhide__ = True
+        try:
+            payload = called.payload(function, arguments, keywords)
+        except TypeError as error:
+            raise UserError(
+                f"gpu_machine.call: {_name(function)} cannot be taken to another process, with what it refers to and is"
+                f" given: {error}. Give it plain values; it cannot use the test's fixtures."
+            ) from None
+        place = self._machine.directory / "calls" / str(next(self._numbers))
+        place.mkdir(parents=True)
+        given, result = place / "given", place / "result"
+        given.write_bytes(payload)
+        command = [sys.executable, called.__file__, str(given), str(result)]
+        run = self._run(command, visible, device_order, environ, timeout)
+        run = dataclasses.replace(run, command=(_name(function),))
+        try:
+            value = called.value_of(result)
+        except EOFError:
+            raise ProgramFailed(run) from None
+        fields = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
+        return GpuCall(**fields, value=value)
+
+    def _run(
+        self,
+        words: Sequence[str],
+        visible: MaskArgument,
+        device_order: str | Inherit | None,
+        environ: Mapping[str, str] | None,
+        timeout: float,
+    ) -> GpuRun:
         alias = self._alias()
         environment = self._environ(alias, visible, device_order, environ)
         with subprocess.Popen(
@@ -201,23 +216,33 @@ class GpuMachine:
         return self._runs[-1]
 
     def _environ(
-        self, machine: Machine, visible: MaskArgument, device_order: MaskArgument, environ: Mapping[str, str] | None
+        self,
+        machine: Machine,
+        visible: MaskArgument,
+        device_order: str | Inherit | None,
+        environ: Mapping[str, str] | None,
     ) -> dict[str, str]:
         base = {**os.environ}
         if base.get(MACHINE_VARIABLE) != str(self._machine.directory):  # the test itself is on another machine
             _put(base, MASK, self.visible)
             _put(base, ORDER, self.device_order)
         base.pop(OUTER, None)
-        for name, value in ((MASK, visible), (ORDER, device_order)):
-            if not isinstance(value, Inherit):
-                _put(base, name, value)
+        if not isinstance(visible, Inherit):
+            _put(base, MASK, None if visible is None else written(visible))
+        if not isinstance(device_order, Inherit):
+            _put(base, ORDER, device_order)
         return {**machine.environ(base), **self._machines.mark, **(environ or {})}
 
     # ---- what happened ----
 
     @property
     def ledger(self) -> tuple[LedgerRecord, ...]:
-        """What the driver recorded on this machine so far, oldest first, whoever started the program."""
+        """What the driver recorded on this machine so far, oldest first, whoever started the program.
+
+        :raises UserError: the test's own process keeps what it has of CUDA on another machine with the same GPUs.
+        """
+        if self.own_process is not None:
+            self.own_process.check_is_on(self._machine)
         records = [record for machine in (self._machine, *self._runs) for record in machine.ledger.records()]
         return tuple(sorted(records, key=lambda record: record.time))
 
@@ -233,9 +258,9 @@ class GpuMachine:
         return resolve(environ.get(MASK), self.inventory, device_order=environ.get(ORDER)).devices
 
     @property
-    def touched(self) -> frozenset[AnyDevice]:
+    def touched(self) -> TouchedDevices:
         """The devices that any process has touched so far."""
-        return frozenset(device for process in self.processes for device in process.touched)
+        return TouchedDevices.of(self)
 
     def snapshot(self) -> dict[str, Any]:
         """The machine as it is now: ``{"devices": [{"index", "uuid", "memory", "used", "compute_mode", "faults", ...}],
@@ -257,6 +282,14 @@ class GpuMachine:
     def kernel_launches(self) -> KernelLaunches:
         """How many kernel launches were skipped or refused so far: ``.skipped``, ``.refused``."""
         return KernelLaunches.on(self._machine)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("gpu_machine belongs to its test's own process")
+
+    def __repr__(self) -> str:
+        count = len(self.devices)
+        gpus = "no GPU" if not count else f"{count} GPU{'' if count == 1 else 's'}"
+        return f"<GpuMachine {self.inventory.name}, {gpus}, {describe_mask(self.environ().get(MASK))}>"
 
     # ---- changes in the middle ----
 
@@ -298,25 +331,13 @@ class GpuMachine:
         if type(mebibytes) is not int or mebibytes < 0:
             raise UserError(f"gpu_machine.occupy(mebibytes={mebibytes!r}): give a whole number of MiB, 0 or more.")
         unit = self.devices[self._index(device)] if isinstance(device, int) else self._own(device)
-        environment = self.environ(visible=unit.uuid, environ={PROBE_VARIABLE: "1"})
-        process = subprocess.Popen(
-            driver_client.command("hold", str(mebibytes)),
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        holder = MemoryHolder(process)
-        self._holders.append(holder)
-        assert process.stdout is not None
-        answer = process.stdout.readline().strip()
-        if answer != "held":
-            holder.release()
+        holder, refusal = hold(mebibytes, self.environ(visible=unit.uuid, environ={PROBE_VARIABLE: "1"}))
+        if holder is None:
             raise UserError(
                 f"gpu_machine.occupy: no process can hold {mebibytes} MiB of {label(unit)} ({unit.uuid}) now:"
-                f" {answer or 'the process died'}. gpu_machine.snapshot() says what is used and by whom."
+                f" {refusal}. gpu_machine.snapshot() says what is used and by whom."
             )
+        self._holders.append(holder)
         return holder
 
     def _add_fault(self, device: Device | int, fault: str) -> None:
@@ -355,6 +376,10 @@ def _put(environ: dict[str, str], name: str, value: str | None) -> None:
     environ.pop(name, None)
     if value is not None:
         environ[name] = value
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return str(getattr(function, "__qualname__", repr(function)))
 
 
 def _words(command: Sequence[str | os.PathLike[str]]) -> list[str]:

@@ -1,7 +1,8 @@
 """Which machine and which of its devices a pytest session runs on, and the environment that says so.
 
-Applied once, in the process that the user started, before any conftest is imported; pytest-xdist workers inherit the
-result. Whatever is changed in ``os.environ`` is changed back by :meth:`GpuSession.undo`.
+What options ask for is applied once, in the process that the user started, before any conftest is imported;
+pytest-xdist workers inherit the result. Whatever is changed in ``os.environ`` is changed back by
+:meth:`GpuSession.undo`.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ from .options import Setting
 
 @dataclass
 class GpuSession:
-    """A machine and what is visible of it, in force from :func:`start` to :meth:`undo`."""
+    """A machine and what is visible of it: where tests run that ask for nothing else.
+
+    ``selected``: options ask for it, and it is in force from :func:`start` to :meth:`undo`; else only while a test runs
+    that needs it. ``visibility`` is what was given, and what counts, whatever a test file writes into ``os.environ``.
+    """
 
     inventory: Inventory
     machine: Machine | None
@@ -35,6 +40,7 @@ class GpuSession:
     _directory: SessionDirectory | None
     masks: tuple[Setting, ...] = ()
     """Several masks, under each of which the tests that use ``gpu_visibility`` run; ``request`` is the first."""
+    selected: bool = True
 
     @property
     def kind(self) -> str:
@@ -61,6 +67,16 @@ class GpuSession:
         what = f"{self.request.value} (from {self.request.source})" if self.request else "all that the caller has"
         return f"gpu-visibility: {what} -> {devices or 'no GPU'}; inventory {self.inventory.name} ({self.kind})"
 
+    @property
+    def owns_machine(self) -> bool:
+        """Whether this process has made the session's machine: not that of a controller, or of whoever isolates."""
+        return self._directory is not None
+
+    @property
+    def variables(self) -> dict[str, str | None]:
+        """CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER as they are to be; None: not set."""
+        return {MASK: self.visibility.requested, ORDER: self.visibility.device_order}
+
     def undo(self) -> None:
         """Put the environment back and remove the simulated machine, if this process made it. Twice does no harm."""
         if self.machine is not None:
@@ -77,34 +93,45 @@ def start(
     *,
     find: Callable[[str], Inventory] = Inventory.load,
     kernel_launches: str = "error",
+    given: Mapping[str, str | None] | None = None,
 ) -> GpuSession:
     """Put the session on a machine and narrow it to the first of ``masks``; a pytest-xdist worker takes over what its
     controller has selected.
 
     :param find: finds an inventory by its name.
     :param kernel_launches: as :meth:`Machine.create` has it.
+    :param given: CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER as the caller had them, for a session that no option
+        selects: nothing is put in force then. By default what they are, and a session that is in force.
     :raises UserError: an inventory or a device that does not exist or is not permitted.
     """
     if OUTER in os.environ and XDIST_WORKER in os.environ:
         return _inherit(masks)
-    before = {name: os.environ.get(name) for name in (MASK, OUTER)}
+    selected = given is None
+    outer_mask, order = (os.environ.get(name) if given is None else given[name] for name in (MASK, ORDER))
     chosen = inventory.value if inventory else (REAL if real_gpus_answer() else DEFAULT_INVENTORY)
     devices = _found(chosen, inventory, find)
-    outer_mask = os.environ.get(MASK)
-    outer = resolve(outer_mask, devices, device_order=os.environ.get(ORDER))
+    outer = resolve(outer_mask, devices, device_order=order)
     kind = "real" if chosen == REAL else "simulated"
     values = [narrowed(mask, outer, devices, kind) for mask in masks]
     directory = None if chosen == REAL else SessionDirectory()
     machine = None
     if directory is not None:
         machine = Machine.create(devices, directory.path / "machine", kernel_launches=kernel_launches)
-    if machine is not None:
-        machine.attach()
-    os.environ[OUTER] = kind if outer_mask is None else f"{kind} {outer_mask}"
-    if values:
-        os.environ[MASK] = values[0]
-    seen = resolve(os.environ.get(MASK), devices, device_order=os.environ.get(ORDER))
-    return GpuSession(devices, machine, next(iter(masks), None), seen, outer, before, directory, tuple(masks))
+    seen = resolve(values[0] if values else outer_mask, devices, device_order=order)
+    before = {name: os.environ.get(name) for name in (MASK, OUTER)} if selected else {}
+    session = GpuSession(
+        devices, machine, next(iter(masks), None), seen, outer, before, directory, tuple(masks), selected
+    )
+    if selected:
+        if machine is not None:
+            try:
+                machine.attach()
+            except UserError:
+                session.undo()
+                raise
+        os.environ[OUTER] = kind if outer_mask is None else f"{kind} {outer_mask}"
+        restore(os.environ, session.variables)
+    return session
 
 
 def _found(chosen: str, setting: Setting | None, find: Callable[[str], Inventory]) -> Inventory:
@@ -163,7 +190,7 @@ def _position(token: str, setting: Setting, outer: Visibility, inventory: Invent
 def _not_there(token: str, setting: Setting, outer: Visibility, inventory: Inventory, kind: str) -> str:
     count = len(outer.devices)
     ordinals = {0: "no device", 1: "only 0"}.get(count, f"only 0-{count - 1}")
-    mask = os.environ.get(MASK)
+    mask = outer.requested
     state = "there" if mask is None else f"permitted by CUDA_VISIBLE_DEVICES={mask}"
     use = [f"ordinals 0-{count - 1}" if count > 1 else "ordinal 0"] if count else []
     use.append(

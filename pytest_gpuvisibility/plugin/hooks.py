@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from . import kernel_launch_report, markers, options
+from . import kernel_launch_report, markers, notes, options
 from .fixtures import (
     _gpu_place,
     clean_up,
@@ -22,9 +22,9 @@ from .fixtures import (
     gpu_machine_session,
     gpu_server,
     gpu_visibility,
-    wants_place,
+    is_ours,
 )
-from .session import SESSION, usage_errors
+from .session import SESSION, is_placed, remember_given, usage_errors
 
 __all__ = [
     "_gpu_place",
@@ -51,8 +51,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    remember_given(early_config)
     given = options.read(early_config)
     if given.server or not given.any_about_tests:
+        return
+    from . import watch
+
+    if SESSION in early_config.stash:  # in the process of an isolated test
+        watch.register(early_config)
         return
     given.check()
     from ..hooks import calls
@@ -66,6 +72,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
             kernel_launches=given.kernel_launch_policy,
         )
     early_config.add_cleanup(session.undo)
+    watch.register(early_config)
     if given.lease and given.leases:
         from . import lease_hooks
 
@@ -98,12 +105,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    concerned = [item for item in items if wants_place(item)]
-    if concerned:
-        from .collection import place_marked
+    ours = [item for item in items if is_ours(item)]
+    if ours or SESSION in config.stash or config.option.gpu_isolate:
+        from .collection import isolate_some, place_marked
 
         with usage_errors():
-            place_marked(config, concerned)
+            place_marked(config, ours)
+        isolate_some(config, items)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -116,19 +124,47 @@ def pytest_runtest_makereport(
     return report
 
 
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    if op != "==" or not any(type(side).__name__ == "TouchedDevices" for side in (left, right)):
+        return None
+    from .asserts import compared
+
+    return compared(left, right)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object | None) -> None:
-    kernel_launch_report.take_over(node.config, node.workeroutput if error is None else {})
+    output = node.workeroutput if error is None else {}
+    kernel_launch_report.take_over(node.config, output)
+    notes.take_over(node.config, output)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     kernel_launch_report.summarise(terminalreporter)
+    notes.summarise(terminalreporter)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     kernel_launch_report.hand_over(session.config)
+    notes.hand_over(session.config)
     clean_up(session.config)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workerinput") and any(map(is_placed, session.items)):
+        from .collection import tell_of_machines
+
+        tell_of_machines(session.config, session.items)
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str | None:
+    if not any(map(is_placed, items)):
+        return None
+    from .collection import simulated_machines
+
+    line = simulated_machines(config, items)
+    return None if line is None else f"gpu-visibility: {line}"
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

@@ -55,10 +55,20 @@ def _machine_of(item: pytest.Item) -> Machine | None:
     return item.config.stash[SESSION].machine if SESSION in item.config.stash else None
 
 
+def _account_for_session(config: pytest.Config) -> None:
+    """Add what was launched on the session's machine, where it is not another process's to do so."""
+    session = config.stash.get(SESSION, None)
+    if session is not None and session.machine is not None and session.owns_machine:
+        account(config, session.machine)
+
+
 def hand_over(config: pytest.Config) -> None:
     """In a pytest-xdist worker: let the controller know of this worker's machines."""
     output: MutableMapping[str, Any] | None = getattr(config, "workeroutput", None)
-    if output is not None and ACCOUNTS in config.stash:
+    if output is None:
+        return
+    _account_for_session(config)
+    if ACCOUNTS in config.stash:
         launches = config.stash[ACCOUNTS]
         output[WORKER_OUTPUT] = tuple(launches)
 
@@ -74,8 +84,9 @@ def take_over(config: pytest.Config, output: Mapping[str, Any]) -> None:
 def summarise(reporter: pytest.TerminalReporter) -> None:
     """One line where launches were skipped."""
     config = reporter.config
-    if SESSION in config.stash and (machine := config.stash[SESSION].machine) is not None:
-        account(config, machine)
+    if hasattr(config, "workerinput"):
+        return  # it has handed over what it had to say
+    _account_for_session(config)
     launches = config.stash.get(ACCOUNTS, None)
     if launches is not None:
         for sentence in launches._replace(refused=0).sentences(OPTION):

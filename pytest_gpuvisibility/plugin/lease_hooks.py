@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -21,16 +21,18 @@ from ..environment import (
 )
 from ..errors import UserError
 from ..hooks import calls
-from ..host import records_directory
-from ..inventory import AnyDevice
-from ..lease import Claim, Lease, LeaseOffice, LeaseTimeout, TooFewDevices
+from ..host import procfs, records_directory
+from ..inventory import AnyDevice, label, uuid_digits
+from ..lease import Claim, Lease, LeaseOffice, LeaseTimeout, Occupants, TooFewDevices, described_process
 from ..masks import narrow, resolve
-from .options import DEFAULT_LEASE_TIMEOUT, Setting
-from .session import active_session
+from ..simulator import cuda_binding
+from ..witness import ProcessLists
+from .notes import note
+from .options import DEFAULT_LEASE_TIMEOUT, Setting, share_of
+from .session import CLAIM, active_session
 
 TIMEOUT = "gpu_lease_timeout"
 _REFUSAL = pytest.StashKey[BaseException]()
-_CLAIM = pytest.StashKey[Claim]()
 
 
 def register(config: pytest.Config, setting: Setting) -> None:
@@ -42,7 +44,7 @@ def register(config: pytest.Config, setting: Setting) -> None:
         plugin = LeasePlugin(config, setting)
         config.pluginmanager.register(plugin, "gpu-visibility-lease")
         config.add_cleanup(plugin.close)
-        if setting.value == "worker":
+        if setting.value != "test":
             plugin.hold_share() if _is_worker() or not _will_distribute(config) else plugin.announce()
     except UserError as error:
         raise pytest.UsageError(str(error)) from None
@@ -56,7 +58,11 @@ class LeasePlugin:
         self._gpu_session = active_session(config)
         self._timeout = _timeout(config)
         self._permitted = len(self._gpu_session.visibility.devices)
-        self._office = _office(self._gpu_session.visibility.devices)
+        self._share = share_of(setting)
+        self._is_for_workers = setting.value != "test"
+        self._office = _office(self._gpu_session.visibility.devices, self._occupants)
+        self._told: set[str] = set()
+        self._config = config
         self._session = ExitStack()
         self._has_share = False
         self._refusal = ""
@@ -77,7 +83,7 @@ class LeasePlugin:
         self._has_share = True
         workers, number = _worker() if _is_worker() else (1, 0)
         self._check_shares(workers)
-        share = self._permitted // workers
+        share = self._share or self._permitted // workers
         try:
             lease = self._office.take(share, self._timeout, first=number * share % self._permitted)
         except LeaseTimeout as error:
@@ -88,18 +94,20 @@ class LeasePlugin:
         self._session.enter_context(self._in_force(lease))
 
     def _check_shares(self, workers: int) -> None:
-        if workers > self._permitted:
+        share = self._share or 1
+        if workers * share > self._permitted:
             few = {0: "no GPU is permitted", 1: "only 1 GPU is permitted"}
+            enough = self._permitted // share
             raise UserError(
-                f"{self._setting} gives each worker a GPU of its own, but"
+                f"{self._setting} gives each worker {'a GPU' if share == 1 else f'{share} GPUs'} of its own, but"
                 f" {few.get(self._permitted, f'only {self._permitted} GPUs are permitted')} for {workers}"
                 f" worker{'' if workers == 1 else 's'}. Use"
-                + (f" -n{self._permitted} or fewer," if self._permitted else "")
+                + (f" -n{enough} or fewer," if enough else "")
                 + " a wider --gpu-visibility, or --gpu-lease=test, where tests wait for each other's GPUs."
             )
 
     def pytest_configure(self, config: pytest.Config) -> None:
-        if self._setting.value != "worker" or self._has_share:
+        if not self._is_for_workers or self._has_share:
             return
         try:
             if config.getoption("dist", "no") == "no":  # -n auto that came to mean no workers, as under --pdb
@@ -114,18 +122,19 @@ class LeasePlugin:
             session.shouldfail = self._refusal
 
     def pytest_report_header(self) -> str:
-        each = "each test" if self._setting.value == "test" else "each worker"
-        return f"gpu-lease: {each} has its own of {self._permitted} GPUs (from {self._setting.source})"
+        each = "each worker" if self._is_for_workers else "each test"
+        own = f"{self._share} of its own" if self._share else "its own"
+        return f"gpu-lease: {each} has {own} of {self._permitted} GPUs (from {self._setting.source})"
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Decide what each test gets: mistakes of a hook or a marker end the run before any test waits."""
-        if self._setting.value != "test":
+        if self._is_for_workers:
             return
         for item in items:
             try:
                 if (claim := _claim(item, self._gpu_session.visibility.devices)) is not None:
-                    item.stash[_CLAIM] = claim
+                    item.stash[CLAIM] = claim
             except pytest.UsageError as error:
                 if not hasattr(config, "workerinput"):
                     raise
@@ -136,7 +145,7 @@ class LeasePlugin:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         with ExitStack() as stack:
-            if (claim := item.stash.get(_CLAIM, None)) is not None:
+            if (claim := item.stash.get(CLAIM, None)) is not None:
                 try:
                     stack.enter_context(self._in_force(self._take(claim)))
                 except (pytest.skip.Exception, pytest.fail.Exception) as refusal:
@@ -149,14 +158,48 @@ class LeasePlugin:
         if refusal is not None:
             raise refusal
 
+    def _occupants(self) -> Occupants:
+        """Who uses the devices and is not of this run, as NVML says; where it says nothing, nobody."""
+        inventory = self._gpu_session.inventory
+        try:
+            lists = ProcessLists(inventory)
+        except UserError:
+            return {}
+        try:
+            lists.look()
+        finally:
+            lists.close()
+        if not lists.seen:
+            return {}
+        ours = {_top(), *procfs.everyone_below(_top())}
+        found = {}
+        for (pid, _), sighting in lists.seen.items():
+            if pid not in ours and (who := described_process(pid)):
+                found.update(dict.fromkeys(sighting.touched, who))
+        self._tell(found)
+        return found
+
+    def _tell(self, found: Occupants) -> None:
+        for device in self._gpu_session.visibility.devices:
+            if device.uuid in found and device.uuid not in self._told:
+                self._told.add(device.uuid)
+                note(self._config, f"{label(device)} was not leased while {found[device.uuid]} used it")
+
     def _take(self, claim: Claim) -> Lease:
         try:
-            return self._office.take(claim.count, self._timeout, among=claim.among)
+            return self._office.take(claim.count, self._timeout, first=self._favourite(), among=claim.among)
         except TooFewDevices as error:
             raise pytest.skip.Exception(f"gpu_count: {error} ({self._setting})") from None
         except LeaseTimeout as error:
             message = f"{self._setting}: {error}. {_MORE_TIME}"
             raise pytest.fail.Exception(message, pytrace=False) from None
+
+    def _favourite(self) -> int:
+        """The position of the device that CUDA in this process shows already: a test that gets it can run here."""
+        bound = cuda_binding()
+        first = bound.shown[0] if bound and bound.shown else None
+        places = [place for place, unit in enumerate(self._office.devices) if uuid_digits(unit.uuid) == first]
+        return places[0] if places else 0
 
     @contextmanager
     def _in_force(self, lease: Lease) -> Iterator[None]:
@@ -179,11 +222,11 @@ class LeasePlugin:
 _MORE_TIME = f"Wait for the other run to end, ask for fewer, or give it longer: {TIMEOUT} in the ini file, in seconds."
 
 
-def _office(devices: tuple[AnyDevice, ...]) -> LeaseOffice:
+def _office(devices: tuple[AnyDevice, ...], occupied: Callable[[], Occupants]) -> LeaseOffice:
     # A simulated machine's locks go away with it. Those of a real one stay: a UUID has no second GPU.
     machine = os.environ.get(MACHINE_VARIABLE)
     place = Path(machine) if machine else records_directory()
-    return LeaseOffice(devices, place / "leases", os.environ.get(LEASE_SCOPE, "machine"))
+    return LeaseOffice(devices, place / "leases", os.environ.get(LEASE_SCOPE, "machine"), occupied)
 
 
 def _claim(item: pytest.Item, permitted: tuple[AnyDevice, ...]) -> Claim | None:
@@ -234,6 +277,11 @@ def _is_worker() -> bool:
         and XDIST_WORKER in os.environ
         and LEASE_SCOPE not in os.environ
     )
+
+
+def _top() -> int:
+    """The process under which all of this run's are."""
+    return os.getppid() if XDIST_WORKER in os.environ else os.getpid()
 
 
 def _worker() -> tuple[int, int]:

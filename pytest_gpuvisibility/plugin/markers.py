@@ -8,11 +8,15 @@ from dataclasses import dataclass
 import pytest
 
 from ..errors import UserError
+from ..masks import written
 from .options import Setting
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
+def _is_mask(value: object) -> bool:
+    try:
+        return written(value) is not None  # type: ignore[arg-type]
+    except UserError:
+        return False
 
 
 def _is_name(value: object) -> bool:
@@ -31,7 +35,7 @@ class Marker:
     help: str
     example: str
     parameter: str = ""
-    is_allowed: Callable[[object], bool] = _is_text
+    is_allowed: Callable[[object], bool] = bool
     allowed: str = ""
 
     @property
@@ -45,8 +49,8 @@ VISIBILITY = Marker(
     "run the test under this mask, within the run's own: ordinals, UUIDs, all, none",
     '@pytest.mark.gpu_visibility("0,2")',
     "devices",
-    _is_text,
-    "text, as for --gpu-visibility: ordinals, UUIDs, all or none",
+    _is_mask,
+    "text, as for --gpu-visibility: ordinals, UUIDs, all or none; a number, or a list of numbers",
 )
 INVENTORY = Marker(
     "gpu_inventory",
@@ -65,8 +69,15 @@ COUNT = Marker(
     "a whole number, 1 or more",
 )
 NO_GPU = Marker("no_gpu", "hide every GPU from the test", "@pytest.mark.no_gpu")
-MARKERS = (VISIBILITY, INVENTORY, COUNT, NO_GPU)
-NAMES = frozenset(marker.name for marker in MARKERS)
+ISOLATED = Marker(
+    "gpu_isolated",
+    "run the test in a process of its own, in which nothing of CUDA was loaded before",
+    "@pytest.mark.gpu_isolated",
+)
+MARKERS = (VISIBILITY, INVENTORY, COUNT, NO_GPU, ISOLATED)
+NAMES = frozenset(marker.name for marker in MARKERS if marker is not ISOLATED)
+"""Of those that say which GPUs a test has."""
+ALL_NAMES = frozenset(marker.name for marker in MARKERS)
 
 
 @dataclass(frozen=True)
@@ -83,12 +94,16 @@ def marker_request(item: pytest.Item) -> MarkerRequest:
     """:raises UserError: an argument is unknown, missing or of a wrong type, or markers contradict each other."""
     visibility, inventory, count = (_argument(item, marker) for marker in (VISIBILITY, INVENTORY, COUNT))
     no_gpu = _is_marked(item, NO_GPU)
+    _is_marked(item, ISOLATED)
     for name, value in ((VISIBILITY.name, visibility), (COUNT.name, count)):
         if no_gpu and value is not None:
             raise UserError(
                 f"{item.nodeid}: no_gpu hides every GPU, {name}({value!r}) asks for some. Leave one of them out."
             )
-    setting = None if visibility is None else Setting(str(visibility), f"the marker gpu_visibility of {item.nodeid}")
+    setting = None
+    if visibility is not None:
+        mask = written(visibility)  # type: ignore[arg-type]
+        setting = Setting(mask, f"the marker gpu_visibility of {item.nodeid}")
     return MarkerRequest(setting, inventory, count, no_gpu)  # type: ignore[arg-type]
 
 

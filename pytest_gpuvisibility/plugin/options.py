@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from ..policies import KERNEL_LAUNCH_POLICIES
 
-LEASE_POLICIES = ("none", "worker", "test")
+LEASE_POLICIES = ("none", "worker", "worker:N", "test")
 DEFAULT_LEASE_TIMEOUT = "600"
 
 
@@ -58,6 +59,9 @@ RUNNING = (
         "gpu_lease",
         "Give each pytest-xdist worker, or each test, GPUs of its own (default: none)",
         "|".join(LEASE_POLICIES),
+    ),
+    PytestOption(
+        "gpu_isolate", "Run each test that is given GPUs of its own in a process of its own", kind=Kind.SWITCH
     ),
     PytestOption(
         "gpu_lease_timeout",
@@ -132,16 +136,22 @@ class Options:
                 f"{launches}: a kernel launch on a simulated machine either fails (error, the default) or does"
                 " nothing, successfully, and is counted (noop)."
             )
-        if lease is not None and lease.value not in LEASE_POLICIES:
+        if lease is not None and lease.value not in ("none", "worker", "test") and not share_of(lease):
             raise pytest.UsageError(
                 f"{lease} is no way to lease GPUs. Use worker (each pytest-xdist worker has its own for the session),"
-                " test (each test has its own while it runs), or none."
+                " worker:N (N of them), test (each test has its own while it runs), or none."
             )
         if self.leases and len(self.masks) > 1:
             raise pytest.UsageError(
                 f"{self.masks[0].source} names {len(self.masks)} masks, and GPUs are to be leased as well; a lease is"
                 " of one mask's devices. Give one mask, or --gpu-lease=none."
             )
+
+
+def share_of(lease: Setting) -> int:
+    """The N of ``worker:N``; 0 where there is none."""
+    number = lease.value.removeprefix("worker:") if lease.value.startswith("worker:") else ""
+    return int(number) if re.fullmatch("[1-9][0-9]{0,3}", number) else 0
 
 
 def read(config: pytest.Config) -> Options:
@@ -172,6 +182,12 @@ def add(parser: pytest.Parser) -> None:
             parser.addini(dest, f"{help}; as {flag}", type="bool", default=False)
         else:
             parser.addini(dest, help, default=option.default)
+
+
+def as_given(config: pytest.Config) -> dict[str, object]:
+    """Ours as the command line has them, for a process that reads the same ini file."""
+    names = [option.name for option in (*RUNNING, *SUITE) if option.kind is not Kind.INI]
+    return {name: getattr(config.known_args_namespace, name, None) for name in names}
 
 
 def take_over_ini(config: pytest.Config) -> None:

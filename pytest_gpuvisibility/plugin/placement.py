@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
-from ..environment import MASK, ORDER, OUTER, restore
+from ..environment import MASK, ORDER, OUTER, describe_mask, restore
 from ..inventory import AnyDevice, Inventory
 from ..masks import Visibility, narrow, resolve
-from ..simulator import DriverAlreadyLoaded
 from .gpu_session import narrowed
-from .markers import MarkerRequest
+from .markers import INVENTORY, MarkerRequest, marker_request
 from .options import Setting
+from .own_process import OwnProcess
+from .session import CLAIM, PLACE, SESSION
 
 if TYPE_CHECKING:
     from .gpu_machine import GpuMachine
@@ -32,6 +33,8 @@ class TestPlace:
     inventory: Inventory
     kind: str
     given: Visibility
+    test: str
+    process: OwnProcess
     machine: GpuMachine | None = None
 
     @property
@@ -46,67 +49,111 @@ class TestPlace:
     def mask(self, setting: Setting) -> None:
         """Let the test and its children see only that part of what was given.
 
-        :raises UserError: it asks for a device that is not there or not permitted.
+        :raises UserError: it asks for a device that is not there or not permitted, or CUDA has shown others before.
         """
         os.environ[MASK] = narrowed(setting, self.given, self.inventory, self.kind)
+        self.follow()
+
+    def follow(self) -> None:
+        """Let CUDA in this process show what the environment says.
+
+        :raises WrongGpus: it has shown others, and keeps them.
+        """
+        self.process.follow(self.devices, self.inventory, self.kind, self.test)
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Devices that a test is about to be given."""
+
+    devices: tuple[AnyDevice, ...]
+    kind: str
+
+
+def asks_for_machine(item: pytest.Item) -> bool:
+    """Whether a test runs on a simulated machine of its own, or one that it shares with some others."""
+    fixtures: list[str] = getattr(item, "fixturenames", [])
+    return bool(item.get_closest_marker(INVENTORY.name)) or any(name.startswith("gpu_machine") for name in fixtures)
+
+
+def destination(item: pytest.Item) -> Destination | None:
+    """Where a test goes that runs under one of several masks, or with a lease of its own; None for any other."""
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    if SESSION not in item.config.stash or not (CLAIM in item.stash or PLACE in parameters):
+        return None
+    session, asked = item.config.stash[SESSION], marker_request(item)
+    given = session.visibility
+    if (mask := parameters.get(PLACE)) is not None:
+        given = resolve(mask, session.inventory, device_order=given.device_order)
+    if asked.visibility is not None:
+        mask = narrowed(asked.visibility, given, session.inventory, session.kind)
+        given = resolve(mask, session.inventory, device_order=given.device_order)
+    return Destination(() if asked.no_gpu else given.devices, session.kind)
 
 
 @contextmanager
-def in_session(session: GpuSession, mask: str | None) -> Iterator[TestPlace]:
-    """The session's own machine, for one test. ``mask``: one of several that the session runs under."""
-    with _environment_restored(MASK):
-        given = session.visibility
-        if mask is not None:
-            os.environ[MASK] = mask
-            given = resolve(mask, session.inventory, device_order=os.environ.get(ORDER))
-        yield TestPlace(session.inventory, session.kind, given)
+def in_session(session: GpuSession, mask: str | None, process: OwnProcess, test: str) -> Iterator[TestPlace]:
+    """The session's own machine, for one test. ``mask``: one of several that the session runs under.
+
+    :raises UserError: this process has loaded another driver than the machine's.
+    """
+    given = session.visibility
+    if mask is not None:
+        given = resolve(mask, session.inventory, device_order=given.device_order)
+    with _environment_restored(MASK, ORDER), ExitStack() as stack:
+        if session.machine is not None and not session.selected:
+            session.machine.attach()
+            stack.callback(session.machine.detach)
+        restore(os.environ, {MASK: given.requested, ORDER: given.device_order})
+        yield TestPlace(session.inventory, session.kind, given, test, process)
 
 
 @contextmanager
-def on_machine(machine: GpuMachine) -> Iterator[TestPlace]:
+def on_machine(machine: GpuMachine, process: OwnProcess, test: str) -> Iterator[TestPlace]:
     """A machine of the test's own; programs that it starts find it, and so does its own process.
 
-    A process that has loaded another driver before keeps it.
+    :raises UserError: this process has loaded another driver.
     """
     wanted = machine.environ(visible=machine.visible, device_order=machine.device_order)
     changed = [name for name in {*wanted, *os.environ} if wanted.get(name) != os.environ.get(name)]
-    with _environment_restored(*changed), ExitStack() as stack:
-        with suppress(DriverAlreadyLoaded):
-            machine.simulated.attach()
-            stack.callback(machine.simulated.detach)
+    # The mask even where the machine changes nothing of it: markers and gpu_visibility.set() do.
+    with _environment_restored(MASK, ORDER, *changed), ExitStack() as stack:
+        machine.simulated.attach()
+        stack.callback(machine.simulated.detach)
         restore(os.environ, {name: wanted.get(name) for name in changed})
         given = resolve(machine.visible, machine.inventory, device_order=machine.device_order)
-        yield TestPlace(machine.inventory, "simulated", given, machine)
+        machine.own_process = process
+        yield TestPlace(machine.inventory, "simulated", given, test, process, machine)
 
 
 def carried_over(session: GpuSession) -> str | None:
     """The mask that shows on a copy of the session's machine, in PCI order, what is visible in the session."""
-    if MASK not in os.environ:
+    seen = session.visibility
+    if seen.requested is None:
         return None
     everything = resolve(None, session.inventory, device_order="PCI_BUS_ID")
-    seen = resolve(os.environ[MASK], session.inventory, device_order=os.environ.get(ORDER))
     return narrow(everything, [everything.devices.index(device) for device in seen.devices])
 
 
 def apply(asked: MarkerRequest, place: TestPlace) -> None:
     """Narrow the place as the test's markers say, or skip the test.
 
-    :raises UserError: they ask for a device that is not there or not permitted.
+    :raises UserError: they ask for a device that is not there or not permitted, or CUDA has shown others before.
     """
     if asked.no_gpu:
         os.environ[MASK] = ""
     elif asked.visibility is not None:
-        place.mask(asked.visibility)
+        os.environ[MASK] = narrowed(asked.visibility, place.given, place.inventory, place.kind)
     place.given = resolve(os.environ.get(MASK), place.inventory, device_order=os.environ.get(ORDER))
     there = len(place.given.devices)
     if asked.count is not None and there < asked.count:
         mask = os.environ.get(MASK)
-        shown = "CUDA_VISIBLE_DEVICES not set" if mask is None else f"CUDA_VISIBLE_DEVICES={mask}"
         pytest.skip(
             f"gpu_count: {asked.count} {'GPU is' if asked.count == 1 else 'GPUs are'} needed,"
             f" {there} {'is' if there == 1 else 'are'} visible"
-            f" ({shown}; inventory {place.inventory.name}, {place.kind})"
+            f" ({describe_mask(mask)}; inventory {place.inventory.name}, {place.kind})"
         )
+    place.follow()
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from ..errors import UserError
 from ..inventory import Inventory
 from ..plain import from_plain, to_plain
 from . import state
+from .in_process import follow_nvml
 from .ledger import Ledger
 from .native import (
     RUNTIMES,
@@ -139,26 +140,28 @@ class Machine:
     def attach(self) -> None:
         """Puts this very process on the machine, and every child that inherits its environment.
 
-        Call it before anything loads a CUDA or NVML library. On a machine without NVML, children cannot load it;
-        this process can, and is told NVML_ERROR_LIBRARY_NOT_FOUND by its nvmlInit.
+        Call it before anything loads another CUDA or NVML library. On a machine without NVML, children cannot load
+        it; this process can, and is told NVML_ERROR_LIBRARY_NOT_FOUND by its nvmlInit. Whoever has initialised NVML
+        before finds it on this machine; CUDA, which keeps what it found, does not move by itself: follow_cuda().
 
         :raises DriverAlreadyLoaded: it is too late for that.
         """
         if self._replaced is not None:
             return
-        _load_driver(_DRIVER_LIBRARIES)
-        if self.kernel_launch_policy == "noop":
-            _load_driver([cublas_library().name])
+        load_driver(self.kernel_launch_policy)
         changed = self.environ(os.environ)
         self._replaced = {
             name: os.environ.get(name) for name, value in changed.items() if os.environ.get(name) != value
         }
         os.environ.update(changed)
+        follow_nvml()
 
     def detach(self) -> None:
         """Undoes attach()'s changes of the environment; the libraries stay loaded."""
-        restore(os.environ, self._replaced or {})
-        self._replaced = None
+        replaced, self._replaced = self._replaced, None
+        if replaced is not None:
+            restore(os.environ, replaced)
+            follow_nvml()
 
     def snapshot(self) -> dict[str, Any]:
         """The devices and living processes as they are now, in the shape that state.snapshot() describes."""
@@ -277,16 +280,22 @@ def _read_inventory(directory: Path) -> Inventory:
 _loaded: dict[str, ctypes.CDLL] = {}
 
 
-def _load_driver(names: Iterable[str]) -> None:
-    """Loads simulated libraries, under the names by which programs ask for them, before anything else does."""
+def load_driver(kernel_launches: str = "error") -> None:
+    """Loads the simulated driver into this process, under the names by which programs ask for it.
+
+    Alone that shows no GPU: attach() does. kernel_launches: as Machine.create() has it.
+
+    :raises DriverAlreadyLoaded: it is too late for that.
+    """
     directory = library_directory()
+    names = [*_DRIVER_LIBRARIES, *([cublas_library().name] if kernel_launches == "noop" else [])]
     missing = [name for name in names if name not in _loaded]
     for name in missing:
         if foreign := _loaded_from_elsewhere(name, directory):
             raise DriverAlreadyLoaded(
                 f"This process has already loaded {foreign}, so it cannot go onto a simulated machine."
-                " Choose the machine before anything loads CUDA or NVML (--gpu-inventory does), or run the"
-                " program as a child."
+                " Choose the machine before anything loads CUDA or NVML (--gpu-inventory does), give the test a process"
+                " of its own (@pytest.mark.gpu_isolated), or run the program as a child."
             )
     _loaded.update((name, ctypes.CDLL(str(directory / name), mode=ctypes.RTLD_GLOBAL)) for name in missing)
 

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -15,20 +15,16 @@ from types import FrameType
 from ..environment import MASK
 from ..errors import UserError
 from ..host import SessionDirectory, written_whole
-from ..inventory import Inventory, label
+from ..inventory import AnyDevice, Inventory
 from . import device_nodes
 from .kernel_launches import KernelLaunches
-from .ledger import LedgerRecord, by_process
 from .machine import Machine
+from .touch_table import TouchTable
 
 FORWARDED = (signal.SIGTERM, signal.SIGHUP)
-PRIVATE_TABLES = (
-    "contains the CUDA runtime, linked statically, or another library of NVIDIA's, which asks the driver for tables"
-    " private to NVIDIA: it cannot be simulated"
-)
-CUBLAS_CAN_BE_SKIPPED = "if that library is cuBLAS: with --launch noop its products are skipped instead"
 SKIPPING = "--launch noop"
 """How ``gpu-visibility run`` is told to skip kernel launches."""
+BEYOND_THE_MASK = 1
 NOT_FOUND = 127
 """What a shell answers for a program that is not there."""
 
@@ -42,11 +38,14 @@ def run_program(
     nvidia_smi: bool = True,
     own_device_nodes: bool = False,
     audit: Path | None = None,
+    permitted: Collection[AnyDevice],
+    strict: bool = False,
 ) -> int:
     """Run ``program``; its exit code, 128 + signal where one killed it, 127 where it does not exist.
 
     Its standard streams are its own; the table of who touched what goes to stderr after it has ended.
-    ``own_device_nodes``: its /dev has the nodes of the inventory's GPUs and no other of NVIDIA's.
+    ``permitted``: what its mask shows; the table marks what else was touched, and with ``strict`` the exit code is 1
+    then if it would be 0. ``own_device_nodes``: its /dev has the nodes of its GPUs and no other of NVIDIA's.
 
     :raises UserError: the ledger cannot be kept at ``audit``, or the caller may not give a program a /dev of its own.
     """
@@ -68,10 +67,11 @@ def run_program(
             environ[MASK] = visible
         code = _run(program, environ, wrapper)
         said = [f"gpu-visibility: {sentence}" for sentence in KernelLaunches.on(machine).sentences(SKIPPING)]
-        print("\n".join([*touch_table(machine.ledger.records(), inventory, kernel_launches), *said]), file=sys.stderr)
+        table = TouchTable(machine.ledger.records(), inventory, permitted)
+        print("\n".join([*table.lines(kernel_launches), *said]), file=sys.stderr)
         if audit is not None:
             _keep(machine.directory / "ledger.jsonl", audit)
-    return code
+    return BEYOND_THE_MASK if strict and not code and table.out_of_bounds else code
 
 
 def _run(program: Sequence[str], environ: dict[str, str], wrapper: Sequence[str]) -> int:
@@ -99,29 +99,6 @@ def _signals_forwarded(child: subprocess.Popen[bytes]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def touch_table(records: Sequence[LedgerRecord], inventory: Inventory, kernel_launches: str) -> list[str]:
-    """One line for each process that initialised the driver: its mask, and the devices that it touched."""
-    processes = by_process(record for record in records if record.event != "question")
-    if not processes:
-        return [f"gpu-visibility: no process initialised CUDA on {inventory.name}"]
-    names = {unit.uuid: label(unit) for unit in inventory.units}
-    lines = [f"gpu-visibility: who touched what on {inventory.name} (simulated)"]
-    for (pid, _), found in processes.items():
-        touched = dict.fromkeys(names.get(record.touched, record.touched) for record in found if record.touched)
-        mask = found[0].cuda_visible_devices
-        shown = "unset" if mask is None else f'"{mask}"'
-        lines.append(
-            f"  {pid:>8}  {Path(found[0].argv0).name:<16} CUDA_VISIBLE_DEVICES {shown:<12}"
-            f" touched {', '.join(touched) or 'nothing'}"
-        )
-        refused = dict.fromkeys(record.function for record in found if record.event == "refused" and record.function)
-        if "cuGetExportTable" in refused:
-            lines.append(f"            {PRIVATE_TABLES}")
-            if kernel_launches == "error":
-                lines.append(f"            {CUBLAS_CAN_BE_SKIPPED}")
-    return lines
 
 
 def _keep(ledger: Path, audit: Path) -> None:

@@ -4,10 +4,10 @@ from ..records import Account, Evidence
 from .base import ProcessRef, Witness, optional
 from .checked import CheckedWitness
 from .ledger import LedgerWitness
-from .nvml import NvmlWitness, check_attribution
+from .nvml import NvmlWitness, ProcessLists, check_attribution
 from .usual import usual_witness
 
 __all__ = [
-    "Account", "CheckedWitness", "Evidence", "LedgerWitness", "NvmlWitness", "ProcessRef", "Witness",
-    "check_attribution", "optional", "usual_witness",
+    "Account", "CheckedWitness", "Evidence", "LedgerWitness", "NvmlWitness", "ProcessLists", "ProcessRef",
+    "Witness", "check_attribution", "optional", "usual_witness",
 ]  # fmt: skip

@@ -20,7 +20,7 @@ from pathlib import Path
 from pytest_gpuvisibility import Inventory, resolve
 from pytest_gpuvisibility.inventory import AnyDevice, MigDevice
 from pytest_gpuvisibility.simulator import Machine
-from pytest_gpuvisibility.simulator.run_program import PRIVATE_TABLES
+from pytest_gpuvisibility.simulator.touch_table import PRIVATE_TABLES
 
 from .matrix import (
     CC,

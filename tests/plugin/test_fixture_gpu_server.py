@@ -16,7 +16,7 @@ EXAMPLE = """
 
     def test_the_same_launch_is_made_once(gpu_server):
         first = gpu_server.launch(visible="4,6", groups=2, devices=1)
-        assert gpu_server.launch("4,6", groups=2).began == first.began
+        assert gpu_server.launch([4, 6], groups=2).began == first.began
         assert gpu_server.launch("4,6", groups=2, ending="SIGKILL").began != first.began
 
     def test_who_it_is(gpu_server):

@@ -50,7 +50,7 @@ def test_each_does_what_it_says(suite: pytest.Pytester) -> None:
 @pytest.mark.parametrize(
     ("marker", "words"),
     [
-        ("gpu_visibility(1)", "gpu_visibility(1) is malformed; devices is text, as for --gpu-visibility"),
+        ("gpu_visibility(1.5)", "gpu_visibility(1.5) is malformed; devices is text, as for --gpu-visibility"),
         ("gpu_visibility()", "gpu_visibility() is malformed; it takes one argument, devices, and has 0. Write"),
         ("gpu_visibility(mask='1')", "gpu_visibility(mask='1') is malformed; it takes no argument mask. Write"),
         ("gpu_visibility('8')", "test_it = 8 asks for device 8, but only 0-7 are there (inventory a100x8, simulated)"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gpuvisibility import Inventory
+from pytest_gpuvisibility.inventory import driver_client
 from pytest_gpuvisibility.lease import LeaseOffice
 from pytest_gpuvisibility.simulator import Machine
 
@@ -205,6 +207,75 @@ def test_fewer_gpus_than_workers_is_a_usage_error(project: pytest.Pytester, visi
         assert "no GPU is permitted for 1 worker. Use a wider --gpu-visibility, or" in message
     else:
         assert "only 2 GPUs are permitted for 3 workers. Use -n2 or fewer, a wider --gpu-visibility, or" in message
+
+
+def test_each_worker_may_have_a_number_of_them(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        import os
+        import pytest
+
+        @pytest.mark.parametrize("number", range(4))
+        def test_it(number, gpu_lease):
+            share = {"gw0": [4, 3], "gw1": [2, 1]}[os.environ["PYTEST_XDIST_WORKER"]]
+            assert [device.index for device in gpu_lease.devices] == share
+        """
+    )
+    machine = ("--gpu-visibility=4,3,2,1,0", "--gpu-inventory=a100x8")
+    result = project.runpytest_subprocess("--gpu-lease=worker:2", *machine, "-n2")
+    result.assert_outcomes(passed=4)
+    message = mistake(project.runpytest_subprocess("--gpu-lease=worker:2", *machine, "-n3"))
+    assert "--gpu-lease=worker:2 gives each worker 2 GPUs of its own, but only 5 GPUs are permitted for 3" in message
+    assert "Use -n2 or fewer" in message
+
+
+@pytest.mark.parametrize("policy", ["worker:0", "worker:", "worker:two", "worker:-1", "test:2"])
+def test_what_is_no_number_of_gpus_is_a_usage_error(project: pytest.Pytester, policy: str) -> None:
+    message = mistake(project.runpytest_subprocess(f"--gpu-lease={policy}"))
+    assert f"--gpu-lease={policy} is no way to lease GPUs" in message
+    assert "worker:N" in message
+
+
+@pytest.mark.parametrize("policy", ["test", "worker:2"])
+def test_devices_that_somebody_else_uses_are_left_alone_and_told_of(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, policy: str
+) -> None:
+    project.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.gpu_count(2)
+        def test_it(gpu_lease):
+            assert [device.index for device in gpu_lease.devices] == [1, 3]
+        """
+    )
+    with played_as_real(monkeypatch, tmp_path):
+        holders = [hold("0"), hold("2")]
+        try:
+            result = project.runpytest_subprocess(f"--gpu-lease={policy}", "--gpu-inventory=real")
+        finally:
+            for holder in holders:
+                holder.communicate()
+    result.assert_outcomes(passed=1)
+    told = [line for line in result.stdout.lines if "was not leased" in line]
+    assert len(told) == 2
+    for line, device, holder in zip(told, (0, 2), holders, strict=True):
+        assert line.startswith(f"gpu-visibility: GPU {device} ")
+        assert str(holder.pid) in line
+
+
+def hold(device: str) -> subprocess.Popen[str]:
+    """A process that has memory of a GPU, until its standard input ends."""
+    holder = subprocess.Popen(
+        driver_client.command("hold", "1"),
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": device, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout
+    assert holder.stdout.readline() == "held\n"
+    return holder
 
 
 def test_without_the_option_all_visible_gpus_are_the_lease(project: pytest.Pytester) -> None:

@@ -53,7 +53,7 @@ def test_help_reads_as_pytests_own(pytester: pytest.Pytester) -> None:
     text = pytester.runpytest_subprocess("--help").stdout.str()
     ours = text.partition("\nGPU visibility:\n")[2].partition("\n\n")[0]
     helps = dict(re.findall(r"^  (--gpu-[a-z]+)(?:=\S+)?\s+(.*?)(?=^  -|\Z)", ours, re.S | re.M))
-    assert len(helps) == 10
+    assert len(helps) == 11
     for option, help in helps.items():
         assert help[0].isupper(), option
         assert not help.rstrip().endswith("."), option

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from pytest_gpuvisibility.simulator.machine import Machine
+from pytest_gpuvisibility.simulator import Machine, follow_cuda
 
 before = dict(os.environ)
 count = ctypes.c_int()
@@ -24,6 +24,8 @@ print(*visible(), os.environ["GPU_VISIBILITY_MACHINE"] == sys.argv[1])
 first.detach()
 print(os.environ == before)
 second.attach()
+print(*visible())  # CUDA keeps what it found
+assert follow_cuda([device.uuid for device in second.inventory.devices]) is None
 print(*visible())
 second.detach()
 print(os.environ == before)

@@ -33,7 +33,7 @@ from simulated_programs import python
 
 from pytest_gpuvisibility import Inventory, resolve
 from pytest_gpuvisibility.simulator import Machine
-from pytest_gpuvisibility.simulator.run_program import PRIVATE_TABLES
+from pytest_gpuvisibility.simulator.touch_table import PRIVATE_TABLES
 
 PAGE = DOCS / "clients.md"
 

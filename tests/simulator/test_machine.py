@@ -164,7 +164,7 @@ def test_a_process_can_go_onto_one_machine_after_another(machine: Machine) -> No
     with Machine.create(Inventory.load("a100x8")) as second:
         command = python("attaching.py", str(machine.directory), str(second.directory))
         run = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert (run.stdout.split(), run.stderr) == (["0", "2", "True", "True", "0", "8", "True"], "")
+    assert (run.stdout.split(), run.stderr) == (["0", "2", "True", "True", "0", "2", "0", "8", "True"], "")
 
 
 def test_it_is_too_late_when_another_driver_is_loaded(machine: Machine, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ const char *gv_event_name(enum gv_event event)
     return names[event];
 }
 
-/* How often each (process, event, unit, function, result) came: open addressing, keys never leave. Free of locks, so
+/* How often each (process, event, unit, function, result) came on one machine: open addressing, keys never leave. Free of locks, so
  * that a child forked at any moment can go on; its pid makes its keys its own. */
 #define COUNTERS 8192
 static struct {
@@ -43,7 +43,7 @@ static uint64_t hash(uint64_t key, const void *data, size_t size)
 static uint64_t key_of(const struct gv_record *record)
 {
     pid_t pid = getpid();
-    const char *texts[] = {record->function, record->unit ? record->unit->uuid : NULL};
+    const char *texts[] = {record->function, record->unit ? record->unit->uuid : NULL, gv_machine_directory()};
     uint64_t key = hash(UINT64_C(0xcbf29ce484222325), &pid, sizeof pid);
     key = hash(key, &record->event, sizeof record->event);
     key = hash(key, &record->result, sizeof record->result);
@@ -160,7 +160,8 @@ static ssize_t write_quietly(int file, const char *line, size_t length)
     return written;
 }
 
-/* The ledger as it was opened last. Never changed, so that threads need no lock, and never freed. */
+/* The ledger as it was opened last. Never changed, so that threads need no lock, and never freed. That of the machine
+ * after it takes the descriptor over, so that a program which moves from one to the next keeps one alone. */
 struct opened {
     const char *directory; /* the very pointer that gv_machine_directory returned */
     int file;
@@ -172,11 +173,16 @@ static _Atomic(struct opened *) last_opened;
 #define OUT_OF_THE_WAY 200 /* the file's number is at least this where it may be: programs count on low ones */
 
 /* Whether it is still the ledger: a program may close every descriptor that it does not know, and reuse the number. */
+static bool is_ours(const struct opened *opened, struct stat *status)
+{
+    return opened && fstat(opened->file, status) == 0 && status->st_dev == opened->device &&
+           status->st_ino == opened->inode;
+}
+
 static bool is_open(const struct opened *opened, const char *directory)
 {
     struct stat status;
-    return opened && opened->directory == directory && fstat(opened->file, &status) == 0 &&
-           status.st_dev == opened->device && status.st_ino == opened->inode && status.st_nlink > 0;
+    return is_ours(opened, &status) && opened->directory == directory && status.st_nlink > 0;
 }
 
 /* Opens the ledger in place of `before`, which is not usable; another thread may have done so meanwhile. */
@@ -189,7 +195,8 @@ static struct opened *open_ledger(const char *directory, struct opened *before)
     int file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
     if (file < 0)
         return NULL;
-    int moved = fcntl(file, F_DUPFD_CLOEXEC, OUT_OF_THE_WAY);
+    int moved = is_ours(before, &status) ? dup3(file, before->file, O_CLOEXEC)
+                                         : fcntl(file, F_DUPFD_CLOEXEC, OUT_OF_THE_WAY);
     if (moved >= 0) {
         close(file);
         file = moved;
@@ -201,7 +208,8 @@ static struct opened *open_ledger(const char *directory, struct opened *before)
     }
     *opened = (struct opened){directory, file, status.st_dev, status.st_ino};
     if (!atomic_compare_exchange_strong(&last_opened, &before, opened)) {
-        close(file);
+        if (file != before->file)
+            close(file);
         free(opened);
         opened = before;
     }

@@ -125,9 +125,11 @@ void gv_state_unmap(struct gv_state *state);
 uint64_t gv_state_checksum(const struct gv_state *state);
 
 /* The machine that GPU_VISIBILITY_MACHINE names, mapped at the first call that finds one and kept; NULL without one.
- * A program that changes the variable stays on its machine until it initialises again: gv_machine_reopen follows it. */
+ * A program that changes the variable stays on its machine until it initialises again: gv_machine_reopen goes where it
+ * leads, if it leads somewhere. gv_machine_follow goes there in any case: without a machine there is none from then on. */
 struct gv_state *gv_machine(void);
 struct gv_state *gv_machine_reopen(void);
+struct gv_state *gv_machine_follow(void);
 /* The directory of the machine that gv_machine returned last; "" without one. */
 const char *gv_machine_directory(void);
 

@@ -230,6 +230,18 @@ struct gv_state *gv_machine_reopen(void)
     return opened ? opened->state : NULL;
 }
 
+struct gv_state *gv_machine_follow(void)
+{
+    const char *given = secure_getenv("GPU_VISIBILITY_MACHINE");
+    gv_lock(GV_LOCK_MACHINE);
+    struct opened *opened = atomic_load(&machine);
+    if (!(given && *given && opened && strcmp(given, opened->given) == 0))
+        atomic_store(&machine, given && *given ? open_machine(given) : NULL);
+    opened = atomic_load(&machine);
+    gv_unlock(GV_LOCK_MACHINE);
+    return opened ? opened->state : NULL;
+}
+
 struct gv_state *gv_machine(void)
 {
     struct opened *opened = atomic_load(&machine);

@@ -78,7 +78,7 @@ static cublasStatus_t destroy(enum kind kind, void *pointer)
 
 static void record(enum gv_event event, const char *function, int unit, int result)
 {
-    const struct gv_state *state = gv_machine();
+    const struct gv_state *state = gv_machine_reopen();
     struct gv_record record = {
         .event = event,
         .function = function,
@@ -99,7 +99,7 @@ static cublasStatus_t refuse(const char *function)
 /* Products can only be skipped where launches are. */
 static bool skips(void)
 {
-    const struct gv_state *state = gv_machine();
+    const struct gv_state *state = gv_machine_reopen();
     return state && state->launch_policy == GV_LAUNCH_NOOP;
 }
 
@@ -126,7 +126,7 @@ static int current_unit(void)
     char digits[33], found[33];
     int (*get_device)(int *) = (int (*)(int *))driver_function("cuCtxGetDevice");
     int (*get_uuid)(unsigned char *, int) = (int (*)(unsigned char *, int))driver_function("cuDeviceGetUuid_v2");
-    const struct gv_state *state = gv_machine();
+    const struct gv_state *state = gv_machine_reopen();
     if (!state || !get_device || !get_uuid || get_device(&device) || get_uuid(bytes, device))
         return -1;
     for (int i = 0; i < 16; i++)

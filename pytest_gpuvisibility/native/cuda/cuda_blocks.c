@@ -39,6 +39,11 @@ struct gv_block *gv_block_search(bool (*matches)(const struct gv_block *, const 
     return NULL;
 }
 
+bool gv_any_block(void)
+{
+    return block_count > 0;
+}
+
 bool gv_block_overlaps(uintptr_t start, size_t size)
 {
     size_t after = position_after(start);

@@ -41,6 +41,17 @@ bool gv_is_context(CUcontext context)
     return alive;
 }
 
+bool gv_any_context(void)
+{
+    for (int ordinal = 0; ordinal < gv_driver.count; ordinal++)
+        if (gv_driver.primary[ordinal].active || gv_driver.primary[ordinal].retained)
+            return true;
+    for (CUcontext context = created; context; context = context->next)
+        if (context->active)
+            return true;
+    return false;
+}
+
 static CUresult open_context(CUcontext context)
 {
     int error = gv_take_context(gv_driver.state, context->unit);

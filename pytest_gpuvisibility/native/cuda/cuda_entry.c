@@ -54,6 +54,7 @@ CUresult cuGetProcAddress(const char *symbol, void **function, int version, cuui
 CUresult cuGetExportTable(const void **table, const CUuuid *id)
 {
     (void)id;
+    gv_cuda_note_runtime();
     if (table)
         *table = NULL;
     return (CUresult)gv_cuda_refuse(__func__);

@@ -2,7 +2,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "cuda_handle.h"
+#include "cuda_memory.h"
 
 #define BUCKETS 1024
 
@@ -42,6 +42,17 @@ struct gv_handle *gv_handle_find(enum gv_handle_kind kind, const void *handle)
     struct gv_handle *found = *bucket_of(handle);
     while (found && (found != handle || found->kind != kind))
         found = found->next;
+    gv_unlock(GV_LOCK_HANDLES);
+    return found;
+}
+
+bool gv_any_handle(void)
+{
+    bool found = false;
+    gv_lock(GV_LOCK_HANDLES);
+    for (int i = 0; i < BUCKETS && !found; i++)
+        for (struct gv_handle *handle = bucket[i]; handle && !found; handle = handle->next)
+            found = handle->kind != GV_POOL || !gv_pool_is_idle(handle->data);
     gv_unlock(GV_LOCK_HANDLES);
     return found;
 }

@@ -28,6 +28,8 @@ struct gv_handle {
 struct gv_handle *gv_handle_new(enum gv_handle_kind kind, CUcontext context);
 struct gv_handle *gv_handle_find(enum gv_handle_kind kind, const void *handle);
 bool gv_handle_free(enum gv_handle_kind kind, const void *handle);
+/* Whether there is one, but for the pools that every device has. Under GV_LOCK_CUDA. */
+bool gv_any_handle(void);
 /* The child of this kind, name (or NULL) and context; made where there is none yet. NULL: out of memory. */
 struct gv_handle *gv_handle_child(struct gv_handle *parent, enum gv_handle_kind kind, const char *name,
                                   CUcontext context);

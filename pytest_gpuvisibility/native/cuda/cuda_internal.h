@@ -50,8 +50,11 @@ struct gv_driver {
 };
 extern struct gv_driver gv_driver;
 
-/* CUDA_SUCCESS once cuInit has succeeded in this process, and not in the one that it was forked from. */
+/* CUDA_SUCCESS once cuInit has succeeded in this process, and not in the one that it was forked from. Not under the
+ * lock. */
 CUresult gv_cuda_ready(void);
+/* A CUDA runtime asks: it, and libraries over it, remember what they are told of the devices. */
+void gv_cuda_note_runtime(void);
 #define REQUIRE(condition, error) \
     do {                          \
         if (!(condition))         \
@@ -96,6 +99,7 @@ CUresult gv_current_context(CUcontext *context);
             return context_result;                                \
     } while (0)
 bool gv_is_context(CUcontext context); /* alive, and not a stray pointer */
+bool gv_any_context(void);             /* one is alive, or will be released; under the lock */
 bool gv_valid_context_flags(unsigned flags);
 
 /* The program's own functions on a stream, which run in the order in which they were queued. */

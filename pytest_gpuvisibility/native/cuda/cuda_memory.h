@@ -72,6 +72,7 @@ void gv_block_remove(struct gv_block *block);
 struct gv_block *gv_block_search(bool (*matches)(const struct gv_block *, const void *), const void *argument);
 /* Gives back what its memory counts for. What was taken of a machine that the program has left since is its to keep. */
 void gv_block_give_back(const struct gv_block *block);
+bool gv_any_block(void);
 /* Whether a block begins in, or reaches into, the range. */
 bool gv_block_overlaps(uintptr_t start, size_t size);
 
@@ -101,6 +102,9 @@ int gv_pool_ordinal(const struct gv_pool *pool);
 CUmemoryPool gv_pool_handle(const struct gv_pool *pool);
 /* The pools of a device keep nothing that is not used. Under the lock. */
 void gv_pools_trim(int ordinal);
+/* A device's own pool, which keeps nothing; and an end of those, where no other is left. Under the lock. */
+bool gv_pool_is_idle(const struct gv_pool *pool);
+void gv_pools_forget(void);
 
 #define GV_GRANULARITY ((size_t)2 << 20) /* of what is made and mapped apart */
 

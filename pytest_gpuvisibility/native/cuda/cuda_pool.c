@@ -86,6 +86,11 @@ void gv_pools_trim(int ordinal)
         shrink(current_pool[ordinal], 0);
 }
 
+bool gv_pool_is_idle(const struct gv_pool *pool)
+{
+    return pool->is_default && !pool->reserved;
+}
+
 /* ---- which pools there are ---- */
 
 static struct gv_pool *new_pool(int ordinal, uint64_t limit)
@@ -103,6 +108,18 @@ static struct gv_pool *new_pool(int ordinal, uint64_t limit)
     gv_devices_set(&pool->writable, ordinal, true);
     handle->data = pool;
     return pool;
+}
+
+void gv_pools_forget(void)
+{
+    for (int ordinal = 0; ordinal < GV_MAX_UNITS; ordinal++) {
+        if (default_pool[ordinal]) {
+            gv_handle_free(GV_POOL, default_pool[ordinal]->handle);
+            free(default_pool[ordinal]);
+        }
+        default_pool[ordinal] = current_pool[ordinal] = NULL;
+    }
+    pools_of = NULL;
 }
 
 struct gv_pool *gv_pool_find(CUmemoryPool handle)

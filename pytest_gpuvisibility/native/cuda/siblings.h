@@ -8,6 +8,9 @@
 /* Records that `function`, a constant, is not offered. CUDA_ERROR_NOT_SUPPORTED. */
 int gv_driver_refuse(const char *function);
 
+/* cuInit, for a CUDA runtime. A CUresult. */
+int gv_driver_init_for_runtime(void);
+
 #pragma GCC visibility pop
 
 #endif

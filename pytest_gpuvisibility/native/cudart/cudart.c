@@ -55,7 +55,7 @@ static int version(void)
 CUresult gv_initialise(void)
 {
     int driver = 0;
-    CUresult result = cuInit(0);
+    CUresult result = (CUresult)gv_driver_init_for_runtime();
     if (result != CUDA_SUCCESS)
         return result;
     cuDriverGetVersion(&driver);

@@ -11,9 +11,12 @@
 
 /* ---- initialisation ---- */
 
-/* Both are changed under GV_LOCK_NVML. */
+/* All of these are changed under GV_LOCK_NVML. */
 static unsigned int init_count;
-static _Atomic(struct gv_state *) machine; /* NULL while not initialised */
+static struct gv_state *attached;          /* since the first nvmlInit that succeeded; it may have faults by now */
+static _Atomic(struct gv_state *) machine; /* the same while it answers; NULL while not initialised */
+static _Atomic(struct gv_state *) last;    /* the machine that the handles of this generation are of */
+static _Atomic(uintptr_t) generation;
 
 static nvmlReturn_t answer_of(const struct gv_state *state)
 {
@@ -24,18 +27,40 @@ static nvmlReturn_t answer_of(const struct gv_state *state)
     return state->faults & GV_FAULT_NVML_DENIED ? NVML_ERROR_NO_PERMISSION : NVML_SUCCESS;
 }
 
+/* Under the lock: from now on NVML speaks of that machine. Handles of another one mean nothing then. */
+static nvmlReturn_t attach(struct gv_state *state)
+{
+    nvmlReturn_t result = answer_of(state);
+    attached = state;
+    if (result == NVML_SUCCESS && atomic_exchange(&last, state) != state)
+        atomic_fetch_add(&generation, 1);
+    atomic_store(&machine, result == NVML_SUCCESS ? state : NULL);
+    return result;
+}
+
 nvmlReturn_t nvmlInitWithFlags(unsigned int flags)
 {
     (void)flags;
     gv_lock(GV_LOCK_NVML);
-    struct gv_state *state = init_count ? atomic_load(&machine) : gv_machine_reopen();
-    nvmlReturn_t result = answer_of(state);
-    if (result == NVML_SUCCESS) {
-        init_count++;
-        atomic_store(&machine, state);
-    }
+    nvmlReturn_t result = init_count ? answer_of(attached) : attach(gv_machine_reopen());
+    init_count += result == NVML_SUCCESS;
     gv_unlock(GV_LOCK_NVML);
     return result;
+}
+
+/* For Python (simulator/in_process.py), between two tests: whoever has initialised NVML finds himself on the machine
+ * that the environment leads to now, or uninitialised where there is none. */
+#pragma GCC visibility push(default)
+void gv_nvml_follow(void);
+#pragma GCC visibility pop
+
+void gv_nvml_follow(void)
+{
+    gv_lock(GV_LOCK_NVML);
+    struct gv_state *state = gv_machine_follow();
+    if (init_count)
+        attach(state);
+    gv_unlock(GV_LOCK_NVML);
 }
 
 nvmlReturn_t nvmlInit_v2(void)
@@ -79,10 +104,22 @@ int gv_nvml_refuse(const char *function)
 
 /* ---- handles ---- */
 
-struct nvmlDevice_st {
-    char unit; /* its position in the table is what counts */
-};
-static struct nvmlDevice_st handles[GV_MAX_UNITS];
+/* Addresses, behind which there is nothing: each machine that the process was on has its own, each kind of handle too. */
+static uintptr_t first_of(enum gv_nvml_handles kind)
+{
+    static const char base;
+    return (uintptr_t)&base + (atomic_load(&generation) * GV_NVML_HANDLES + kind) * GV_MAX_UNITS;
+}
+
+uintptr_t gv_nvml_position(enum gv_nvml_handles kind, const void *handle)
+{
+    return (uintptr_t)handle - first_of(kind);
+}
+
+void *gv_nvml_at(enum gv_nvml_handles kind, int unit)
+{
+    return (void *)(first_of(kind) + (uintptr_t)unit);
+}
 
 static nvmlReturn_t fault_of(const struct gv_device *device)
 {
@@ -97,7 +134,7 @@ static nvmlReturn_t fault_of(const struct gv_device *device)
 nvmlReturn_t gv_nvml_unit(nvmlDevice_t handle, const void *output, struct gv_target *target)
 {
     TRY(gv_nvml_open(output, &target->state));
-    uintptr_t offset = (uintptr_t)handle - (uintptr_t)handles;
+    uintptr_t offset = gv_nvml_position(GV_NVML_DEVICES, handle);
     if (offset >= (uintptr_t)target->state->unit_count)
         return NVML_ERROR_INVALID_ARGUMENT;
     target->unit_index = (int)offset;
@@ -155,13 +192,13 @@ bool gv_nvml_has_memory_sensor(const struct gv_device *device)
 nvmlReturn_t gv_nvml_handle(const struct gv_state *state, int unit, nvmlDevice_t *handle)
 {
     TRY(fault_of(&state->device[state->unit[unit].device]));
-    *handle = &handles[unit];
+    *handle = gv_nvml_handle_at(unit);
     return NVML_SUCCESS;
 }
 
 nvmlDevice_t gv_nvml_handle_at(int unit)
 {
-    return &handles[unit];
+    return gv_nvml_at(GV_NVML_DEVICES, unit);
 }
 
 nvmlReturn_t nvmlDeviceGetCount_v2(unsigned int *count)

@@ -9,6 +9,7 @@
 
 struct nvmlEventSet_st {
     struct nvmlEventSet_st *next;
+    const struct gv_state *state; /* the machine that it is of */
     bool watches[GV_MAX_DEVICES], told[GV_MAX_DEVICES]; /* told: of the loss of the GPU */
     unsigned long long types[GV_MAX_DEVICES];
 };
@@ -37,6 +38,7 @@ nvmlReturn_t nvmlEventSetCreate(nvmlEventSet_t *set)
     if (!made)
         return NVML_ERROR_MEMORY;
     gv_lock(GV_LOCK_EVENT_SETS);
+    made->state = state;
     made->next = sets;
     sets = made;
     gv_unlock(GV_LOCK_EVENT_SETS);
@@ -85,7 +87,7 @@ nvmlReturn_t nvmlDeviceRegisterEvents(nvmlDevice_t device, unsigned long long ty
     if (types & ~supported_types(&target))
         return NVML_ERROR_NOT_SUPPORTED;
     gv_lock(GV_LOCK_EVENT_SETS);
-    bool found = is_set(set);
+    bool found = is_set(set) && set->state == target.state;
     if (found) {
         set->watches[target.device_index] = true;
         set->types[target.device_index] |= types;
@@ -121,8 +123,9 @@ nvmlReturn_t nvmlEventSetWait_v2(nvmlEventSet_t set, nvmlEventData_t *data, unsi
         return NVML_ERROR_INVALID_ARGUMENT;
     for (;;) {
         int device = -1;
+        TRY(gv_nvml_machine(&state)); /* meanwhile the process may have been put on another machine */
         gv_lock(GV_LOCK_EVENT_SETS);
-        bool known = is_set(set), lost = known && find_loss(set, state, &device);
+        bool known = is_set(set) && set->state == state, lost = known && find_loss(set, state, &device);
         gv_unlock(GV_LOCK_EVENT_SETS);
         if (!known)
             return NVML_ERROR_INVALID_ARGUMENT;

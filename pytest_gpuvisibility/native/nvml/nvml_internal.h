@@ -1,7 +1,8 @@
 /* What the parts of libnvidia-ml.so.1 share.
  *
- * NVML shows every GPU of the machine, whatever CUDA_VISIBLE_DEVICES says. A handle is the address of an entry in one
- * static table, so it stays valid from one initialisation to the next, and any other pointer is recognised.
+ * NVML shows every GPU of the machine, whatever CUDA_VISIBLE_DEVICES says. A handle is an address behind which
+ * there is nothing, so it stays valid from one initialisation to the next, and any other pointer is recognised, also
+ * what was a handle on a machine that this process was on before.
  *
  * To add a function, define it in any nvml_*.c with nvml.h's prototype: the weak stub of its name yields, and the tests
  * that walk the symbol table take it in. Open the handle first (gv_nvml_gpu, gv_nvml_unit for what slices have too;
@@ -52,6 +53,13 @@ nvmlReturn_t gv_nvml_gpu(nvmlDevice_t handle, const void *output, struct gv_targ
  * questions the ledger says that this process asked; elsewhere it costs a comparison. gv_nvml_gpu_asked: of a GPU. */
 nvmlReturn_t gv_nvml_asked(nvmlReturn_t result, const struct gv_target *target, const char *kind);
 nvmlReturn_t gv_nvml_gpu_asked(nvmlDevice_t handle, const void *output, struct gv_target *target, const char *kind);
+
+/* Handles stand for units: a GPU instance's for that of its first slice, a compute instance's for its own. */
+enum gv_nvml_handles { GV_NVML_DEVICES, GV_NVML_GPU_INSTANCES, GV_NVML_COMPUTE_INSTANCES, GV_NVML_HANDLES };
+
+/* The unit that a handle stands for, far beyond any where it is none of the kind; and the handle of a unit. */
+uintptr_t gv_nvml_position(enum gv_nvml_handles kind, const void *handle);
+void *gv_nvml_at(enum gv_nvml_handles kind, int unit);
 
 /* The handle of a unit; the fault of its GPU where it has one. */
 nvmlReturn_t gv_nvml_handle(const struct gv_state *state, int unit, nvmlDevice_t *handle);

@@ -4,17 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-struct nvmlGpuInstance_st {
-    char first_unit; /* its position in the table is the unit of the first slice of the GPU instance */
-};
-
-struct nvmlComputeInstance_st {
-    char unit; /* its position in the table is the unit */
-};
-
-static struct nvmlGpuInstance_st gpu_instances[GV_MAX_UNITS];
-static struct nvmlComputeInstance_st compute_instances[GV_MAX_UNITS];
-
 /* What stands at a position of either table; the faults of its GPU as for any handle. */
 static nvmlReturn_t open_unit(uintptr_t position, const void *output, struct gv_target *target)
 {
@@ -29,12 +18,12 @@ static nvmlReturn_t open_unit(uintptr_t position, const void *output, struct gv_
 
 static nvmlReturn_t open_gpu_instance(nvmlGpuInstance_t instance, const void *output, struct gv_target *target)
 {
-    return open_unit((uintptr_t)instance - (uintptr_t)gpu_instances, output, target);
+    return open_unit(gv_nvml_position(GV_NVML_GPU_INSTANCES, instance), output, target);
 }
 
 static nvmlReturn_t open_compute_instance(nvmlComputeInstance_t instance, const void *output, struct gv_target *target)
 {
-    return open_unit((uintptr_t)instance - (uintptr_t)compute_instances, output, target);
+    return open_unit(gv_nvml_position(GV_NVML_COMPUTE_INSTANCES, instance), output, target);
 }
 
 static bool first_of_its_instance(const struct gv_state *state, int unit)
@@ -72,7 +61,7 @@ nvmlReturn_t nvmlDeviceGetGpuInstances(nvmlDevice_t device, unsigned int profile
     for (int unit = -1; (unit = next_instance(target.state, target.device_index, unit)) >= 0;) {
         struct gv_target slice = at_unit(&target, unit);
         if (gv_mig_profile_of(&slice) == wanted)
-            instances[(*count)++] = &gpu_instances[unit];
+            instances[(*count)++] = gv_nvml_at(GV_NVML_GPU_INSTANCES, unit);
     }
     return NVML_SUCCESS;
 }
@@ -102,7 +91,7 @@ nvmlReturn_t nvmlDeviceGetGpuInstanceById(nvmlDevice_t device, unsigned int id, 
     TRY(gv_nvml_open_where(gv_mig_is_offered, device, instance, &target));
     for (int unit = -1; (unit = next_instance(target.state, target.device_index, unit)) >= 0;)
         if (target.state->unit[unit].gpu_instance == (int)id) {
-            *instance = &gpu_instances[unit];
+            *instance = gv_nvml_at(GV_NVML_GPU_INSTANCES, unit);
             return NVML_SUCCESS;
         }
     return NVML_ERROR_NOT_FOUND;
@@ -226,7 +215,7 @@ nvmlReturn_t nvmlGpuInstanceGetComputeInstances(nvmlGpuInstance_t instance, unsi
     for (int unit = target.unit_index, last = last_unit(&target); unit <= last; unit++) {
         struct gv_target slice = at_unit(&target, unit);
         if (compute_profile_of(&slice) == profile)
-            instances[(*count)++] = &compute_instances[unit];
+            instances[(*count)++] = gv_nvml_at(GV_NVML_COMPUTE_INSTANCES, unit);
     }
     return NVML_SUCCESS;
 }
@@ -253,7 +242,7 @@ nvmlReturn_t nvmlGpuInstanceGetComputeInstanceById(nvmlGpuInstance_t instance, u
     TRY(open_gpu_instance(instance, compute_instance, &target));
     for (int unit = target.unit_index, last = last_unit(&target); unit <= last; unit++)
         if (target.state->unit[unit].compute_instance == (int)id) {
-            *compute_instance = &compute_instances[unit];
+            *compute_instance = gv_nvml_at(GV_NVML_COMPUTE_INSTANCES, unit);
             return NVML_SUCCESS;
         }
     return NVML_ERROR_NOT_FOUND;
@@ -271,7 +260,7 @@ nvmlReturn_t nvmlComputeInstanceGetInfo_v2(nvmlComputeInstance_t instance, nvmlC
     }
     unsigned int profile = compute_profile_of(&target);
     *info = (nvmlComputeInstanceInfo_t){
-        .gpuInstance = &gpu_instances[first],
+        .gpuInstance = gv_nvml_at(GV_NVML_GPU_INSTANCES, first),
         .id = (unsigned int)target.unit->compute_instance,
         .profileId = profile,
         .placement = {.start = start, .size = compute_sizes[profile]},

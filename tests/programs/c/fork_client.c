@@ -5,8 +5,8 @@
  *   unseen     the threads start CUDA, which shows them no device; a child asks for one, and uses it
  *   cudart     the threads register kernels and look for them; so does each child
  *   handlers   ... and the handlers that the program itself has set for a fork use NVML, in parent and child
- *   callbacks  no threads: the parent's callbacks have run, and it starts CUDA anew on the machine NOTHING_SHOWN, where
- *              it sees no device; a child starts it on the first machine again, and waits for a callback of its own
+ *   callbacks  no threads: the parent's callbacks have run, CUDA has forgotten its machine, as the plugin lets it, and
+ *              starts anew on the machine NOTHING_SHOWN, where it sees no device; a child starts it on the first machine again, and waits for a callback of its own
  *
  * Prints "CHILDREN of CHILDREN ended well". A child that has not ended after LONGEST seconds is killed by its alarm and
  * is the last, and so is a parent that cannot fork. */
@@ -167,6 +167,12 @@ static void prepare_parent(void)
     if (is_mode("cuda") || is_mode("cudart") || is_mode("callbacks"))
         use_cuda();
     if (is_mode("callbacks")) {
+        void *driver = dlopen("libcuda.so.1", RTLD_NOW);
+        void (*forget)(void) = (void (*)(void))dlsym(driver, "gv_cuda_forget");
+        cuDevicePrimaryCtxRelease_v2(0);
+        if (!forget)
+            exit(4);
+        forget();
         setenv("FIRST_MACHINE", getenv("GPU_VISIBILITY_MACHINE"), 1);
         setenv("GPU_VISIBILITY_MACHINE", getenv("NOTHING_SHOWN"), 1);
         if (start_cuda() != 100)
