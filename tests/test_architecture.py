@@ -24,6 +24,7 @@ STARTS_UP = {
     "plugin.fixtures": "an idle plugin imports it",
     "plugin.hooks": "an idle plugin imports it",
     "plugin.kernel_launch_report": "an idle plugin imports it",
+    "plugin.markers": "an idle plugin imports it",
     "plugin.session": "an idle plugin imports it",
     "host.supervisor": "a program that is started for each server",
     "server.requests": "websockets takes longer to import than all the rest, and few profiles need it",

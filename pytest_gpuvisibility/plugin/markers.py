@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import pytest
 
 from ..errors import UserError
-from ..masks import written
 from .options import Setting
 
 
 def _is_mask(value: object) -> bool:
+    from ..masks import written
+
     try:
         return written(value) is not None  # type: ignore[arg-type]
     except UserError:
@@ -102,6 +103,8 @@ def marker_request(item: pytest.Item) -> MarkerRequest:
             )
     setting = None
     if visibility is not None:
+        from ..masks import written
+
         mask = written(visibility)  # type: ignore[arg-type]
         setting = Setting(mask, f"the marker gpu_visibility of {item.nodeid}")
     return MarkerRequest(setting, inventory, count, no_gpu)  # type: ignore[arg-type]

@@ -74,3 +74,32 @@ def test_each_marker_is_explained(pytester: pytest.Pytester) -> None:
     listed = said(pytester, "--markers")
     for marker in ("gpu_visibility(devices)", "gpu_inventory(name)", "gpu_count(n)", "no_gpu"):
         assert f"@pytest.mark.{marker}: " in listed
+
+
+def test_an_idle_run_imports_little(pytester: pytest.Pytester) -> None:
+    """From its start to its summary: a run that asks for nothing of the plugin pays for these modules alone."""
+    pytester.makepyfile("def test_it(): pass")
+    pytester.makeconftest(
+        """
+        import sys
+
+        def pytest_unconfigure():
+            print("\\nimported:", *sorted(name for name in sys.modules if name.startswith("pytest_gpuvisibility")))
+        """
+    )
+    run = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    [line] = [line for line in run.stdout.lines if line.startswith("imported:")]
+    plugin = ("fixtures", "hooks", "kernel_launch_report", "markers", "notes", "options", "session")
+    assert line.split()[1:] == sorted(
+        f"pytest_gpuvisibility{name and '.'}{name}"
+        for name in (
+            "",
+            "environment",
+            "errors",
+            "hooks",
+            "hooks.specs",
+            "plugin",
+            *(f"plugin.{name}" for name in plugin),
+            "policies",
+        )
+    )
