@@ -85,7 +85,7 @@ def test_several_masks(pytester: pytest.Pytester, machine_option: str) -> None:
         "--gpu-visibility=3,0",
     )
     result.assert_outcomes(passed=3)
-    result.stdout.fnmatch_lines(["gpu-visibility: 2 tests ran in processes of their own: *"])
+    result.stdout.fnmatch_lines(["gpu-visibility: Tests that ran in a process of their own: 2; *"])
 
 
 @pytest.mark.parametrize("repetition", range(10))
