@@ -26,7 +26,7 @@ POLL = 0.01
 PATIENCE = 1.0
 """Seconds between two questions who else uses the devices."""
 
-Occupants = Mapping[str, str]
+InUse = Mapping[str, str]
 """UUID -> who uses the device without a lease, for people."""
 
 
@@ -84,11 +84,11 @@ class LeaseOffice:
         devices: Sequence[AnyDevice],
         directory: Path,
         scope: str = "machine",
-        occupied: Callable[[], Occupants] = dict,
+        occupied: Callable[[], InUse] = dict,
     ) -> None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.devices = tuple(devices)
-        self.occupants: Occupants = {}
+        self.in_use: InUse = {}
         self._directory = directory
         self._scope = scope
         self._occupied = occupied
@@ -110,7 +110,7 @@ class LeaseOffice:
         with self._ticket() as ticket:
             while True:
                 if time.monotonic() >= look_at:
-                    self.occupants, look_at = self._occupied(), time.monotonic() + PATIENCE
+                    self.in_use, look_at = self._occupied(), time.monotonic() + PATIENCE
                 lease = self._try(choices, count) if self._is_first(ticket) else None
                 if lease is not None:
                     return lease
@@ -137,7 +137,7 @@ class LeaseOffice:
         for group in choices:
             taken: dict[str, LockFile] = {}
             for device in group:
-                if device.uuid in self.occupants:
+                if device.uuid in self.in_use:
                     continue
                 lock = LockFile.acquire(self._path(device)) if len(taken) < count else None
                 if lock is not None:
@@ -174,7 +174,7 @@ class LeaseOffice:
         return True
 
     def _why(self, count: int, timeout: float) -> str:
-        holders = [(device, self._holder(device) or self.occupants.get(device.uuid)) for device in self.devices]
+        holders = [(device, self._holder(device) or self.in_use.get(device.uuid)) for device in self.devices]
         held = [f"{label(device)} by {holder}" for device, holder in holders if holder]
         held_by = f": {', '.join(held)}" if held else "; others were waiting before it"
         return f"waited {timeout:g} s for {_gpus(count)} of the {len(self.devices)} permitted; held{held_by}"

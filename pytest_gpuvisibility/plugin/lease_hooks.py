@@ -23,7 +23,7 @@ from ..errors import UserError
 from ..hooks import calls
 from ..host import procfs, records_directory
 from ..inventory import AnyDevice, label, uuid_digits
-from ..lease import Claim, Lease, LeaseOffice, LeaseTimeout, Occupants, TooFewDevices, described_process
+from ..lease import Claim, InUse, Lease, LeaseOffice, LeaseTimeout, TooFewDevices, described_process
 from ..masks import narrow, resolve
 from ..simulator import cuda_binding
 from ..witness import ProcessLists
@@ -60,7 +60,7 @@ class LeasePlugin:
         self._permitted = len(self._gpu_session.visibility.devices)
         self._share = share_of(setting)
         self._is_for_workers = setting.value != "test"
-        self._office = _office(self._gpu_session.visibility.devices, self._occupants)
+        self._office = _office(self._gpu_session.visibility.devices, self._in_use)
         self._told: set[str] = set()
         self._config = config
         self._session = ExitStack()
@@ -158,7 +158,7 @@ class LeasePlugin:
         if refusal is not None:
             raise refusal
 
-    def _occupants(self) -> Occupants:
+    def _in_use(self) -> InUse:
         """Who uses the devices and is not of this run, as NVML says; where it says nothing, nobody."""
         inventory = self._gpu_session.inventory
         try:
@@ -179,7 +179,7 @@ class LeasePlugin:
         self._tell(found)
         return found
 
-    def _tell(self, found: Occupants) -> None:
+    def _tell(self, found: InUse) -> None:
         for device in self._gpu_session.visibility.devices:
             if device.uuid in found and device.uuid not in self._told:
                 self._told.add(device.uuid)
@@ -222,7 +222,7 @@ class LeasePlugin:
 _MORE_TIME = f"Wait for the other run to end, ask for fewer, or give it longer: {TIMEOUT} in the ini file, in seconds."
 
 
-def _office(devices: tuple[AnyDevice, ...], occupied: Callable[[], Occupants]) -> LeaseOffice:
+def _office(devices: tuple[AnyDevice, ...], occupied: Callable[[], InUse]) -> LeaseOffice:
     # A simulated machine's locks go away with it. Those of a real one stay: a UUID has no second GPU.
     machine = os.environ.get(MACHINE_VARIABLE)
     place = Path(machine) if machine else records_directory()
