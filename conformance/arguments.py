@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 
 from pytest_gpuvisibility.inventory import Inventory
-from pytest_gpuvisibility.suite import Basis, DriverSubject, NotApplicable, RuleResult, ServerSubject, Trial, rule_of
+from pytest_gpuvisibility.suite import Basis, DoesNotApply, DriverSubject, RuleResult, ServerSubject, Trial, rule_of
 
 from .launch import Gpus, Launch, Shipped
 from .mask_queries import MaskQueries
@@ -49,9 +49,9 @@ class Arguments:
             if server.hardware is not None:
                 if name in STAND_INS and STAND_INS[name](server.hardware):
                     return Gpus(server.hardware, server.inventory)
-                raise NotApplicable(f"needs a machine like the inventory {name}; this run is on the machine's own GPUs")
+                raise DoesNotApply(f"needs a machine like the inventory {name}; this run is on the machine's own GPUs")
             if server.inventory_is_chosen and server.inventory != name:
-                raise NotApplicable(
+                raise DoesNotApply(
                     f"needs the inventory {name}; this run is tied to {server.inventory} by --gpu-inventory"
                 )
             return Gpus(Inventory.load(name), name)

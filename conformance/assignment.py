@@ -5,7 +5,7 @@ from __future__ import annotations
 from pytest_gpuvisibility.inventory import Device
 from pytest_gpuvisibility.profile import Option
 from pytest_gpuvisibility.records import IDLE, SECOND_MODEL, Action, LaunchRecord
-from pytest_gpuvisibility.suite import MUST, SHOULD, NotApplicable, rule
+from pytest_gpuvisibility.suite import MUST, SHOULD, NotDeclared, Unjudged, rule
 
 from .expect import (
     assert_each,
@@ -217,12 +217,12 @@ def test_a_second_model_takes_no_other_groups_device(launch: Launch, gpus: Gpus)
     says so ([supports].sharing).
     """
     if launch.profile.server.second_model is None:
-        raise NotApplicable("the profile declares no [server].second_model")
+        raise NotDeclared("[server].second_model", "the profile does not say how a second model is loaded")
     given = gpus.last_half(at_least=2)
     fleet = launch(visible=mask(given, gpus), groups=2, actions=(SECOND_MODEL,))
     assert_ready(fleet)
     if fleet.action_results[0].error:
-        raise NotApplicable(f"the second model could not be loaded: {fleet.action_results[0].error}")
+        raise Unjudged(f"the second model could not be loaded: {fleet.action_results[0].error}")
     assert_within(fleet, gpus)
     if not launch.profile.supports.sharing:
         assert_second_model_apart(fleet, gpus)

@@ -9,7 +9,7 @@ from pytest_gpuvisibility.errors import UserError
 from pytest_gpuvisibility.masks import resolve
 from pytest_gpuvisibility.profile import Supports
 from pytest_gpuvisibility.records import Evidence, LaunchRecord, ProcessRecord, SelfReport
-from pytest_gpuvisibility.suite import Level, NotApplicable, Violation
+from pytest_gpuvisibility.suite import Level, Unjudged, Violation
 
 from .launch import Gpus, Launch
 
@@ -277,7 +277,7 @@ def assert_no_traceback(fleet: LaunchRecord) -> None:
 def used_by_workers(fleet: LaunchRecord) -> set[str]:
     """The union of what the groups use.
 
-    :raises NotApplicable: nobody can say what some group uses.
+    :raises Unjudged: nobody can say what some group uses.
     """
     return {uuid for devices in groups(fleet).values() for uuid in devices}
 
@@ -285,7 +285,7 @@ def used_by_workers(fleet: LaunchRecord) -> set[str]:
 def groups(fleet: LaunchRecord) -> dict[int | None, set[str]]:
     """The devices of each group: what its processes touched while they started, else what its worker is bound to use.
 
-    :raises NotApplicable: nobody can say what some group uses.
+    :raises Unjudged: nobody can say what some group uses.
     """
     found: dict[int | None, set[str]] = {}
     for group in dict.fromkeys(worker.group for worker in fleet.workers):
@@ -293,7 +293,7 @@ def groups(fleet: LaunchRecord) -> dict[int | None, set[str]]:
         touched = {uuid for process in members for uuid in process.touched_by(fleet.settled)}
         bound = [worker.uses(fleet.scenario.devices) for worker in members if worker.role == "worker"]
         if not touched and None in bound:
-            raise NotApplicable(NO_EVIDENCE)
+            raise Unjudged(NO_EVIDENCE)
         found[group] = touched or {uuid for devices in bound for uuid in devices or ()}
     return found
 

@@ -12,7 +12,7 @@ from pytest_gpuvisibility.launch import Launcher
 from pytest_gpuvisibility.masks import resolve
 from pytest_gpuvisibility.profile import Profile
 from pytest_gpuvisibility.records import LaunchRecord, Scenario
-from pytest_gpuvisibility.suite import NotApplicable
+from pytest_gpuvisibility.suite import DoesNotApply, NotDeclared
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Gpus:
         return self.inventory.devices
 
     def need(self, count: int) -> None:
-        """:raises NotApplicable: fewer than ``count`` devices are there."""
+        """:raises DoesNotApply: fewer than ``count`` devices are there."""
         if len(self.devices) < count:
-            raise NotApplicable(f"needs {count} GPUs; {self.inventory.name} has {len(self.devices)}")
+            raise DoesNotApply(f"needs {count} GPUs; {self.inventory.name} has {len(self.devices)}")
 
     def last_half(self, at_least: int = 1) -> tuple[Device, ...]:
         """The second half: a mask that begins at 0 hides half of all bugs."""
@@ -74,7 +74,7 @@ def uuids(devices: Iterable[Device]) -> tuple[str, ...]:
 
 
 Shipped = Callable[[str], Gpus]
-"""A shipped inventory by name, or :class:`NotApplicable` where the session is tied to another machine."""
+"""A shipped inventory by name, or :class:`DoesNotApply` where the session is tied to another machine."""
 
 
 def renumbered(gpus: Gpus, shipped: Shipped) -> Gpus:
@@ -97,7 +97,7 @@ def without_devices(shipped: Shipped) -> list[Gpus]:
     """Machines on which CUDA shows no device: one without a GPU, and one whose GPU is in MIG mode and not cut. None
     where the session is tied to the machine at hand.
     """
-    with contextlib.suppress(NotApplicable):
+    with contextlib.suppress(DoesNotApply):
         return [shipped(name) for name in ("none", "mig-bare")]
     return []
 
@@ -105,14 +105,14 @@ def without_devices(shipped: Shipped) -> list[Gpus]:
 def sliced(gpus: Gpus, shipped: Shipped, at_least: int) -> tuple[Gpus, tuple[MigDevice, ...]]:
     """A machine with so many MIG slices, each of a GPU instance of its own, and these: the one at hand, if it has any.
 
-    :raises NotApplicable: it has too few.
+    :raises DoesNotApply: it has too few.
     """
     machine = gpus if any(device.mig for device in gpus.devices) else shipped("mig")
     instances = {
         (unit.index, unit.gpu_instance): unit for unit in machine.inventory.units if isinstance(unit, MigDevice)
     }
     if len(instances) < at_least:
-        raise NotApplicable(f"needs {at_least} MIG slices; {machine.inventory.name} has {len(instances)}")
+        raise DoesNotApply(f"needs {at_least} MIG slices; {machine.inventory.name} has {len(instances)}")
     return machine, tuple(instances.values())
 
 
@@ -129,29 +129,29 @@ class Launch:
         return self.launcher.profile
 
     def claims(self, ability: str, words: str) -> None:
-        """:raises NotApplicable: the profile says that the server does not know them."""
+        """:raises DoesNotApply: the profile says that the server does not know them."""
         if not getattr(self.profile.supports, ability):
-            raise NotApplicable(f"{self.profile.product.name} does not claim to know {words} ([supports].{ability})")
+            raise DoesNotApply(f"{self.profile.product.name} does not claim to know {words} ([supports].{ability})")
 
     def needs_report(self, name: str) -> None:
-        """:raises NotApplicable: the profile does not say where the server reports that."""
+        """:raises NotDeclared: the profile does not say where the server reports that."""
         if not getattr(self.profile.reports, name):
-            raise NotApplicable(
-                f"the profile does not say where {self.profile.product.name} reports it ([reports].{name})"
-            )
+            words = f"the profile does not say where {self.profile.product.name} reports it"
+            raise NotDeclared(f"[reports].{name}", words)
 
     def __call__(self, *, gpus: Gpus | None = None, **what: Any) -> LaunchRecord:
         """``what``: the fields of :class:`Scenario`, the inventory by ``gpus`` instead of by name."""
         scenario = Scenario(inventory=gpus.source if gpus else self.inventory, **what)
         for option in scenario.options:
             if option.name not in self.profile.server.options:
-                raise NotApplicable(f"the profile declares no [server.options].{option.name}")
+                words = f"the profile does not say how {self.profile.product.name} is told that"
+                raise NotDeclared(f"[server.options].{option.name}", words)
         if scenario.devices != 1 and not self.profile.sizes_groups:
-            raise NotApplicable(
+            raise DoesNotApply(
                 f"needs groups of {scenario.devices} devices; {self.profile.product.name} gives each worker one, since"
                 " the command of its profile has no {devices}"
             )
         if self.launcher.hardware is not None and scenario.needs_simulation:
-            raise NotApplicable(f"needs {scenario.needs_simulation}, which a real machine cannot be made into")
+            raise DoesNotApply(f"needs {scenario.needs_simulation}, which a real machine cannot be made into")
         self.launched.append(scenario)
         return self.launcher.launch(scenario)

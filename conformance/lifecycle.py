@@ -6,7 +6,7 @@ from typing import Any
 
 from pytest_gpuvisibility.profile import Option
 from pytest_gpuvisibility.records import Action, LaunchRecord, WorkerKill
-from pytest_gpuvisibility.suite import MUST, SHOULD, NotApplicable, rule
+from pytest_gpuvisibility.suite import MUST, SHOULD, DoesNotApply, NotDeclared, Unjudged, rule
 
 from .expect import (
     NO_EVIDENCE,
@@ -84,7 +84,7 @@ def test_sigterm_while_loading_ends_the_whole_server(launch: Launch, gpus: Gpus)
     if fleet.outcome == "exited":
         raise violation(fleet, "does not start although its GPUs are there", outcome(fleet))
     if fleet.outcome == "timeout":
-        raise NotApplicable("no process could be told to be a worker before the server was ready ([workers])")
+        raise Unjudged("no process could be told to be a worker before the server was ready ([workers])")
     assert_all_gone(fleet)
 
 
@@ -118,7 +118,7 @@ def test_a_worker_comes_back_to_the_same_device_every_time(launch: Launch, gpus:
     fleet, kills = with_worker_kills(launch, gpus)
     replaced = [kill for kill in kills if kill.outcome == "replaced"]
     if not replaced:
-        raise NotApplicable(f"the server does not start a worker again; after it was killed: {kills[0].outcome}")
+        raise DoesNotApply(f"the server does not start a worker again; after it was killed: {kills[0].outcome}")
     before = devices_of(fleet, kills[0].pid)
     after = [devices_of(fleet, kill.replacement) for kill in replaced]
     if any(devices != before for devices in after[1:]):
@@ -135,9 +135,7 @@ def test_a_refusal_leaves_nothing_in_the_way_of_the_next_start(launch: Launch, g
     gpus.need(4)
     fleet = launch(visible=mask(gpus.devices[2:4], gpus), groups=2, refused_first=2)
     if fleet.refusal is None or fleet.refusal[0] != "exited":
-        raise NotApplicable(
-            "the server does not refuse what asks for too many devices (OVR-001), so nothing can follow"
-        )
+        raise DoesNotApply("the server does not refuse what asks for too many devices (OVR-001), so nothing can follow")
     assert_ready(fleet)
 
 
@@ -149,7 +147,7 @@ def test_a_model_that_is_unloaded_makes_room(launch: Launch, gpus: Gpus) -> None
     """
     if launch.profile.server.unload is None:
         name = launch.profile.product.name
-        raise NotApplicable(f"the profile does not say how {name} unloads a model ([server].unload and load)")
+        raise NotDeclared("[server].unload", f"the profile does not say how {name} unloads a model")
     fleet = masked_pair(launch, gpus, actions=(Action.of("reload", times=TIMES),))
     assert_ready(fleet)
     [result] = fleet.action_results
@@ -171,7 +169,7 @@ def test_a_server_without_workers_does_not_end_well(launch: Launch, gpus: Gpus) 
 def with_worker_kills(launch: Launch, gpus: Gpus) -> tuple[LaunchRecord, tuple[WorkerKill, ...]]:
     """A server whose last worker is killed, and each that takes its place; and what became of that.
 
-    :raises NotApplicable: no process can be told to be that worker.
+    :raises Unjudged: no process can be told to be that worker.
     """
     again = "restarts" in launch.profile.server.options
     options = (Option("restarts"),) if again else ()
@@ -179,19 +177,19 @@ def with_worker_kills(launch: Launch, gpus: Gpus) -> tuple[LaunchRecord, tuple[W
     assert_ready(fleet)
     kills = fleet.action_results[0].worker_kills
     if not kills:
-        raise NotApplicable("no process could be told to be the last group's worker ([workers])")
+        raise Unjudged("no process could be told to be the last group's worker ([workers])")
     return fleet, kills
 
 
 def devices_of(fleet: LaunchRecord, pid: int | None) -> set[str]:
     """What a worker touched, or is bound to.
 
-    :raises NotApplicable: nobody can say.
+    :raises Unjudged: nobody can say.
     """
     worker = next((process for process in fleet.processes if process.pid == pid), None)
     used = worker.uses(fleet.scenario.devices) if worker is not None else None
     if used is None:
-        raise NotApplicable(NO_EVIDENCE)
+        raise Unjudged(NO_EVIDENCE)
     return set(used)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from pytest_gpuvisibility.profile import Option
 from pytest_gpuvisibility.records import LaunchRecord
-from pytest_gpuvisibility.suite import MUST, SHOULD, NotApplicable, rule
+from pytest_gpuvisibility.suite import MUST, SHOULD, DoesNotApply, rule
 
 from .expect import (
     assert_each,
@@ -59,9 +59,9 @@ def test_the_refusal_names_both_numbers(launch: Launch, gpus: Gpus) -> None:
     """
     fleet = oversubscribed(launch, gpus)
     if shares_as_declared(fleet, gpus, launch.profile.supports):
-        raise NotApplicable("the server shares devices instead of refusing, as it declares")
+        raise DoesNotApply("the server shares devices instead of refusing, as it declares")
     if fleet.outcome == "waiting":
-        raise NotApplicable("the server waits for devices instead of refusing, as it declares")
+        raise DoesNotApply("the server waits for devices instead of refusing, as it declares")
     if fleet.ready:
         raise violation(fleet, "never says that it has too few GPUs", "ready, as if nothing were wrong")
     assert_says(fleet, "4", "2")
@@ -128,7 +128,7 @@ def test_a_refusal_is_not_a_bare_exception(launch: Launch, gpus: Gpus) -> None:
         fleet for fleet in (oversubscribed(launch, gpus), launch(visible="0,99,1", groups=2)) if not fleet.ready
     ]
     if not refusals:
-        raise NotApplicable("the server refused neither of the two launches, so there is no refusal to read")
+        raise DoesNotApply("the server refused neither of the two launches, so there is no refusal to read")
     for fleet in refusals:
         assert_not_a_bare_error(fleet)
 
@@ -141,7 +141,7 @@ def test_the_refusal_comes_before_any_device_is_opened(launch: Launch, gpus: Gpu
     """
     fleet = oversubscribed(launch, gpus)
     if fleet.outcome != "exited":
-        raise NotApplicable("the server does not refuse, so there is nothing before the refusal")
+        raise DoesNotApply("the server does not refuse, so there is nothing before the refusal")
     touched = {uuid for process in fleet.processes for uuid in process.touched}
     if touched:
         raise violation(fleet, "opens devices before it refuses", f"touched {gpus.indices(touched)}")

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ..conformance import catalogue
+from ..conformance import catalogue, functions
 from ..errors import UserError
 from ..hooks import calls
 from ..host import SessionDirectory
@@ -25,12 +25,14 @@ from ..profile import DRIVER, names
 from ..reports import files, terminal, write
 from ..suite import (
     HARNESS_ERRORS,
+    LEFT_OUT,
     Basis,
     Family,
     Rule,
     RuleResult,
     Subject,
     Trial,
+    Unjudged,
     Verdict,
     Violation,
     check_globs,
@@ -46,6 +48,8 @@ HEARTBEAT = 5.0
 SLOW_FAMILY = "LIF"
 """Rules that wait for a server to end: they go first, spread over the pytest-xdist workers."""
 RESULT_ATTRIBUTE = "gpu_result"
+LOST = "the process that judged it ended before it had said anything"
+LEFT_OUT_WORDS = {Verdict.DOES_NOT_APPLY: "does not apply", Verdict.NOT_DECLARED: "is not declared"}
 
 TRIAL = pytest.StashKey["Trial"]()
 RESULT = pytest.StashKey[RuleResult]()
@@ -120,6 +124,7 @@ class SuitePlugin:
         self.directory = directory
         self.is_worker = is_worker
         self.started = time.monotonic()
+        self.asked: dict[str, Rule] = {}
         self.unwritten: list[str] = []
         self.failed_to_write = False
 
@@ -192,6 +197,17 @@ class SuitePlugin:
             config.hook.pytest_deselected(items=dropped)
         _mark_known(kept, self.trial)
         items[:] = _order(kept)
+        self._will_be_asked(item.nodeid for item in kept)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: object, ids: Sequence[str]) -> None:
+        """Of all workers the same; the controller itself collects nothing."""
+        self._will_be_asked(ids)
+
+    def _will_be_asked(self, ids: Iterable[str]) -> None:
+        rules = _rules_by_test(family_of(self.config))
+        found = {rule.id: rule for id in ids if (rule := rules.get(_test_of(id))) is not None}
+        self.asked |= found
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
@@ -214,7 +230,10 @@ class SuitePlugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        if self.is_worker or not self.trial.results:
+        if self.is_worker or self.config.option.collectonly:
+            return
+        self._account_for_the_lost(session)
+        if not self.trial.results:
             return
         if exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
             if self.config.getoption("gpu_report"):
@@ -228,6 +247,15 @@ class SuitePlugin:
                 self.failed_to_write = True
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
+    def _account_for_the_lost(self, session: pytest.Session) -> None:
+        """A rule of which nobody has heard, because its process was killed or the run stopped, is not left out."""
+        stopped = str(session.shouldfail or session.shouldstop or "")
+        why = f"the run was stopped before it was judged: {stopped}" if stopped else LOST
+        lost = [rule for id, rule in self.asked.items() if id not in self.trial.results]
+        self.trial.lose(lost, why)
+        if lost and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
         if not self.trial.results:
             return
@@ -238,6 +266,21 @@ class SuitePlugin:
             terminalreporter.write_line(line)
         for error in self.unwritten:
             terminalreporter.write_line(f"ERROR: {error}", red=True)
+
+
+@functools.cache
+def _rules_by_test(family: Family) -> dict[tuple[str, str], Rule]:
+    """By module and function, which a test's id ends with."""
+    return {
+        (function.__module__.rpartition(".")[2], function.__name__): rule
+        for function in functions(family)
+        if (rule := rule_of(function)) is not None
+    }
+
+
+def _test_of(nodeid: str) -> tuple[str, str]:
+    module, _, function = nodeid.rpartition("::")
+    return Path(module).stem, function
 
 
 def _rule_of_item(item: pytest.Item) -> Rule | None:
@@ -282,9 +325,9 @@ def _judge(item: pytest.Function, rule: Rule) -> Generator[None, object, object]
     except Exception as outcome:
         result = _keep(item, rule, outcome)
         if result.verdict is Verdict.UNSUPPORTED:
-            _skip_or_fail(trial, f"declared unsupported: {result.headline}")
-        if result.verdict is Verdict.NOT_APPLICABLE:
-            _skip_or_fail(trial, f"not applicable: {result.headline}")
+            _skip_or_fail(trial, f"is declared unsupported: {result.headline}")
+        if result.verdict in LEFT_OUT:
+            _skip_or_fail(trial, f"{LEFT_OUT_WORDS[result.verdict]}: {result.headline}")
         if result.verdict is Verdict.WARN and not result.known:
             return None
         raise
@@ -301,7 +344,7 @@ def _judge(item: pytest.Function, rule: Rule) -> Generator[None, object, object]
 
 def _skip_or_fail(trial: Trial, reason: str) -> None:
     if trial.certify:
-        pytest.fail(f"--gpu-certify allows no rule to be left out; this one is {reason}", pytrace=False)
+        pytest.fail(f"--gpu-certify allows no rule to be left out; this one {reason}", pytrace=False)
     pytest.skip(reason)
 
 
@@ -323,7 +366,12 @@ def _send(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRep
         setattr(report, RESULT_ATTRIBUTE, to_plain(result))
     if call.when == "call" and RESULT in item.stash:
         setattr(report, RESULT_ATTRIBUTE, to_plain(item.stash[RESULT]))
-        if call.excinfo is not None and report.failed and isinstance(call.excinfo.value, (Violation, *HARNESS_ERRORS)):
-            said = call.excinfo.value
-            words = str(said) if isinstance(said, Violation) else in_words(said)
-            report.longrepr = f"{rule.id} ({rule.level.value}): {rule.summary}\n\n{words}"
+        said = call.excinfo.value if call.excinfo is not None else None
+        if report.failed and isinstance(said, (Violation, Unjudged, *HARNESS_ERRORS)):
+            result = item.stash[RESULT]
+            words = "\n".join([result.headline, *(f"  {fact}" for fact in result.facts)])
+            report.longrepr = f"{rule.id} ({rule.level.value}): {rule.summary}\n\n{_unjudged(result)}{words}"
+
+
+def _unjudged(result: RuleResult) -> str:
+    return "Unjudged: " if result.verdict is Verdict.UNJUDGED else ""

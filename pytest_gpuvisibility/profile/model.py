@@ -103,7 +103,7 @@ class Server:
     that a worker has died, and does about it what it does.
 
     ``options``: arguments that a rule may add to the command, at its end or where it says ``{options}``. A rule about
-    one that is left out is not applicable.
+    one that is left out is not asked.
 
     - ``device``: use the device ``{device}``; ``[supports].device_flag`` says what its number means.
     - ``cpu``: run on the CPU.
@@ -216,7 +216,7 @@ class Report:
 @dataclass(frozen=True, slots=True)
 class Reports:
     """What the server says of itself, by the named groups of a pattern. Where one is left out, the rules about it are
-    not applicable.
+    not asked.
 
     - ``health``: a url that answers with a status of 2xx exactly while the whole server is ready.
     - ``metrics``: ``device`` is what a sample is labelled with: a UUID, a PCI bus id, a number.

@@ -35,8 +35,12 @@ class Verdict(str, enum.Enum):
     """A SHOULD rule is broken."""
     UNSUPPORTED = "unsupported"
     """The profile declares, with a reason, that the server does not do this."""
-    NOT_APPLICABLE = "not-applicable"
-    """The rule needs something that is not there: more devices, an ability the server does not claim, evidence."""
+    DOES_NOT_APPLY = "does-not-apply"
+    """The rule needs other hardware, or a thing that this server has not."""
+    NOT_DECLARED = "not-declared"
+    """The rule is about a thing that the profile leaves out: nobody knows whether the server has it."""
+    UNJUDGED = "unjudged"
+    """The evidence that the rule needs was not seen; nothing is known of the server."""
     ERROR = "error"
     """The harness failed; nothing is known of the server."""
 
@@ -77,8 +81,32 @@ class Violation(AssertionError):
         return "\n".join([self.headline, *(f"  {fact}" for fact in self.facts)])
 
 
-class NotApplicable(Exception):
+class DoesNotApply(Exception):
     """The rule cannot be asked of this server on this inventory; the message says why."""
+
+
+class NotDeclared(Exception):
+    """The profile leaves out what the rule is about: ``key``, such as ``[server.options].cpu``."""
+
+    def __init__(self, key: str, words: str) -> None:
+        super().__init__(f"{words} ({key})")
+        self.key = key
+
+
+class Unjudged(Exception):
+    """Too little was seen of a launch to say that the server keeps the rule, or that it breaks it.
+
+    ``headline`` says what is missing ("saw 1 of 2 workers"); ``facts`` are the lines that show it, the first one naming
+    the launch.
+    """
+
+    def __init__(self, headline: str, facts: Sequence[str] = ()) -> None:
+        super().__init__(headline, tuple(facts))
+        self.headline = headline
+        self.facts = tuple(facts)
+
+    def __str__(self) -> str:
+        return "\n".join([self.headline, *(f"  {fact}" for fact in self.facts)])
 
 
 def rule(
@@ -114,7 +142,8 @@ class RuleResult:
     """The verdict of one rule, as plain data that travels between processes.
 
     ``headline`` and ``facts`` are those of the :class:`Violation`, or the reason of any other verdict that is not a
-    pass; ``scenarios`` are the keys of the launches it rests on.
+    pass; the one fact of a rule that is not declared is the key that the profile leaves out. ``scenarios`` are the keys
+    of the launches it rests on.
     """
 
     rule: Rule

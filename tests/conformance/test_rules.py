@@ -18,7 +18,7 @@ from twin_runs import TWINS
 from pytest_gpuvisibility.inventory import Inventory
 from pytest_gpuvisibility.profile import files as profiles
 from pytest_gpuvisibility.records import Scenario
-from pytest_gpuvisibility.suite import NotApplicable, rule_of
+from pytest_gpuvisibility.suite import DoesNotApply, rule_of
 
 
 class Launched(Exception):
@@ -57,7 +57,7 @@ def test_a_rule_needs_what_it_says(function: Callable[..., object]) -> None:
         ask(function, rule.devices, inventories)
     assert inventories == set(rule.inventories)
     if rule.devices > 1 and not inventories:
-        with pytest.raises(NotApplicable, match="needs"):
+        with pytest.raises(DoesNotApply, match="needs"):
             ask(function, rule.devices - 1, set())
 
 

@@ -31,7 +31,7 @@ def test_a_server_that_declares_to_wait_may_wait(tmp_path: Path) -> None:
         found[waits] = verdicts(profile, "-n2", *(f"--gpu-rule=OVR-00{number}" for number in (1, 2, 4)))
     told = {waits: {id: rule["verdict"] for id, rule in rules.items()} for waits, rules in found.items()}
     assert (told["false"]["OVR-001"], told["false"]["OVR-004"]) == ("fail", "fail")
-    assert told["true"] == {"OVR-001": "pass", "OVR-002": "not-applicable", "OVR-004": "pass"}
+    assert told["true"] == {"OVR-001": "pass", "OVR-002": "does-not-apply", "OVR-004": "pass"}
     [launch] = found["true"]["OVR-001"]["scenarios"]
     assert launch["outcome"] == "waiting"
 
@@ -44,7 +44,7 @@ def test_a_server_that_declares_to_share_may_share(tmp_path: Path) -> None:
         profile = profile_of("ovr-003", tmp_path, **{"sharing = false": f"sharing = {shares}"})
         found[shares] = {id: rule["verdict"] for id, rule in verdicts(profile, "-n2", *rules).items()}
     assert found["false"] == {"OVR-001": "fail", "OVR-002": "fail", "OVR-003": "fail"}
-    assert found["true"] == {"OVR-001": "pass", "OVR-002": "not-applicable", "OVR-003": "pass"}
+    assert found["true"] == {"OVR-001": "pass", "OVR-002": "does-not-apply", "OVR-003": "pass"}
 
 
 def test_a_claim_that_is_not_made_is_not_judged_and_not_certified(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_a_claim_that_is_not_made_is_not_judged_and_not_certified(tmp_path: Path
     run = check(profile, "-n0", "--gpu-rule=IDN-005", f"--gpu-report={report}")
     assert run.returncode == 0, run.stdout
     [rule] = json.loads(report.read_text())["rules"]
-    assert (rule["verdict"], "[supports].order" in rule["headline"]) == ("not-applicable", True)
+    assert (rule["verdict"], "[supports].order" in rule["headline"]) == ("does-not-apply", True)
     assert check(profile, "-n0", "--gpu-rule=IDN-005", "--gpu-certify").returncode == 1
 
 

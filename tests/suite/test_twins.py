@@ -80,7 +80,7 @@ def test_the_summary_begins_with_what_a_stranger_asks(tmp_path: Path) -> None:
     title, _, count, _, launch, proof = lines[:6]
     assert title.startswith("twin 1.0 on simulated a100x8: 2 rules, 3 scenarios, ")
     assert title.endswith(" s of it the server's own start-up)")
-    assert count == "Does not conform: 1 MUST rule fails, 1 pass."
+    assert count == "Does not conform: 1 MUST rule fails, 1 passes; 2 of 69 rules judged."
     assert launch.split("  ")[1:3] == ["VIS-001", "takes GPUs it was not given"]
     assert launch.endswith("  CUDA_VISIBLE_DEVICES=4,5,6,7, 4 groups of 1")
     assert proof.strip() == "permitted 4 5 6 7, used 0 1 2 3 (touched)"
