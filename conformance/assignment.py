@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pytest_gpuvisibility.inventory import Device
 from pytest_gpuvisibility.profile import Option
 from pytest_gpuvisibility.records import IDLE, SECOND_MODEL, Action, LaunchRecord
@@ -24,7 +26,7 @@ from .isolation import (
     assert_second_model_apart,
     needs_opened_devices,
 )
-from .launch import Gpus, Launch, Shipped, mask
+from .launch import REFUSAL, Gpus, Launch, Shipped, mask
 
 SPLITS = ((2, 2, 1), (2, 1, 2), (4, 1, 1))
 """Data, pipeline and tensor parallel: each needs four devices."""
@@ -189,13 +191,13 @@ def test_the_device_flag_chooses_among_visible_devices(launch: Launch, gpus: Gpu
     """
     given = gpus.last_half(at_least=2)[:2]
 
-    def flagged(device: int) -> LaunchRecord:
-        return launch(visible=mask(given, gpus), groups=1, options=(Option.of("device", device=device),))
+    def flagged(device: int, **more: Any) -> LaunchRecord:
+        return launch(visible=mask(given, gpus), groups=1, options=(Option.of("device", device=device),), **more)
 
     ordinal = launch.profile.supports.device_flag == "ordinal"
     inside = flagged(1 if ordinal else given[1].index)
     assert_uses_exactly(inside, gpus, [given[1].uuid])
-    outside = flagged(len(given) if ordinal else _outside(given, gpus).index)
+    outside = flagged(len(given) if ordinal else _outside(given, gpus).index, needs=REFUSAL)
     assert_within(outside, gpus)
     assert_refused(outside)
 

@@ -213,7 +213,7 @@ def assert_admits_a_dead_worker(fleet: LaunchRecord) -> None:
     """After a worker died in set-up: ended non-zero, or replaced the worker, or does not report ready."""
     if fleet.outcome == "exited" and fleet.exit_code == 0:
         raise violation(fleet, "ends with exit code 0 although a worker could not start", *_quote(fleet))
-    if fleet.outcome == "timeout" and fleet.reports_ready:
+    if fleet.reports_ready:
         fact = f"{fleet.seconds:.0f} s later the launcher runs and its front door is open"
         raise violation(fleet, "reports ready although a worker could not start", fact)
 
@@ -284,18 +284,25 @@ def used_by_workers(fleet: LaunchRecord) -> set[str]:
 
 def groups(fleet: LaunchRecord) -> dict[int | None, set[str]]:
     """The devices of each group: what its processes touched while they started, else what its worker is bound to use.
+    A server that has ended is bound to nothing.
 
     :raises Unjudged: nobody can say what some group uses.
     """
     found: dict[int | None, set[str]] = {}
+    ended = fleet.outcome == "exited"  # whoever is gone binds nothing more than what it has touched
     for group in dict.fromkeys(worker.group for worker in fleet.workers):
         members = [process for process in fleet.processes if process.group == group and process.role in MEMBERS]
         touched = {uuid for process in members for uuid in process.touched_by(fleet.settled)}
         bound = [worker.uses(fleet.scenario.devices) for worker in members if worker.role == "worker"]
-        if not touched and None in bound:
-            raise Unjudged(NO_EVIDENCE)
-        found[group] = touched or {uuid for devices in bound for uuid in devices or ()}
+        if not touched and None in bound and not ended:
+            raise Unjudged(NO_EVIDENCE, [fleet.scenario.describe(), *_shown(members)])
+        found[group] = touched or {uuid for devices in bound for uuid in devices or () if not ended}
     return found
+
+
+def _shown(members: Iterable[ProcessRecord]) -> list[str]:
+    counts = ((process, "?" if process.shown is None else len(process.shown)) for process in members)
+    return [f"process {process.pid}: {process.role} {process.group}, shown {count} GPUs" for process, count in counts]
 
 
 def evidence(fleet: LaunchRecord) -> str:

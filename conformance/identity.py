@@ -18,7 +18,7 @@ from .expect import (
     self_report,
     violation,
 )
-from .launch import Gpus, Launch, Shipped, mask, uuids
+from .launch import REFUSAL, Gpus, Launch, Shipped, mask, uuids
 from .masks import Masks
 
 
@@ -53,7 +53,7 @@ def test_devices_can_be_named_by_the_beginning_of_a_uuid(launch: Launch, gpus: G
     assert_uses_exactly(fleet, gpus, [given.uuid])
 
 
-@rule("IDN-003", MUST, sources=["vllm-project/vllm#51677", "vllm-project/vllm#53570"], devices=2)
+@rule("IDN-003", MUST, sources=["vllm-project/vllm#51677", "vllm-project/vllm#53570"], devices=2, needs=REFUSAL)
 def test_the_beginning_of_two_uuids_names_neither(launch: Launch, gpus: Gpus) -> None:
     """The beginning that the UUIDs of two devices share names no device; it is not the first that matches.
 
@@ -65,7 +65,7 @@ def test_the_beginning_of_two_uuids_names_neither(launch: Launch, gpus: Gpus) ->
     assert_as_driver(fleet, gpus, 1)
 
 
-@rule("IDN-004", SHOULD, sources=["vllm-project/vllm#20939", "uber/neuropod#337"], devices=4)
+@rule("IDN-004", SHOULD, sources=["vllm-project/vllm#20939", "uber/neuropod#337"], devices=4, needs=REFUSAL)
 def test_a_list_of_ordinals_and_uuids_is_read_as_cuda_reads_it(launch: Launch, gpus: Gpus) -> None:
     """In a list that mixes both, such as 0,GPU-904d…, the first entry decides what kind the others must be.
 

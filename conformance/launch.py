@@ -12,7 +12,10 @@ from pytest_gpuvisibility.launch import Launcher
 from pytest_gpuvisibility.masks import resolve
 from pytest_gpuvisibility.profile import Profile
 from pytest_gpuvisibility.records import LaunchRecord, Scenario
-from pytest_gpuvisibility.suite import DoesNotApply, NotDeclared
+from pytest_gpuvisibility.suite import DoesNotApply, Need, NotDeclared, check_evidence
+
+REFUSAL = (Need.ANSWERS,)
+"""Of a launch that is to be refused: that it serves is proof enough that it was not, however many workers are seen."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,8 @@ class Launch:
     launcher: Launcher
     inventory: str
     launched: list[Scenario] = field(default_factory=list)
+    needs: tuple[Need, ...] = tuple(Need)
+    """Of the rule: what must have been seen of a launch before it may speak of it."""
 
     @property
     def profile(self) -> Profile:
@@ -139,8 +144,12 @@ class Launch:
             words = f"the profile does not say where {self.profile.product.name} reports it"
             raise NotDeclared(f"[reports].{name}", words)
 
-    def __call__(self, *, gpus: Gpus | None = None, **what: Any) -> LaunchRecord:
-        """``what``: the fields of :class:`Scenario`, the inventory by ``gpus`` instead of by name."""
+    def __call__(self, *, gpus: Gpus | None = None, needs: Sequence[Need] | None = None, **what: Any) -> LaunchRecord:
+        """``what``: the fields of :class:`Scenario`, the inventory by ``gpus`` instead of by name.
+
+        :param needs: other ones than the rule's, for one of its launches.
+        :raises Unjudged: what the rule needs was not seen.
+        """
         scenario = Scenario(inventory=gpus.source if gpus else self.inventory, **what)
         for option in scenario.options:
             if option.name not in self.profile.server.options:
@@ -154,4 +163,7 @@ class Launch:
         if self.launcher.hardware is not None and scenario.needs_simulation:
             raise DoesNotApply(f"needs {scenario.needs_simulation}, which a real machine cannot be made into")
         self.launched.append(scenario)
-        return self.launcher.launch(scenario)
+        fleet = self.launcher.launch(scenario)
+        machine = gpus.inventory if gpus else self.launcher.hardware or self.launcher.find(self.inventory)
+        check_evidence(fleet, self.profile, machine, self.needs if needs is None else needs)
+        return fleet

@@ -25,7 +25,7 @@ from .expect import (
     shares_as_declared,
     violation,
 )
-from .launch import Gpus, Launch, Shipped, mask, without_devices
+from .launch import REFUSAL, Gpus, Launch, Shipped, mask, without_devices
 
 NO_DEVICES = ((0, 1), (2, 0), (-1, 1))
 """Groups and devices a group, in numbers that come to nothing."""
@@ -40,7 +40,13 @@ def oversubscribed(launch: Launch, gpus: Gpus) -> LaunchRecord:
     return launch(visible=mask(gpus.devices[2:4], gpus), groups=4 // size, devices=size)
 
 
-@rule("OVR-001", MUST, sources=["eth-sri/lmql#333", "ai-dynamo/dynamo#1373", "ai-dynamo/dynamo#1405"], devices=4)
+@rule(
+    "OVR-001",
+    MUST,
+    sources=["eth-sri/lmql#333", "ai-dynamo/dynamo#1373", "ai-dynamo/dynamo#1405"],
+    devices=4,
+    needs=REFUSAL,
+)
 def test_too_few_devices_are_refused(launch: Launch, gpus: Gpus) -> None:
     """Asked for four devices with two permitted, the server ends with a non-zero exit code and leaves no process.
 
@@ -51,7 +57,13 @@ def test_too_few_devices_are_refused(launch: Launch, gpus: Gpus) -> None:
         assert_refused(fleet)
 
 
-@rule("OVR-002", MUST, sources=["ai-dynamo/dynamo#1373", "huggingface/text-generation-inference#707"], devices=4)
+@rule(
+    "OVR-002",
+    MUST,
+    sources=["ai-dynamo/dynamo#1373", "huggingface/text-generation-inference#707"],
+    devices=4,
+    needs=REFUSAL,
+)
 def test_the_refusal_names_both_numbers(launch: Launch, gpus: Gpus) -> None:
     """The refusal says on stderr how many devices were asked for and how many there are.
 
@@ -81,6 +93,7 @@ def test_oversubscription_takes_nobody_elses_device(launch: Launch, gpus: Gpus) 
     MUST,
     sources=["vllm-project/vllm#13909", "vllm-project/aibrix#927", "vllm-project/vllm#11138"],
     devices=4,
+    needs=REFUSAL,
 )
 def test_oversubscription_does_not_hang(launch: Launch, gpus: Gpus) -> None:
     """Asked for too much, the server comes to an end, one way or the other.
@@ -95,6 +108,7 @@ def test_oversubscription_does_not_hang(launch: Launch, gpus: Gpus) -> None:
     MUST,
     sources=["ollama/ollama#14031", "jax-ml/jax#10021", "magicyuan876/mineru-tianshu#22"],
     inventories=("none", "mig-bare"),
+    needs=REFUSAL,
 )
 def test_the_cpu_is_no_silent_substitute(launch: Launch, gpus: Gpus, shipped: Shipped) -> None:
     """Where no GPU is visible, the server does not become ready on the CPU, unless it was asked to.
@@ -121,6 +135,7 @@ def _assert_not_on_the_cpu(fleet: LaunchRecord) -> None:
     SHOULD,
     sources=["huggingface/trl#3363", "gpustack/gpustack#2501", "vllm-project/vllm-ascend#14628"],
     devices=4,
+    needs=REFUSAL,
 )
 def test_a_refusal_is_not_a_bare_exception(launch: Launch, gpus: Gpus) -> None:
     """The last line of a refusal is for a person: not IndexError, not "invalid device ordinal"."""
@@ -133,7 +148,7 @@ def test_a_refusal_is_not_a_bare_exception(launch: Launch, gpus: Gpus) -> None:
         assert_not_a_bare_error(fleet)
 
 
-@rule("OVR-007", SHOULD, sources=["vllm-project/vllm-ascend#10227", "NVIDIA-NeMo/RL#3592"], devices=4)
+@rule("OVR-007", SHOULD, sources=["vllm-project/vllm-ascend#10227", "NVIDIA-NeMo/RL#3592"], devices=4, needs=REFUSAL)
 def test_the_refusal_comes_before_any_device_is_opened(launch: Launch, gpus: Gpus) -> None:
     """Asked for too much, the server counts first: no process opens a device before the refusal.
 
@@ -147,7 +162,7 @@ def test_the_refusal_comes_before_any_device_is_opened(launch: Launch, gpus: Gpu
         raise violation(fleet, "opens devices before it refuses", f"touched {gpus.indices(touched)}")
 
 
-@rule("OVR-008", MUST, sources=["eth-sri/lmql#333"], devices=2)
+@rule("OVR-008", MUST, sources=["eth-sri/lmql#333"], devices=2, needs=REFUSAL)
 def test_a_layout_that_makes_no_sense_is_refused(launch: Launch, gpus: Gpus) -> None:
     """No groups, no devices, negative groups, no number, half a layout: each is refused with a non-zero exit code.
 

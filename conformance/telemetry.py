@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pytest_gpuvisibility.inventory import AnyDevice
 from pytest_gpuvisibility.profile import Option
 from pytest_gpuvisibility.records import LaunchRecord
-from pytest_gpuvisibility.suite import MUST, SHOULD, DoesNotApply, NotDeclared, rule
+from pytest_gpuvisibility.suite import MUST, SHOULD, DoesNotApply, Need, NotDeclared, rule
 
 from .expect import assert_ready, assert_within, self_report, violation
 from .launch import Gpus, Launch, Shipped, mask, sliced, unequal
@@ -74,7 +74,7 @@ def test_an_automatic_choice_stays_inside_the_mask(launch: Launch, gpus: Gpus, s
     assert_ready(fleet)
 
 
-@rule("TEL-004", MUST, sources=["NordicHPC/sonar#72"], devices=8, inventories=("sick8",))
+@rule("TEL-004", MUST, sources=["NordicHPC/sonar#72"], devices=8, inventories=("sick8",), needs=(Need.WORKERS,))
 def test_a_sick_gpu_that_was_not_given_does_no_harm(launch: Launch, shipped: Shipped) -> None:
     """Where a GPU outside the mask fails every NVML call, the server starts on those inside it, and stays healthy.
 
@@ -83,7 +83,8 @@ def test_a_sick_gpu_that_was_not_given_does_no_harm(launch: Launch, shipped: Shi
     gpus = shipped("sick8")
     fleet = launch(gpus=gpus, visible=mask(gpus.devices[2:4], gpus), groups=2)
     assert_within(fleet, gpus)
-    assert_ready(fleet)
+    if fleet.outcome != "unanswered":
+        assert_ready(fleet)
     failed = {group: answer for group, answer in fleet.requests.items() if answer != "answered"}
     if failed or not fleet.says_ready:
         facts = [f"group {group}: {answer}" for group, answer in failed.items()]

@@ -17,7 +17,7 @@ from .expect import (
     assert_within,
     shares_as_declared,
 )
-from .launch import Gpus, Launch, mask, uuids
+from .launch import REFUSAL, Gpus, Launch, mask, uuids
 
 WORDS = ("all", "none", "void", "NoDevFiles")
 """What people and container runtimes write, and CUDA does not know."""
@@ -56,7 +56,12 @@ def test_without_a_mask_every_gpu_may_be_used(launch: Launch, gpus: Gpus) -> Non
     assert_uses_count(launch(visible=None, groups=2), gpus, 2)
 
 
-@rule("VIS-004", MUST, sources=["bentoml/BentoML#3972", "areal-project/AReaL#38", "tensorflow/tensorflow#16284"])
+@rule(
+    "VIS-004",
+    MUST,
+    sources=["bentoml/BentoML#3972", "areal-project/AReaL#38", "tensorflow/tensorflow#16284"],
+    needs=REFUSAL,
+)
 def test_an_empty_mask_hides_every_gpu(launch: Launch, gpus: Gpus) -> None:
     """CUDA_VISIBLE_DEVICES="" means no GPU; it does not mean "not set".
 
@@ -67,7 +72,7 @@ def test_an_empty_mask_hides_every_gpu(launch: Launch, gpus: Gpus) -> None:
     assert_refused(fleet)
 
 
-@rule("VIS-005", MUST, sources=["Planet-AI-GmbH/tfaip#8", "ollama/ollama#15752"])
+@rule("VIS-005", MUST, sources=["Planet-AI-GmbH/tfaip#8", "ollama/ollama#15752"], needs=REFUSAL)
 def test_minus_one_hides_every_gpu(launch: Launch, gpus: Gpus) -> None:
     """CUDA_VISIBLE_DEVICES=-1 means no GPU.
 
@@ -87,13 +92,13 @@ def test_minus_one_ends_the_list(launch: Launch, gpus: Gpus) -> None:
     given = gpus.every_other(2)
     visible = f"{mask(given, gpus)},-1,1"
     assert_uses_exactly(launch(visible=visible, groups=2), gpus, uuids(given))
-    three = launch(visible=visible, groups=3)
+    three = launch(visible=visible, groups=3, needs=REFUSAL)
     assert_within(three, gpus)
     if not shares_as_declared(three, gpus, launch.profile.supports):
         assert_refused(three)
 
 
-@rule("VIS-007", MUST, sources=["vllm-project/vllm-ascend#10227", "ray-project/ray#28467"])
+@rule("VIS-007", MUST, sources=["vllm-project/vllm-ascend#10227", "ray-project/ray#28467"], needs=REFUSAL)
 def test_a_device_that_is_not_there_ends_the_list(launch: Launch, gpus: Gpus) -> None:
     """In 0,99,1 the list ends at 99: asked for two devices, the server refuses, and touches at most device 0.
 
@@ -106,7 +111,7 @@ def test_a_device_that_is_not_there_ends_the_list(launch: Launch, gpus: Gpus) ->
         assert_refused(fleet)
 
 
-@rule("VIS-008", MUST, sources=["vllm-project/vllm-ascend#10227", "bentoml/BentoML#5443"])
+@rule("VIS-008", MUST, sources=["vllm-project/vllm-ascend#10227", "bentoml/BentoML#5443"], needs=REFUSAL)
 def test_a_mask_of_nothing_but_unknown_devices_hides_every_gpu(launch: Launch, gpus: Gpus) -> None:
     """CUDA_VISIBLE_DEVICES=99 means no GPU on a machine that has no device 99, and never device 0."""
     fleet = launch(visible="99", groups=1)
@@ -114,7 +119,7 @@ def test_a_mask_of_nothing_but_unknown_devices_hides_every_gpu(launch: Launch, g
     assert_refused(fleet)
 
 
-@rule("VIS-009", MUST, sources=["ray-project/ray#28064", "pytorch/pytorch#92315"], devices=3)
+@rule("VIS-009", MUST, sources=["ray-project/ray#28064", "pytorch/pytorch#92315"], devices=3, needs=REFUSAL)
 def test_a_device_that_is_named_twice_is_not_two_devices(launch: Launch, gpus: Gpus) -> None:
     """Under CUDA_VISIBLE_DEVICES=2,2 there are not two devices: asked for two, the server refuses.
 

@@ -28,6 +28,7 @@ from ..suite import (
     LEFT_OUT,
     Basis,
     Family,
+    NotDescribed,
     Rule,
     RuleResult,
     Subject,
@@ -48,6 +49,8 @@ HEARTBEAT = 5.0
 SLOW_FAMILY = "LIF"
 """Rules that wait for a server to end: they go first, spread over the pytest-xdist workers."""
 RESULT_ATTRIBUTE = "gpu_result"
+WRONG_PROFILE = 2
+"""Exit code of a run that was over with the first launch: there is nothing to judge by."""
 LOST = "the process that judged it ended before it had said anything"
 LEFT_OUT_WORDS = {Verdict.DOES_NOT_APPLY: "does not apply", Verdict.NOT_DECLARED: "is not declared"}
 
@@ -163,11 +166,15 @@ class SuitePlugin:
         try:
             with self._heartbeat():
                 outcome = self.trial.subject.control()
-        except UserError as error:
-            raise pytest.UsageError(str(error)) from None
+        except NotDescribed as error:
+            self._say(f"ERROR: {error}")
+            pytest.exit("nothing can be judged", returncode=WRONG_PROFILE)
         except HARNESS_ERRORS as error:
             raise pytest.UsageError(in_words(error)) from error
-        self._say(f"{outcome}; now the rules")
+        first, *seen = outcome.splitlines()
+        for line in [*([f"{first}, and this was seen:"] if seen else []), *seen]:
+            self._say(line)
+        self._say("now the rules" if seen else f"{first}; now the rules")
 
     @contextlib.contextmanager
     def _heartbeat(self) -> Iterator[None]:

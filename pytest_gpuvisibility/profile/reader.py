@@ -1,4 +1,4 @@
-"""From the tables of a profile's file to the classes of :mod:`.model`, and what is wrong with them."""
+"""From the tables of a profile's file to the classes of :mod:`.tables`, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from ..environment import OURS
 from ..errors import UserError
 from ..policies import KERNEL_LAUNCH_POLICIES
 from .kinds import TEXTS, Kind, kind_of
-from .model import (
+from .model import PLACEHOLDER, Profile
+from .tables import (
     DEVICE_FLAGS,
     OPTIONS,
-    PLACEHOLDER,
     READY_KINDS,
     REPORT_GROUPS,
     REQUEST_KINDS,
     RESERVED_VARIABLES,
     ProcessPattern,
     Product,
-    Profile,
     Ready,
     Report,
     Reports,

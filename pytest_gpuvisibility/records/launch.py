@@ -89,8 +89,9 @@ class ActionResult:
 class LaunchRecord:
     """What became of one scenario.
 
-    ``outcome`` is ``ready`` (every worker answered a request), ``exited`` (the launcher ended first), ``timeout``, or
-    ``waiting``: also neither ready nor ended, asked for more than is permitted, and the profile declares that it waits.
+    ``outcome`` is ``ready`` (every request was answered), ``exited`` (the launcher ended first), ``timeout``,
+    ``unanswered`` (it gave its sign of readiness, and did not answer every request in time), or ``waiting``: neither
+    ready nor ended, asked for more than is permitted, and the profile declares that it waits.
     ``seconds`` is how long that took. ``exit_code`` is the launcher's, negative for a signal, None while it runs:
     ``exit_code`` at that moment and ``final_exit_code`` after the ending. ``survivors`` describes the processes and
     ports that were still there when the ending's deadline had passed. ``self_reports``: what a ready server said of
@@ -133,6 +134,12 @@ class LaunchRecord:
     settled: float = 0.0
     """When every worker had answered its first request, or the launch had failed, in seconds since the epoch. What is
     touched later is not part of the start."""
+    touch_expected: bool = False
+    """Workers of this server have touched devices before, and these were waited for to do the same."""
+    victim: int | None = None
+    """The worker that was killed while it started; None where none was, or none could be told to be one."""
+    unplaced: tuple[str, ...] = ()
+    """Workers whose number, as the profile's pattern captured it, is that of no group: the profile is wrong."""
 
     @property
     def workers(self) -> tuple[ProcessRecord, ...]:

@@ -45,7 +45,10 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class ProcessRecord:
-    """One process of a launch: who it is, and what the witness says of it."""
+    """One process of a launch: who it is, and what the witness says of it.
+
+    ``told_by``: the keys of the profile's pattern that made it a worker or balancer, such as ``argv``.
+    """
 
     pid: int
     ppid: int
@@ -53,6 +56,7 @@ class ProcessRecord:
     group: int | None
     argv: tuple[str, ...]
     account: Account
+    told_by: str = ""
 
     @property
     def evidence(self) -> Evidence:

@@ -45,6 +45,15 @@ class Verdict(str, enum.Enum):
     """The harness failed; nothing is known of the server."""
 
 
+class Need(str, enum.Enum):
+    """What must have been seen of a launch that became ready before a rule may speak of it."""
+
+    ANSWERS = "answers"
+    """Every request was answered, not only the sign of readiness given."""
+    WORKERS = "workers"
+    """As many workers are known as were asked for, each with a device where those before it had one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One numbered statement about a server.
@@ -52,6 +61,7 @@ class Rule:
     ``summary`` is the first line of the rule's docstring, ``explanation`` the rest; ``sources`` are public threads
     (``owner/name#number``) in which people report the failure that the rule catches. ``devices``: how many the machine
     must have. ``inventories``: the shipped ones that it is asked on where the machine at hand is not of that kind.
+    ``needs``: what must have been seen of each launch; without it the rule is unjudged.
     """
 
     id: str
@@ -61,6 +71,7 @@ class Rule:
     sources: tuple[str, ...]
     devices: int = 1
     inventories: tuple[str, ...] = ()
+    needs: tuple[Need, ...] = tuple(Need)
 
 
 class Violation(AssertionError):
@@ -110,7 +121,13 @@ class Unjudged(Exception):
 
 
 def rule(
-    id: str, level: Level, *, sources: Sequence[str] = (), devices: int = 1, inventories: Sequence[str] = ()
+    id: str,
+    level: Level,
+    *,
+    sources: Sequence[str] = (),
+    devices: int = 1,
+    inventories: Sequence[str] = (),
+    needs: Sequence[Need] = tuple(Need),
 ) -> Callable[[Function], Function]:
     """Make a test function the rule ``id``; the other arguments are those of :class:`Rule`.
 
@@ -124,7 +141,8 @@ def rule(
             raise TypeError(f"rule {id}: {function.__name__} needs a docstring that states the rule")
         summary, _, rest = function.__doc__.strip().partition("\n")
         explanation = "\n".join(line.strip() for line in rest.strip().splitlines())
-        made = Rule(id, level, summary.rstrip("."), explanation, tuple(sources), devices, tuple(inventories))
+        found = summary.rstrip("."), explanation, tuple(sources), devices, tuple(inventories), tuple(needs)
+        made = Rule(id, level, *found)
         setattr(function, RULE_ATTRIBUTE, made)
         return function
 

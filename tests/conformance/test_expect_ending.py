@@ -246,9 +246,13 @@ def test_whatever_is_left_is_told_with_how_long_it_was_waited_for() -> None:
             "reports ready although a worker could not start",
             "10 s later the launcher runs and its front door is open",
         ),
-        (launched(reports_ready=True), "", ""),
+        (
+            launched(seconds=2.0, reports_ready=True),
+            "reports ready although a worker could not start",
+            "2 s later the launcher runs and its front door is open",
+        ),
     ],
-    ids=["replaced", "ended", "not ready", "exit code 0", "reports ready", "replaced and ready"],
+    ids=["replaced", "ended", "not ready", "exit code 0", "reports ready", "ready without it"],
 )
 def test_a_worker_that_could_not_start_is_admitted(fleet: LaunchRecord, headline: str, fact: str) -> None:
     if not headline:

@@ -1,0 +1,123 @@
+"""Servers that are shaped otherwise than the twins: what was not seen of them is not judged, and what was is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pytest_gpuvisibility.conformance import functions
+from pytest_gpuvisibility.conformance.arguments import judge
+
+from pytest_gpuvisibility.errors import UserError
+from pytest_gpuvisibility.resources import shipped_directory
+from pytest_gpuvisibility.suite import RuleResult, ServerSubject, Trial, Verdict, open_server, rule_of
+
+SHAPES = shipped_directory("fixtures") / "shapes"
+BY_ID = {rule.id: function for function in functions("server") if (rule := rule_of(function)) is not None}
+
+
+def subject_of(shape: str, directory: Path, inventory: str = "", **replacements: str) -> ServerSubject:
+    text = (SHAPES / f"{shape}.toml").read_text().replace("{here}", str(SHAPES))
+    for old, new in replacements.items():
+        assert old in text
+        text = text.replace(old, new)
+    path = directory / f"{shape}.toml"
+    path.write_text(text)
+    session = directory / "session"
+    session.mkdir()
+    return open_server(str(path), inventory, session, version="1.0")
+
+
+def results(subject: ServerSubject, *rules: str) -> dict[str, RuleResult]:
+    """As the suite asks them: after the first launch, one after the other."""
+    subject.control()
+    return results_without_control(subject, *rules)
+
+
+def results_without_control(subject: ServerSubject, *rules: str) -> dict[str, RuleResult]:
+    found = {}
+    for id in rules:
+        rule = rule_of(BY_ID[id])
+        assert rule is not None
+        found[id] = judge(Trial.open(subject, [rule]), BY_ID[id])
+    return found
+
+
+def verdicts(subject: ServerSubject, *rules: str) -> dict[str, str]:
+    return {id: result.verdict.value for id, result in results(subject, *rules).items()}
+
+
+SHORT = {"ready_deadline = 15.0": "ready_deadline = 2.0"}
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ("nobody", "saw 0 of 2 workers; [workers].worker tells them by argv."),
+        ("late-pool", "saw 1 of 2 workers; [workers].worker tells them by touched."),
+    ],
+)
+def test_where_workers_are_not_seen_nothing_is_judged(tmp_path: Path, shape: str, words: str) -> None:
+    with pytest.raises(UserError) as caught:
+        subject_of(shape, tmp_path, **SHORT).control()
+    assert words in str(caught.value)
+    assert f"launcher, touched nothing: python -I server.py {shape} " in str(caught.value)
+
+
+def test_a_number_that_is_no_group_is_the_profiles_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        subject_of("ones", tmp_path, **SHORT, **{"first_group = 1": ""}).control()
+    assert "the profile numbers a worker that is in no group: process " in str(caught.value)
+    assert ": group 2; groups are 0 to 1 ([workers].first_group = 0)" in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", ["door", "pool"])
+def test_workers_that_come_late_or_when_asked_are_waited_for(tmp_path: Path, shape: str) -> None:
+    found = verdicts(subject_of(shape, tmp_path), "VIS-001", "VIS-002", "VIS-003", "ASN-004", "VIS-004", "OVR-001")
+    assert set(found.values()) == {"pass"}
+
+
+def test_a_worker_that_is_missing_in_one_launch_is_told_with_what_was_seen(tmp_path: Path) -> None:
+    (tmp_path / "server.py").write_text((SHAPES / "server.py").read_text().replace("LATE = 1.5", "LATE = 60"))
+    subject = subject_of("door", tmp_path, **SHORT, **{str(SHAPES): str(tmp_path)})
+    result = results_without_control(subject, "VIS-003")["VIS-003"]
+    assert (result.verdict, result.headline.partition(";")[0]) == (Verdict.UNJUDGED, "saw 1 of 2 workers")
+    assert result.facts[0] == "CUDA_VISIBLE_DEVICES unset, 2 groups of 1"
+    assert "worker 0 (by touched), touched 0: python -I -S server.py door-worker" in result.facts[1]
+
+
+def test_a_server_that_says_it_is_ready_while_it_ends_has_ended(tmp_path: Path) -> None:
+    found = results(subject_of("brief", tmp_path), "VIS-003", "VIS-004", "OVR-005")
+    assert found["VIS-003"].verdict is Verdict.PASS
+    assert found["OVR-005"].verdict is Verdict.PASS
+    assert (found["VIS-004"].verdict, found["VIS-004"].headline) == (
+        Verdict.FAIL,
+        "ends with exit code 0 although it served nothing",
+    )
+
+
+def test_a_server_that_answers_nobody_is_not_judged_by_its_sign(tmp_path: Path) -> None:
+    found = results(subject_of("deaf", tmp_path, **SHORT), "VIS-003", "VIS-004", "OVR-005")
+    assert found["VIS-003"].verdict is Verdict.PASS
+    for id in ("VIS-004", "OVR-005"):
+        assert found[id].verdict is Verdict.UNJUDGED
+        assert found[id].headline.startswith("it gave its sign of readiness and did not answer: group 0: ")
+
+
+def test_numbers_may_begin_at_1(tmp_path: Path) -> None:
+    assert set(verdicts(subject_of("ones", tmp_path), "VIS-003", "IDN-005", "LIF-006").values()) == {"pass"}
+
+
+def test_nothing_to_serve_is_not_served_because_a_port_is_open(tmp_path: Path) -> None:
+    """The log's sign is wanted once for each group; of no group it is not there before anything has happened."""
+    found = results(subject_of("silent", tmp_path, **SHORT), "OVR-008")["OVR-008"]
+    assert (found.verdict, found.headline) == (Verdict.FAIL, "hangs instead of refusing")
+    assert all("neither ready nor ended after 2 s" in fact for fact in found.facts)
+
+
+def test_a_helper_on_a_port_is_no_worker(tmp_path: Path) -> None:
+    subject = subject_of("helper", tmp_path)
+    found = verdicts(subject, "VIS-003", "LIF-001", "LIF-010")
+    assert set(found.values()) == {"pass"}
+    roles = {p.role for record in subject.launches().values() for p in record.processes if "helping" in p.argv}
+    assert roles == {"other"}
