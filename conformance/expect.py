@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 
 from pytest_gpuvisibility.errors import UserError
@@ -11,11 +10,10 @@ from pytest_gpuvisibility.profile import Supports
 from pytest_gpuvisibility.records import Evidence, LaunchRecord, ProcessRecord, SelfReport
 from pytest_gpuvisibility.suite import Level, Unjudged, Violation
 
+from . import refusal_text
 from .launch import Gpus, Launch
+from .refusal_text import ANY_ERROR, TRACEBACK, is_bare, is_said
 
-BARE_ERROR = re.compile(r"^(\w+\.)*(IndexError|ValueError|AssertionError|KeyError|TypeError)\b|invalid device ordinal")
-ANY_ERROR = re.compile(r"^[\w.]*(Error|Exception|Expired)\w*(:|$)")
-TRACEBACK = "Traceback (most recent call last)"
 MEMBERS = frozenset({"worker", "other"})
 """Roles of the processes of a group: its worker, and what the worker started."""
 NO_EVIDENCE = "a worker touched no device and is shown more than its group has: nobody can say which it binds"
@@ -38,11 +36,7 @@ def outcome(fleet: LaunchRecord) -> str:
 
 def last_words(fleet: LaunchRecord) -> str:
     """The last line that the server wrote, stderr first."""
-    for text in (fleet.stderr, fleet.stdout):
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        if lines:
-            return lines[-1]
-    return ""
+    return refusal_text.last_words(fleet.stdout, fleet.stderr)
 
 
 def assert_ready(fleet: LaunchRecord) -> None:
@@ -231,9 +225,9 @@ def assert_fails_without_workers(fleet: LaunchRecord) -> None:
 
 def assert_says(fleet: LaunchRecord, *words: str) -> None:
     """The refusal on stderr holds each of ``words`` as a word of its own, said to a person."""
-    missing = [word for word in words if not _is_said(word, fleet.stderr)]
+    missing = [word for word in words if not is_said(word, fleet.stderr)]
     if missing:
-        where = " (it is on stdout, not on stderr)" if all(_is_said(word, fleet.stdout) for word in missing) else ""
+        where = " (it is on stdout, not on stderr)" if all(is_said(word, fleet.stdout) for word in missing) else ""
         raise violation(
             fleet,
             "refuses without saying why",
@@ -242,17 +236,10 @@ def assert_says(fleet: LaunchRecord, *words: str) -> None:
         )
 
 
-def _is_said(word: str, text: str) -> bool:
-    """Whether a word stands in the text, and not only in a traceback, as a device's ordinal or as an error's number."""
-    prose = text
-    if TRACEBACK in text:
-        prose = "\n".join(line for line in text.splitlines() if not line.startswith(" "))
-    return re.search(rf"(?<![\w.])(?<!cuda:)(?<!\[Errno ){re.escape(word)}(?![\w.])", prose) is not None
-
-
 def assert_not_a_bare_error(fleet: LaunchRecord) -> None:
-    """The last line of a refusal is for a person, not the end of a traceback."""
-    if fleet.outcome == "exited" and BARE_ERROR.search(last_words(fleet)):
+    """What a refusal says is for a person: see :func:`refusal_text.is_bare`."""
+    counts = fleet.scenario.asked, len(fleet.permitted)
+    if fleet.outcome == "exited" and is_bare(fleet.stdout, fleet.stderr, *counts):
         raise violation(fleet, "refuses with a bare exception", *_quote(fleet))
 
 
