@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_gpuvisibility.profile import Option
 from pytest_gpuvisibility.records import LaunchRecord
-from pytest_gpuvisibility.suite import MUST, SHOULD, rule
+from pytest_gpuvisibility.suite import MUST, SHOULD, NotDeclared, rule
 
 from .expect import (
     assert_as_driver,
@@ -91,6 +91,9 @@ def test_the_order_of_the_list_is_kept(launch: Launch, shipped: Shipped) -> None
     People put the biggest GPU first. Sorting the list gives the small one the big model.
     """
     launch.claims("order", "the order of a mask")
+    if not launch.profile.workers.worker.numbered:
+        words = "nothing says which worker is the first: the order in which they start is no order of groups"
+        raise NotDeclared("[workers].worker with (?P<group>...) or (?P<port>...)", words)
     gpus = shipped("mixed4")
     given = (gpus.devices[2], gpus.devices[1])
     visible = mask(given, gpus, order="PCI_BUS_ID")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +13,7 @@ from pytest_gpuvisibility.launch import Launcher
 from pytest_gpuvisibility.masks import resolve
 from pytest_gpuvisibility.profile import Profile
 from pytest_gpuvisibility.records import LaunchRecord, Scenario
-from pytest_gpuvisibility.suite import DoesNotApply, Need, NotDeclared, check_evidence
+from pytest_gpuvisibility.suite import DoesNotApply, Need, NotDeclared, Unjudged, check_evidence
 
 REFUSAL = (Need.ANSWERS,)
 """Of a launch that is to be refused: that it serves is proof enough that it was not, however many workers are seen."""
@@ -143,6 +144,18 @@ class Launch:
         if not getattr(self.profile.reports, name):
             words = f"the profile does not say where {self.profile.product.name} reports it"
             raise NotDeclared(f"[reports].{name}", words)
+
+    def would_start_without_a_mask(self, refused: LaunchRecord) -> None:
+        """A refusal speaks of the mask only where the same launch succeeds without one.
+
+        :raises Unjudged: it does not.
+        """
+        scenario = dataclasses.replace(refused.scenario, visible=None)
+        self.launched.append(scenario)
+        control = self.launcher.launch(scenario)
+        if not control.ready:
+            why = "the same launch without a mask does not start either, so nobody knows what it refuses"
+            raise Unjudged(why, [scenario.describe(), f"{control.outcome} after {control.seconds:.1f} s"])
 
     def __call__(self, *, gpus: Gpus | None = None, needs: Sequence[Need] | None = None, **what: Any) -> LaunchRecord:
         """``what``: the fields of :class:`Scenario`, the inventory by ``gpus`` instead of by name.

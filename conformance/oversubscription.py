@@ -55,6 +55,7 @@ def test_too_few_devices_are_refused(launch: Launch, gpus: Gpus) -> None:
     fleet = oversubscribed(launch, gpus)
     if not shares_as_declared(fleet, gpus, launch.profile.supports):
         assert_refused(fleet)
+        launch.would_start_without_a_mask(fleet)
 
 
 @rule(
@@ -140,8 +141,8 @@ def _assert_not_on_the_cpu(fleet: LaunchRecord) -> None:
 def test_a_refusal_is_not_a_bare_exception(launch: Launch, gpus: Gpus) -> None:
     """A refusal is said to a person: not with an IndexError, nor with "invalid device ordinal".
 
-    It names the mask, the device, or how many devices were asked for and how many are there. A sentence behind an exception's name
-    will do; a banner below "invalid device ordinal" says nothing.
+    It names the mask, the device, or how many were asked for and how many are there. A sentence behind an exception's
+    name will do; a banner below "invalid device ordinal" says nothing.
     """
     refusals = [
         fleet for fleet in (oversubscribed(launch, gpus), launch(visible="0,99,1", groups=2)) if not fleet.ready

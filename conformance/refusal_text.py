@@ -11,8 +11,8 @@ EXCEPTION = re.compile(r"^(?:\w+\.)*(?:IndexError|ValueError|AssertionError|KeyE
 """Exceptions that are raised on the way to somewhere else, more often than to tell somebody something."""
 OF_THE_INTERPRETER = re.compile(
     r"index out of range|^pop from|^invalid literal for|values? to unpack|^could not convert|arg is an empty"
-    r"|not in list|^list\.remove|substring not found|object has no attribute|object is not|argument must be|not supported between"
-    r"|division by zero|positional argument|unsupported operand"
+    r"|not in list|^list\.remove|substring not found|object has no attribute|object is not|argument must be"
+    r"|not supported between|division by zero|positional argument|unsupported operand"
 )
 """What an interpreter says by itself, which speaks of a program and not of GPUs."""
 OF_THE_RUNTIME = "invalid device ordinal"

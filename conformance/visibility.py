@@ -67,9 +67,11 @@ def test_an_empty_mask_hides_every_gpu(launch: Launch, gpus: Gpus) -> None:
 
     Schedulers write it to keep a job off the GPUs. `if os.getenv(...)` reads it as unset and takes them all.
     """
-    fleet = launch(visible="", groups=2)
+    gpus.need(1)
+    fleet = launch(visible="", groups=min(2, len(gpus.devices)))
     assert_nothing_used(fleet, gpus)
     assert_refused(fleet)
+    launch.would_start_without_a_mask(fleet)
 
 
 @rule("VIS-005", MUST, sources=["Planet-AI-GmbH/tfaip#8", "ollama/ollama#15752"], needs=REFUSAL)
@@ -78,9 +80,11 @@ def test_minus_one_hides_every_gpu(launch: Launch, gpus: Gpus) -> None:
 
     It is what most people type to hide them. Split at commas it looks like one device.
     """
-    fleet = launch(visible="-1", groups=2)
+    gpus.need(1)
+    fleet = launch(visible="-1", groups=min(2, len(gpus.devices)))
     assert_nothing_used(fleet, gpus)
     assert_refused(fleet)
+    launch.would_start_without_a_mask(fleet)
 
 
 @rule("VIS-006", MUST, sources=["deepseek-ai/DeepInfer#268"], devices=3)
@@ -117,6 +121,7 @@ def test_a_mask_of_nothing_but_unknown_devices_hides_every_gpu(launch: Launch, g
     fleet = launch(visible="99", groups=1)
     assert_nothing_used(fleet, gpus)
     assert_refused(fleet)
+    launch.would_start_without_a_mask(fleet)
 
 
 @rule("VIS-009", MUST, sources=["ray-project/ray#28064", "pytorch/pytorch#92315"], devices=3, needs=REFUSAL)

@@ -79,7 +79,8 @@ class LaunchSite:
         stack: contextlib.ExitStack,
     ) -> LaunchSite:
         """One with ports of its own, until ``stack`` is closed."""
-        ports = Ports.reserve(profile.port_count(scenario.groups, max(scenario.devices, scenario.refused_first)))
+        layouts = [(scenario.groups, scenario.devices), *([scenario.refused_first] if scenario.refused_first else [])]
+        ports = Ports.reserve(max(profile.port_count(*layout) for layout in layouts))
         stack.callback(ports.release)
         site = cls(scenario, profile, machine, ports, directory, witness, expected)
         stack.callback(remove_tree, str(site.home))
@@ -100,11 +101,11 @@ class LaunchSite:
         server.timeline.on_event = optional(self.witness, "look")
         return server
 
-    def start(self, server: ServerProcess, devices: int) -> None:
+    def start(self, server: ServerProcess, groups: int, devices: int) -> None:
         scenario = self.scenario
         server.start(
             LaunchRequest(
-                groups=scenario.groups,
+                groups=groups,
                 devices=devices,
                 environ=_environ(scenario, self.machine),
                 layout=scenario.layout,
@@ -114,10 +115,12 @@ class LaunchSite:
             )
         )
 
-    def try_in_vain(self) -> tuple[str, int | None]:
-        """Launch the server with what it should refuse, and say what became of it."""
+    def try_in_vain(self) -> tuple[str, int | None] | None:
+        """Launch the server with what it should refuse, if the scenario has that, and say what became of it."""
+        if self.scenario.refused_first is None:
+            return None
         with self.server() as server:
-            self.start(server, self.scenario.refused_first)
+            self.start(server, *self.scenario.refused_first)
             outcome = wait_until_ready(server)
             return outcome.kind, outcome.exit_code
 
@@ -149,7 +152,7 @@ class ServerRun:
     def __init__(self, site: LaunchSite, stack: contextlib.ExitStack) -> None:
         self.site = site
         self.scenario = site.scenario
-        self.refusal = site.try_in_vain() if site.scenario.refused_first else None
+        self.refusal = site.try_in_vain()
         self.server = stack.enter_context(site.server())
         inventory = site.machine.inventory
         self.permitted = resolve(self.scenario.visible, inventory, device_order=self.scenario.device_order).devices
@@ -162,7 +165,7 @@ class ServerRun:
 
     def begin(self) -> None:
         """Launch it, wait until it is ready, make one request to each worker, and hear what it says of itself."""
-        self.site.start(self.server, self.scenario.devices)
+        self.site.start(self.server, self.scenario.groups, self.scenario.devices)
         if self.scenario.ends_in_setup:
             self.outcome = wait_for_workers(self.server)
         elif self.scenario.worker_dies_in_setup:

@@ -62,8 +62,9 @@ class WorkerKill:
     """A worker that was killed, and what the server did about it.
 
     ``outcome``: ``replaced`` (another worker of its group answers, ``replacement`` is its pid), ``ended`` (the launcher
-    did), ``not-ready`` (the server says so), or ``ready`` (it said so still, with nobody in the worker's place, when
-    its time to react was over). ``said``: the profile's report of workers, as it stood then.
+    did), ``not-ready`` (the server says so), ``untouched`` (another worker of its group is there, and has not touched a
+    device as its predecessor had), or ``ready`` (it said so still, with nobody in the worker's place, when its time to
+    react was over). ``said``: the profile's report of workers, as it stood then.
     """
 
     group: int

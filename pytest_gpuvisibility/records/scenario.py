@@ -66,8 +66,8 @@ class Scenario:
     """``stop`` as the profile says, a signal to the launcher, or ``kill-workers``."""
     ends_in_setup: bool = False
     """The ending comes as soon as every worker has been started, before any of them is ready."""
-    refused_first: int = 0
-    """Launched before, on the same machine and ports and with the same files, with so many devices a group."""
+    refused_first: tuple[int, int] | None = None
+    """Launched before, on the same machine and ports and with the same files: so many groups, and devices a group."""
     environ: tuple[tuple[str, str], ...] = ()
     """Further variables of the server's environment."""
     faults: tuple[str, ...] = ()
@@ -110,7 +110,7 @@ class Scenario:
             parts.append("no nvidia-smi on PATH")
         parts += self.faults
         if self.refused_first:
-            parts.append(f"after a launch of {_layout_words(self.groups, self.refused_first)}")
+            parts.append(f"after a launch of {_layout_words(*self.refused_first)}")
         if self.worker_dies_in_setup:
             parts.append("one worker killed while it starts")
         parts += [action.describe() for action in self.actions]

@@ -121,3 +121,33 @@ def test_a_helper_on_a_port_is_no_worker(tmp_path: Path) -> None:
     assert set(found.values()) == {"pass"}
     roles = {p.role for record in subject.launches().values() for p in record.processes if "helping" in p.argv}
     assert roles == {"other"}
+
+
+def test_every_loss_is_looked_at_and_not_the_first_alone(tmp_path: Path) -> None:
+    found = results(subject_of("forgetful", tmp_path), "LIF-006", "LIF-007")
+    assert (found["LIF-006"].verdict, found["LIF-006"].headline) == (
+        Verdict.FAIL,
+        "does not notice that a worker is gone",
+    )
+    assert "killed, for the 2. time; 4 s later nobody is in its place" in found["LIF-006"].facts[1]
+    assert found["LIF-007"].verdict is Verdict.PASS
+
+
+def test_a_server_with_one_gpu_a_worker_is_refused_more_workers_before_its_next_start(tmp_path: Path) -> None:
+    assert set(verdicts(subject_of("ones", tmp_path), "OVR-001", "OVR-003", "LIF-008").values()) == {"pass"}
+
+
+def test_the_order_of_a_start_is_no_order_of_groups(tmp_path: Path) -> None:
+    found = results(subject_of("door", tmp_path), "IDN-005")["IDN-005"]
+    assert (found.verdict, found.facts) == (
+        Verdict.NOT_DECLARED,
+        ("[workers].worker with (?P<group>...) or (?P<port>...)",),
+    )
+
+
+def test_a_mask_is_judged_by_a_launch_that_starts_without_it(tmp_path: Path) -> None:
+    """On one GPU two workers are refused with a mask and without: that says nothing of the mask."""
+    subject = subject_of("ones", tmp_path, "a100x1")
+    assert set(verdicts(subject, "VIS-004", "VIS-005", "VIS-008").values()) == {"pass"}
+    asked = [(record.scenario.visible, record.scenario.groups) for record in subject.launches().values()]
+    assert sorted(asked, key=str) == [("", 1), ("-1", 1), ("99", 1), (None, 1)]
