@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +28,8 @@ WitnessMaker = Callable[[Machine | RealMachine], Witness]
 SETTLE = 10.0
 """Seconds, at least, in which every worker must have shown itself once all requests have been answered; more where a
 launch has been slow."""
+ROOM = 4 << 20
+"""Bytes that a simulated machine needs at least for what a launch does to its state."""
 DEADLINE_FACTOR = 4.0
 """A launch may take so many times as long as the slowest one that became ready, whatever the profile's deadline: on a
 busy machine all of them are slow, and slow is no violation."""
@@ -173,4 +177,19 @@ def launch_once(
         accounts = Accounts(observer, [one.server for one in (first, *others)])
         beside = tuple(other.end(accounts) for other in others)
         skipped, _ = machine.kernel_launches()
-        return dataclasses.replace(first.end(accounts), beside=beside, skipped_kernel_launches=skipped)
+        record = dataclasses.replace(first.end(accounts), beside=beside, skipped_kernel_launches=skipped)
+        if not record.ready:
+            _check_room(directory)
+        return record
+
+
+def _check_room(directory: Path) -> None:
+    """Where a simulated machine has no room left for its state, its driver fails, and no server is to blame for that.
+
+    :raises OSError: there is none.
+    """
+    with tempfile.TemporaryFile(dir=directory) as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, ROOM)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(directory)) from None

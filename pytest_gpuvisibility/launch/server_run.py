@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..environment import CONTAINER_MASK, MASK, ORDER
+from ..environment import CONTAINER_MASK, MASK, ORDER, PROBE_VARIABLE
 from ..host import Ports, remove_tree
 from ..inventory import RealMachine
 from ..masks import resolve
@@ -138,6 +138,7 @@ class LaunchSite:
 
 def _environ(scenario: Scenario, machine: Machine | RealMachine) -> dict[str, str]:
     environ = machine.environ(os.environ, nvidia_smi=scenario.nvidia_smi)
+    environ.pop(PROBE_VARIABLE, None)  # of the caller's: nothing that the server does would be written down
     given = {MASK: scenario.visible, ORDER: scenario.device_order}
     for name, value in {CONTAINER_MASK: None, **given, **dict(scenario.environ)}.items():
         environ.pop(name, None)

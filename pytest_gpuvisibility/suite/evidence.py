@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from ..environment import printable
 from ..inventory import Inventory, number
 from ..profile import Profile
 from ..records import LaunchRecord, ProcessRecord
@@ -80,4 +81,5 @@ def _process_line(process: ProcessRecord, machine: Inventory) -> str:
     told = f" (by {process.told_by})" if process.told_by else ""
     touched = " ".join(number(unit) for unit in machine.units if unit.uuid in process.touched) or "nothing"
     words = " ".join(os.path.basename(word) if word.startswith("/") else word for word in process.argv)
-    return f"process {process.pid}: {role}{told}, touched {touched}: {words[:LONGEST] or 'gone before it was seen'}"
+    words = printable(words, LONGEST) or "gone before it was seen"
+    return f"process {process.pid}: {role}{told}, touched {touched}: {words}"
