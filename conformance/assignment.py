@@ -137,7 +137,7 @@ def test_two_servers_on_one_machine_do_not_meet(launch: Launch, gpus: Gpus) -> N
     given = gpus.last_half(at_least=2)
     count = len(given) // 2
     one, other = mask(given[:count], gpus), mask(given[count : 2 * count], gpus)
-    fleet = launch(visible=one, groups=count, actions=(Action.of("beside", visible=other),))
+    fleet = launch(visible=one, total=count, actions=(Action.of("beside", visible=other),))
     assert_ready(fleet)
     [second] = fleet.beside
     assert_apart(fleet, second, gpus)
@@ -244,7 +244,7 @@ def test_one_process_a_device_is_enough(launch: Launch, shipped: Shipped) -> Non
     the worker itself.
     """
     gpus = shipped("exclusive4")
-    fleet = launch(gpus=gpus, visible=mask(gpus.devices, gpus), groups=len(gpus.devices))
+    fleet = launch(gpus=gpus, visible=mask(gpus.devices, gpus), total=len(gpus.devices))
     assert_ready(fleet)
     needs_opened_devices(fleet)
 

@@ -117,7 +117,12 @@ def assert_uses_count(fleet: LaunchRecord, gpus: Gpus, count: int) -> None:
     assert_ready(fleet)
     used = used_by_workers(fleet)
     if len(used) != count:
-        raise violation(fleet, f"uses {len(used)} GPUs where {count} were asked for", _compare(fleet, gpus, used))
+        facts = _compare(fleet, gpus, fleet.permitted)
+        raise violation(fleet, f"uses {_gpus(len(used))} where {count} were asked for", facts)
+
+
+def _gpus(count: int) -> str:
+    return f"{count} GPU{'' if count == 1 else 's'}"
 
 
 def assert_nothing_used(fleet: LaunchRecord, gpus: Gpus) -> None:
@@ -167,7 +172,7 @@ def assert_total_used(fleet: LaunchRecord, gpus: Gpus, count: int) -> None:
     used = {uuid for process in _suspects(fleet) for uuid in process.uses(fleet.scenario.devices) or ()}
     if len(used) != count:
         raise violation(
-            fleet, f"uses {len(used)} GPUs where {count} were asked for", _compare(fleet, gpus, fleet.permitted)
+            fleet, f"uses {_gpus(len(used))} where {count} were asked for", _compare(fleet, gpus, fleet.permitted)
         )
 
 

@@ -26,7 +26,7 @@ def named_by_uuid(launch: Launch, gpus: Gpus) -> tuple[LaunchRecord, tuple[str, 
     """Two groups of one under a mask of two UUIDs, and these."""
     launch.claims("uuid", "masks of UUIDs")
     given = uuids(gpus.last_half(at_least=2)[:2])
-    return launch(visible=",".join(given), groups=2), given
+    return launch(visible=",".join(given), total=2), given
 
 
 @rule(
@@ -73,7 +73,7 @@ def test_a_list_of_ordinals_and_uuids_is_read_as_cuda_reads_it(launch: Launch, g
     ask CUDA what it shows.
     """
     other = gpus.last_half(at_least=2)[1]
-    fleet = launch(visible=f"0,{other.uuid}", groups=2)
+    fleet = launch(visible=f"0,{other.uuid}", total=2)
     assert_within(fleet, gpus)
     assert_as_driver(fleet, gpus, 2)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -145,6 +145,24 @@ class Launch:
             words = f"the profile does not say where {self.profile.product.name} reports it"
             raise NotDeclared(f"[reports].{name}", words)
 
+    def _layout(self, machine: Inventory, total: int | None, what: Mapping[str, Any]) -> dict[str, int]:
+        name, division = self.profile.product.name, self.profile.division
+        if division == "groups":
+            return {} if total is None else {"groups": total}
+        groups = what.get("groups", 1) if total is None else 1
+        if groups != 1:
+            raise DoesNotApply(
+                f"needs {groups} groups; {name} has one, since the command of its profile has no {{groups}}"
+            )
+        if division == "devices":
+            return {} if total is None else {"devices": total}
+        shown = len(resolve(what.get("visible"), machine, device_order=what.get("device_order")).devices)
+        if shown and total is not None and total != shown:
+            raise DoesNotApply(f"needs {total} devices to be asked for; {name} uses all {shown} that it is shown")
+        if total is None and ("devices" in what or what.get("options")):
+            return {}
+        return {"devices": max(1, shown)}
+
     def would_start_without_a_mask(self, refused: LaunchRecord) -> None:
         """A refusal speaks of the mask only where the same launch succeeds without one.
 
@@ -157,18 +175,29 @@ class Launch:
             why = "the same launch without a mask does not start either, so nobody knows what it refuses"
             raise Unjudged(why, [scenario.describe(), f"{control.outcome} after {control.seconds:.1f} s"])
 
-    def __call__(self, *, gpus: Gpus | None = None, needs: Sequence[Need] | None = None, **what: Any) -> LaunchRecord:
+    def __call__(
+        self,
+        *,
+        gpus: Gpus | None = None,
+        needs: Sequence[Need] | None = None,
+        total: int | None = None,
+        **what: Any,
+    ) -> LaunchRecord:
         """``what``: the fields of :class:`Scenario`, the inventory by ``gpus`` instead of by name.
 
         :param needs: other ones than the rule's, for one of its launches.
+        :param total: on so many devices, however the server divides them: a group each, or one group of all.
         :raises Unjudged: what the rule needs was not seen.
+        :raises DoesNotApply: the server cannot be asked for that.
         """
+        machine = gpus.inventory if gpus else self.launcher.hardware or self.launcher.find(self.inventory)
+        what |= self._layout(machine, total, what)
         scenario = Scenario(inventory=gpus.source if gpus else self.inventory, **what)
         for option in scenario.options:
             if option.name not in self.profile.server.options:
                 words = f"the profile does not say how {self.profile.product.name} is told that"
                 raise NotDeclared(f"[server.options].{option.name}", words)
-        if scenario.devices != 1 and not self.profile.sizes_groups:
+        if scenario.devices != 1 and not self.profile.sizes_groups and self.profile.division == "groups":
             raise DoesNotApply(
                 f"needs groups of {scenario.devices} devices; {self.profile.product.name} gives each worker one, since"
                 " the command of its profile has no {devices}"
@@ -177,6 +206,5 @@ class Launch:
             raise DoesNotApply(f"needs {scenario.needs_simulation}, which a real machine cannot be made into")
         self.launched.append(scenario)
         fleet = self.launcher.launch(scenario)
-        machine = gpus.inventory if gpus else self.launcher.hardware or self.launcher.find(self.inventory)
         check_evidence(fleet, self.profile, machine, self.needs if needs is None else needs)
         return fleet

@@ -27,7 +27,17 @@ TIMES = 5
 def masked_pair(launch: Launch, gpus: Gpus, **what: Any) -> LaunchRecord:
     """Two groups of one on the last two devices."""
     gpus.need(2)
-    return launch(visible=mask(gpus.devices[-2:], gpus), groups=2, **what)
+    return launch(visible=mask(gpus.devices[-2:], gpus), total=2, **what)
+
+
+def needs_workers_of_its_own(launch: Launch, gpus: Gpus) -> None:
+    """:raises DoesNotApply: the server is one process, so no worker can be lost without it."""
+    if launch.profile.division == "groups":
+        return
+    fleet = masked_pair(launch, gpus)
+    assert_ready(fleet)
+    if not any(process.role == "launcher" for process in fleet.processes):
+        raise DoesNotApply("the server is one process: its launcher is its worker")
 
 
 @rule("LIF-001", MUST, sources=["Lightning-AI/LitServe#347", "vllm-project/vllm#57650"], devices=2, needs=())
@@ -36,6 +46,7 @@ def test_a_worker_that_dies_in_setup_is_noticed(launch: Launch, gpus: Gpus) -> N
 
     An orchestrator sends requests to whatever says it is ready. Wait for the children, and hand on their failure.
     """
+    needs_workers_of_its_own(launch, gpus)
     fleet = masked_pair(launch, gpus, worker_dies_in_setup=True)
     if fleet.victim is None:
         raise Unjudged("no process could be told to be a worker while the server started ([workers])")
@@ -141,8 +152,11 @@ def test_a_refusal_leaves_nothing_in_the_way_of_the_next_start(launch: Launch, g
     sockets of a failed start must go with it.
     """
     gpus.need(4)
-    too_much = (2, 2) if launch.profile.sizes_groups else (4, 1)
-    fleet = launch(visible=mask(gpus.devices[2:4], gpus), groups=2, refused_first=too_much)
+    division = launch.profile.division
+    if division == "visible":
+        raise DoesNotApply("the server cannot be asked for more than it is shown")
+    too_much = (1, 4) if division == "devices" else (2, 2) if launch.profile.sizes_groups else (4, 1)
+    fleet = launch(visible=mask(gpus.devices[2:4], gpus), total=2, refused_first=too_much)
     if fleet.refusal is None or fleet.refusal[0] != "exited":
         raise DoesNotApply("the server does not refuse what asks for too many devices (OVR-001), so nothing can follow")
     assert_ready(fleet)
@@ -170,6 +184,7 @@ def test_a_server_without_workers_does_not_end_well(launch: Launch, gpus: Gpus) 
 
     Exit code 0 tells the supervisor that all is well; staying up tells it nothing at all.
     """
+    needs_workers_of_its_own(launch, gpus)
     fleet = masked_pair(launch, gpus, ending="kill-workers")
     assert_ready(fleet)
     assert_fails_without_workers(fleet)
@@ -180,6 +195,7 @@ def with_worker_kills(launch: Launch, gpus: Gpus) -> tuple[LaunchRecord, tuple[W
 
     :raises Unjudged: no process can be told to be that worker, or nobody can say whether another has taken its place.
     """
+    needs_workers_of_its_own(launch, gpus)
     again = "restarts" in launch.profile.server.options
     options = (Option("restarts"),) if again else ()
     fleet = masked_pair(launch, gpus, options=options, actions=(Action.of("kill_worker", times=TIMES),))

@@ -36,8 +36,10 @@ NO_LAYOUTS = ("x", "2")
 def oversubscribed(launch: Launch, gpus: Gpus) -> LaunchRecord:
     """Two devices permitted, four asked for, eight on the machine."""
     gpus.need(4)
-    size = 2 if launch.profile.sizes_groups else 1
-    return launch(visible=mask(gpus.devices[2:4], gpus), groups=4 // size, devices=size)
+    visible = mask(gpus.devices[2:4], gpus)
+    if launch.profile.division == "groups" and launch.profile.sizes_groups:
+        return launch(visible=visible, groups=2, devices=2)
+    return launch(visible=visible, total=4)
 
 
 @rule(
@@ -118,7 +120,7 @@ def test_the_cpu_is_no_silent_substitute(launch: Launch, gpus: Gpus, shipped: Sh
     in MIG mode that nobody has cut is listed by nvidia-smi, and CUDA shows nothing.
     """
     machines = without_devices(shipped)
-    fleets = [launch(visible="", groups=2), *(launch(gpus=machine, groups=1) for machine in machines)]
+    fleets = [launch(visible="", total=2), *(launch(gpus=machine, groups=1) for machine in machines)]
     assert_each(fleets, _assert_not_on_the_cpu)
     if "cpu" in launch.profile.server.options:
         asked = launch(visible="", groups=1, options=(Option.of("cpu"),))
@@ -144,9 +146,7 @@ def test_a_refusal_is_not_a_bare_exception(launch: Launch, gpus: Gpus) -> None:
     It names the mask, the device, or how many were asked for and how many are there. A sentence behind an exception's
     name will do; a banner below "invalid device ordinal" says nothing.
     """
-    refusals = [
-        fleet for fleet in (oversubscribed(launch, gpus), launch(visible="0,99,1", groups=2)) if not fleet.ready
-    ]
+    refusals = [fleet for fleet in (oversubscribed(launch, gpus), launch(visible="0,99,1", total=2)) if not fleet.ready]
     if not refusals:
         raise DoesNotApply("the server refused neither of the two launches, so there is no refusal to read")
     for fleet in refusals:
@@ -174,7 +174,12 @@ def test_a_layout_that_makes_no_sense_is_refused(launch: Launch, gpus: Gpus) -> 
     A launcher that starts nothing and reports success is restarted for ever.
     """
     given = mask(gpus.last_half(), gpus)
+    division = launch.profile.division
+    if division == "visible":
+        raise DoesNotApply("the server is asked for no number: the command of its profile has no {groups} or {devices}")
     layouts = [layout for layout in NO_DEVICES if launch.profile.sizes_groups or layout[1] == 1]
+    if division == "devices":
+        layouts = [(1, 0), (1, -1)]
     fleets = [launch(visible=given, groups=groups, devices=devices) for groups, devices in layouts]
     if launch.profile.has_layout:
         fleets += [launch(visible=given, groups=0, devices=1, layout=layout) for layout in NO_LAYOUTS]
@@ -210,5 +215,5 @@ def test_devices_that_were_not_asked_for_are_left_alone(launch: Launch, gpus: Gp
     A context on a third costs half a gigabyte there and breaks exclusive-process mode.
     """
     gpus.need(4)
-    fleet = launch(visible=mask(gpus.devices[:4], gpus), groups=2)
+    fleet = launch(visible=mask(gpus.devices[:4], gpus), total=2)
     assert_total_used(fleet, gpus, 2)

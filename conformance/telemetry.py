@@ -81,7 +81,7 @@ def test_a_sick_gpu_that_was_not_given_does_no_harm(launch: Launch, shipped: Shi
     Whoever asks NVML about every GPU of the machine fails with the one that is broken, and that is not theirs.
     """
     gpus = shipped("sick8")
-    fleet = launch(gpus=gpus, visible=mask(gpus.devices[2:4], gpus), groups=2)
+    fleet = launch(gpus=gpus, visible=mask(gpus.devices[2:4], gpus), total=2)
     assert_within(fleet, gpus)
     if fleet.outcome != "unanswered":
         assert_ready(fleet)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_gpuvisibility.suite import MUST, SHOULD, rule
+from pytest_gpuvisibility.suite import MUST, SHOULD, Need, rule
 
 from .expect import (
     assert_as_driver,
@@ -31,7 +31,7 @@ def test_a_mask_that_does_not_begin_at_0_is_obeyed(launch: Launch, gpus: Gpus) -
     other people's GPUs. Start from what CUDA shows to the launcher.
     """
     given = gpus.last_half(at_least=2)
-    fleet = launch(visible=mask(given, gpus), groups=len(given))
+    fleet = launch(visible=mask(given, gpus), total=len(given))
     assert_uses_exactly(fleet, gpus, uuids(given))
 
 
@@ -42,7 +42,7 @@ def test_a_mask_with_a_hole_is_obeyed(launch: Launch, gpus: Gpus) -> None:
     The count is right and the devices are wrong where a server only takes the mask's length.
     """
     given = gpus.every_other(2)
-    fleet = launch(visible=mask(given, gpus), groups=2)
+    fleet = launch(visible=mask(given, gpus), total=2)
     assert_uses_exactly(fleet, gpus, uuids(given))
 
 
@@ -53,7 +53,8 @@ def test_without_a_mask_every_gpu_may_be_used(launch: Launch, gpus: Gpus) -> Non
     A server that insists on the variable cannot run on a machine of one's own.
     """
     gpus.need(2)
-    assert_uses_count(launch(visible=None, groups=2), gpus, 2)
+    count = len(gpus.devices) if launch.profile.division == "visible" else 2
+    assert_uses_count(launch(visible=None, total=count), gpus, count)
 
 
 @rule(
@@ -68,7 +69,7 @@ def test_an_empty_mask_hides_every_gpu(launch: Launch, gpus: Gpus) -> None:
     Schedulers write it to keep a job off the GPUs. `if os.getenv(...)` reads it as unset and takes them all.
     """
     gpus.need(1)
-    fleet = launch(visible="", groups=min(2, len(gpus.devices)))
+    fleet = launch(visible="", total=min(2, len(gpus.devices)))
     assert_nothing_used(fleet, gpus)
     assert_refused(fleet)
     launch.would_start_without_a_mask(fleet)
@@ -81,7 +82,7 @@ def test_minus_one_hides_every_gpu(launch: Launch, gpus: Gpus) -> None:
     It is what most people type to hide them. Split at commas it looks like one device.
     """
     gpus.need(1)
-    fleet = launch(visible="-1", groups=min(2, len(gpus.devices)))
+    fleet = launch(visible="-1", total=min(2, len(gpus.devices)))
     assert_nothing_used(fleet, gpus)
     assert_refused(fleet)
     launch.would_start_without_a_mask(fleet)
@@ -95,8 +96,10 @@ def test_minus_one_ends_the_list(launch: Launch, gpus: Gpus) -> None:
     """
     given = gpus.every_other(2)
     visible = f"{mask(given, gpus)},-1,1"
-    assert_uses_exactly(launch(visible=visible, groups=2), gpus, uuids(given))
-    three = launch(visible=visible, groups=3, needs=REFUSAL)
+    assert_uses_exactly(launch(visible=visible, total=2), gpus, uuids(given))
+    if launch.profile.division == "visible":
+        return  # it cannot be asked for a third
+    three = launch(visible=visible, total=3, needs=REFUSAL)
     assert_within(three, gpus)
     if not shares_as_declared(three, gpus, launch.profile.supports):
         assert_refused(three)
@@ -109,7 +112,11 @@ def test_a_device_that_is_not_there_ends_the_list(launch: Launch, gpus: Gpus) ->
     CUDA drops 99 and all that follows without a word. Compare what was asked for with what CUDA shows before
     planning, and name the entry that CUDA did not take.
     """
-    fleet = launch(visible="0,99,1", groups=2)
+    if launch.profile.division == "visible":
+        alone = launch(visible="0,99,1", needs=tuple(Need))
+        assert_uses_exactly(alone, gpus, alone.permitted)
+        return
+    fleet = launch(visible="0,99,1", total=2)
     assert_within(fleet, gpus)
     if not shares_as_declared(fleet, gpus, launch.profile.supports):
         assert_refused(fleet)
@@ -132,7 +139,7 @@ def test_a_device_that_is_named_twice_is_not_two_devices(launch: Launch, gpus: G
     CUDA shows, and name the entry that is there twice.
     """
     gpus.need(3)
-    fleet = launch(visible="2,2", groups=2)
+    fleet = launch(visible="2,2", total=2)
     assert_as_driver(fleet, gpus, 2)
     assert_within(fleet, gpus)
     assert_no_sharing(fleet, gpus)
@@ -146,7 +153,7 @@ def test_spaces_and_a_comma_too_many_give_no_more_devices(launch: Launch, gpus: 
     GPU; one that hands "2" and " 3" to its workers should have handed UUIDs.
     """
     gpus.need(4)
-    for fleet in [launch(visible=visible, groups=2) for visible in (" 2, 3", "2,3,")]:
+    for fleet in [launch(visible=visible, total=2) for visible in (" 2, 3", "2,3,")]:
         assert_within(fleet, gpus)
         if fleet.ready:
             assert_as_driver(fleet, gpus, 2)
@@ -178,5 +185,5 @@ def test_no_process_is_given_more_than_its_parent_has(launch: Launch, gpus: Gpus
     1. Write the parent's own entries, or UUIDs.
     """
     given = gpus.last_half(at_least=2)
-    fleet = launch(visible=mask(given, gpus), groups=len(given))
+    fleet = launch(visible=mask(given, gpus), total=len(given))
     assert_masks_only_narrow(fleet, gpus)

@@ -9,9 +9,15 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 from ..errors import UserError
 from .tables import Option, Product, Reports, Server, Supports, Unsupported, Workers
+
+Division: TypeAlias = Literal["groups", "devices", "visible"]
+"""``groups``: the command asks for so many groups of workers. ``devices``: for one group, of so many devices.
+``visible``: for neither, and one process uses every device that it is shown.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +93,16 @@ class Profile:
 
     @property
     def sizes_groups(self) -> bool:
-        """Whether the command says how many devices each group gets: ``{devices}`` stands in it."""
-        return any("{devices}" in word for word in self.server.command)
+        """Whether it says how many devices each group gets: ``{devices}`` stands in its command or environment."""
+        return self._says("devices")
+
+    @property
+    def division(self) -> Division:
+        """Who decides how many workers there are, and on how many devices: see :data:`Division`."""
+        return "groups" if self._says("groups") else "devices" if self._says("devices") else "visible"
+
+    def _says(self, placeholder: str) -> bool:
+        return any(f"{{{placeholder}}}" in text for text in (*self.server.command, *self.server.env.values()))
 
     @property
     def has_worker_ports(self) -> bool:

@@ -63,6 +63,20 @@ def _missing_workers(fleet: LaunchRecord, profile: Profile) -> str:
     return ""
 
 
+def unlike_its_command(fleet: LaunchRecord, profile: Profile) -> str:
+    """Where a profile asks for no number, and what was seen is not one process on every device; else empty."""
+    if profile.division != "visible" or not fleet.ready:
+        return ""
+    used = {uuid for worker in fleet.workers for uuid in worker.uses(fleet.scenario.devices) or ()}
+    if len(fleet.workers) == 1 and used == set(fleet.permitted):
+        return ""
+    return (
+        "[server].command and env hold neither {groups} nor {devices}, so one process should use every GPU that it is"
+        f" shown; saw {_workers(len(fleet.workers))} on {len(used)} of {len(fleet.permitted)}. Write {{groups}} where"
+        " the server is told how many workers to start"
+    )
+
+
 def _workers(count: int) -> str:
     return f"{count} worker{'' if count == 1 else 's'}"
 

@@ -10,10 +10,11 @@ from typing import Literal
 
 from ..inventory import DEFAULT_INVENTORY, REAL, Inventory, check_caller
 from ..launch import Launcher, WitnessMaker
+from ..masks import resolve
 from ..profile import Profile, Unsupported, fill, load, version_of
 from ..records import LaunchRecord, MaskAnswer, Scenario
 from ..witness import check_attribution, usual_witness
-from .evidence import missing_evidence, process_lines
+from .evidence import missing_evidence, process_lines, unlike_its_command
 from .subject import NotDescribed, Preparation
 
 CONTROL_GROUPS = 2
@@ -53,7 +54,7 @@ class ServerSubject:
     def control(self) -> str:
         if self.hardware is not None:
             check_attribution(self.hardware)
-        record = self.launcher.launch(Scenario(inventory=self.inventory, groups=self._control_groups))
+        record = self.launcher.launch(self._control_scenario)
         if record.outcome in ("timeout", "waiting"):
             raise NotDescribed(self._never_ready(record))
         refused = next((answer for answer in record.requests.values() if answer != "answered"), "")
@@ -63,7 +64,7 @@ class ServerSubject:
                 f" {self.source} asks: {refused}. Correct the request, or choose another sign in [server].ready."
             )
         machine = self.machine(self.inventory)
-        missing = missing_evidence(record, self.profile)
+        missing = missing_evidence(record, self.profile) or unlike_its_command(record, self.profile)
         if missing:
             seen = "\n  ".join(process_lines(record, machine))
             raise NotDescribed(
@@ -75,9 +76,13 @@ class ServerSubject:
         return "\n".join([f"{record.outcome} after {record.seconds:.1f} s", *lines])
 
     @property
-    def _control_groups(self) -> int:
+    def _control_scenario(self) -> Scenario:
         """What the machine has room for: a server that refuses for another reason than a mask says nothing of masks."""
-        return max(1, min(CONTROL_GROUPS, len(self.machine(self.inventory).devices)))
+        there = len(resolve(None, self.machine(self.inventory)).devices)
+        few = max(1, min(CONTROL_GROUPS, there))
+        layouts = {"groups": (few, 1), "devices": (1, few), "visible": (1, max(1, there))}
+        groups, devices = layouts[self.profile.division]
+        return Scenario(inventory=self.inventory, groups=groups, devices=devices)
 
     def machine(self, name: str) -> Inventory:
         return self.hardware if self.hardware is not None and name == REAL else self.launcher.find(name)

@@ -183,7 +183,7 @@ def test_any_devices_will_do_where_only_their_number_counts() -> None:
     for count in (1, 3):
         broken = violation_of(assert_uses_count, fleet, GPUS, count)
         assert broken.headline == f"uses 2 GPUs where {count} were asked for"
-        assert broken.facts == (LAUNCH, "permitted 0 3, used 0 3 7 (touched)")
+        assert broken.facts == (LAUNCH, "permitted 4 5 6 7, used 0 3 7 (touched)")
     assert "does not start" in violation_of(assert_uses_count, refused(), GPUS, 0).headline
 
 

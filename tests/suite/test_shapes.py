@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -151,3 +152,31 @@ def test_a_mask_is_judged_by_a_launch_that_starts_without_it(tmp_path: Path) -> 
     assert set(verdicts(subject, "VIS-004", "VIS-005", "VIS-008").values()) == {"pass"}
     asked = [(record.scenario.visible, record.scenario.groups) for record in subject.launches().values()]
     assert sorted(asked, key=str) == [("", 1), ("-1", 1), ("99", 1), (None, 1)]
+
+
+ALL = [rule.id for function in functions("server") if (rule := rule_of(function)) is not None]
+LONG = {"LIF-002", "LIF-003", "LIF-004", "LIF-005"}
+
+
+@pytest.mark.parametrize(
+    ("shape", "passes"),
+    [
+        ("whole", {"VIS-001", "VIS-002", "VIS-003", "VIS-004", "VIS-006", "VIS-007", "IDN-001", "CTR-001", "OVR-005"}),
+        ("group", {"VIS-001", "VIS-003", "VIS-006", "VIS-007", "OVR-001", "OVR-002", "OVR-010", "OVR-008", "LIF-008"}),
+    ],
+)
+def test_a_server_of_one_process_is_asked_what_it_can_be_asked(tmp_path: Path, shape: str, passes: set[str]) -> None:
+    """Nothing is said against a correct one, and no rule about several groups is asked of it."""
+    found = verdicts(subject_of(shape, tmp_path), *(id for id in ALL if id not in LONG))
+    assert {id for id in passes if found[id] != "pass"} == set()
+    assert {id: verdict for id, verdict in found.items() if verdict in ("fail", "warn", "error", "unjudged")} == {}
+    for id in ("ASN-001", "ASN-004", "IDN-005", "LIF-001", "LIF-006", "LIF-010"):
+        assert found[id] in ("does-not-apply", "not-declared")
+
+
+def test_a_profile_without_a_number_is_not_taken_for_one_that_uses_all(tmp_path: Path) -> None:
+    fixed = {'"door", "--groups", "{groups}"': '"door", "--groups", "2"'}
+    with pytest.raises(UserError) as caught:
+        subject_of("door", tmp_path, **SHORT, **fixed).control()
+    words = r"saw \d workers? on \d of 8\. Write \{groups\} where the server is told how many workers to start"
+    assert re.search(words, str(caught.value))
