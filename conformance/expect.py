@@ -8,7 +8,7 @@ from pytest_gpuvisibility.errors import UserError
 from pytest_gpuvisibility.masks import resolve
 from pytest_gpuvisibility.profile import Supports
 from pytest_gpuvisibility.records import Evidence, LaunchRecord, ProcessRecord, SelfReport
-from pytest_gpuvisibility.suite import Level, Unjudged, Violation
+from pytest_gpuvisibility.suite import DoesNotApply, Level, Unjudged, Violation
 
 from . import refusal_text
 from .launch import Gpus, Launch
@@ -279,6 +279,7 @@ def groups(fleet: LaunchRecord) -> dict[int | None, set[str]]:
     A server that has ended is bound to nothing.
 
     :raises Unjudged: nobody can say what some group uses.
+    :raises DoesNotApply: the same, of a server that opens no device at all.
     """
     found: dict[int | None, set[str]] = {}
     ended = fleet.outcome == "exited"  # whoever is gone binds nothing more than what it has touched
@@ -287,9 +288,18 @@ def groups(fleet: LaunchRecord) -> dict[int | None, set[str]]:
         touched = {uuid for process in members for uuid in process.touched_by(fleet.settled)}
         bound = [worker.uses(fleet.scenario.devices) for worker in members if worker.role == "worker"]
         if not touched and None in bound and not ended:
-            raise Unjudged(NO_EVIDENCE, [fleet.scenario.describe(), *_shown(members)])
+            raise no_evidence(fleet, members)
         found[group] = touched or {uuid for devices in bound for uuid in devices or () if not ended}
     return found
+
+
+def no_evidence(fleet: LaunchRecord, members: Iterable[ProcessRecord]) -> Unjudged | DoesNotApply:
+    """Why nothing can be said of what a worker binds: a server that opens no device has nothing to be seen by, one that
+    does was not seen.
+    """
+    if not fleet.touch_expected and not any(process.touched for process in fleet.processes):
+        return DoesNotApply(f"the server opens no device, and {NO_EVIDENCE}")
+    return Unjudged(NO_EVIDENCE, [fleet.scenario.describe(), *_shown(members)])
 
 
 def _shown(members: Iterable[ProcessRecord]) -> list[str]:

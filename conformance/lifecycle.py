@@ -9,12 +9,12 @@ from pytest_gpuvisibility.records import Action, LaunchRecord, WorkerKill
 from pytest_gpuvisibility.suite import MUST, SHOULD, DoesNotApply, NotDeclared, Unjudged, rule
 
 from .expect import (
-    NO_EVIDENCE,
     assert_admits_a_dead_worker,
     assert_all_gone,
     assert_fails_without_workers,
     assert_ready,
     assert_within,
+    no_evidence,
     outcome,
     violation,
 )
@@ -220,7 +220,7 @@ def devices_of(fleet: LaunchRecord, pid: int | None) -> set[str]:
     worker = next((process for process in fleet.processes if process.pid == pid), None)
     used = worker.uses(fleet.scenario.devices) if worker is not None else None
     if used is None:
-        raise Unjudged(NO_EVIDENCE)
+        raise no_evidence(fleet, [worker] if worker is not None else [])
     return set(used)
 
 

@@ -29,7 +29,7 @@ from written_launches import GPUS, launched, process, refused, uuids, violation_
 from pytest_gpuvisibility.inventory import Inventory
 from pytest_gpuvisibility.profile import Supports
 from pytest_gpuvisibility.records import Evidence, LaunchRecord, ProcessRecord, Scenario
-from pytest_gpuvisibility.suite import Unjudged
+from pytest_gpuvisibility.suite import DoesNotApply, Unjudged
 
 LAUNCH = "CUDA_VISIBLE_DEVICES=4,5,6,7, 2 groups of 1"
 
@@ -197,8 +197,10 @@ def test_all_processes_count_where_the_total_is_asked_for() -> None:
     assert "does not start" in violation_of(assert_total_used, refused(), GPUS, 0).headline
     by_its_child = launched(shown("worker", 0, "45"), process("other", 0, "5", pid=30))
     assert_total_used(by_its_child, GPUS, 1)
-    with pytest.raises(Unjudged):
+    with pytest.raises(DoesNotApply):
         assert_total_used(launched(shown("worker", 0, "45")), GPUS, 0)
+    with pytest.raises(Unjudged):
+        assert_total_used(launched(shown("worker", 0, "45"), touch_expected=True), GPUS, 0)
 
 
 # What the driver shows.
@@ -308,7 +310,7 @@ def test_nobody_can_say_which_device_a_worker_binds_that_is_shown_several(indice
     with pytest.raises(Unjudged, match="nobody can say which it binds"):
         groups(launched(process("worker", 0, "4"), shown("worker", 1, indices)))
     two_each = Scenario(groups=1, devices=2)
-    with contextlib.nullcontext() if indices else pytest.raises(Unjudged):
+    with contextlib.nullcontext() if indices else pytest.raises(DoesNotApply, match="the server opens no device, and"):
         assert groups(launched(shown("worker", 0, indices), scenario=two_each)) == {0: set(uuids("45"))}
 
 
