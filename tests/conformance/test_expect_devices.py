@@ -352,3 +352,13 @@ def test_whoever_shares_shares_only_what_is_permitted() -> None:
     stray = launched(process("worker", 0, "4"), process("worker", 1, "0"))
     found: Callable[..., object] = shares_as_declared
     assert violation_of(found, stray, GPUS, Supports(sharing=True)).headline == "takes GPUs it was not given"
+
+
+def test_workers_of_a_launch_that_has_ended_bind_nothing_more() -> None:
+    """Ranks that started CUDA, found no device of their number and are gone; two others had touched what was theirs."""
+    dead = [shown("worker", group, "45") for group in (2, 3)]
+    ended = refused(processes=(process("worker", 0, "4"), process("worker", 1, "5"), *dead), visible="4,5")
+    assert groups(ended) == {0: set(uuids("4")), 1: set(uuids("5")), 2: set(), 3: set()}
+    assert_no_sharing(ended, GPUS)
+    shared = refused(processes=(process("worker", 0, "4"), process("worker", 1, "4")), visible="4,5")
+    assert violation_of(assert_no_sharing, shared, GPUS).headline == "lets two groups share a GPU"

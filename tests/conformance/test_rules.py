@@ -73,5 +73,7 @@ def test_the_list_for_programs_says_what_each_rule_needs_and_what_must_fail_it()
         assert listed["twin"]["summary"]
         assert set(listed["twin"]["also_fails"]) <= set(by_id) - {rule.id}
         assert (listed["devices"], tuple(listed["inventories"])) == (rule.devices, rule.inventories)
+        assert listed["needs"] == [need.value for need in rule.needs]
+    assert (by_id["VIS-001"]["needs"], by_id["VIS-004"]["needs"]) == (["answers", "workers"], ["answers"])
     assert by_id["IDN-005"]["inventories"] == ["mixed4"]
     assert by_id["DRV-001"]["twin"] is None
