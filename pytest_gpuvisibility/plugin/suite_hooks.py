@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ..conformance import catalogue, functions
+from ..conformance import catalogue
 from ..errors import UserError
 from ..hooks import calls
 from ..host import SessionDirectory
@@ -43,6 +43,7 @@ from ..suite import (
     open_server,
     rule_of,
 )
+from .lost_rules import LostRules
 
 HEARTBEAT = 5.0
 """Seconds between two signs of life while a server starts for the first time."""
@@ -51,7 +52,6 @@ SLOW_FAMILY = "LIF"
 RESULT_ATTRIBUTE = "gpu_result"
 WRONG_PROFILE = 2
 """Exit code of a run that was over with the first launch: there is nothing to judge by."""
-LOST = "the process that judged it ended before it had said anything"
 LEFT_OUT_WORDS = {Verdict.DOES_NOT_APPLY: "does not apply", Verdict.NOT_DECLARED: "is not declared"}
 
 TRIAL = pytest.StashKey["Trial"]()
@@ -127,7 +127,9 @@ class SuitePlugin:
         self.directory = directory
         self.is_worker = is_worker
         self.started = time.monotonic()
-        self.asked: dict[str, Rule] = {}
+        self.lost = LostRules(config, trial)
+        if not is_worker:
+            config.pluginmanager.register(self.lost)
         self.unwritten: list[str] = []
         self.failed_to_write = False
 
@@ -204,17 +206,7 @@ class SuitePlugin:
             config.hook.pytest_deselected(items=dropped)
         _mark_known(kept, self.trial)
         items[:] = _order(kept)
-        self._will_be_asked(item.nodeid for item in kept)
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_node_collection_finished(self, node: object, ids: Sequence[str]) -> None:
-        """Of all workers the same; the controller itself collects nothing."""
-        self._will_be_asked(ids)
-
-    def _will_be_asked(self, ids: Iterable[str]) -> None:
-        rules = _rules_by_test(family_of(self.config))
-        found = {rule.id: rule for id in ids if (rule := rules.get(_test_of(id))) is not None}
-        self.asked |= found
+        self.lost.will_be_asked(item.nodeid for item in kept)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
@@ -237,10 +229,7 @@ class SuitePlugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        if self.is_worker or self.config.option.collectonly:
-            return
-        self._account_for_the_lost(session)
-        if not self.trial.results:
+        if self.is_worker or not self.trial.results:
             return
         if exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR):
             if self.config.getoption("gpu_report"):
@@ -254,15 +243,6 @@ class SuitePlugin:
                 self.failed_to_write = True
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
-    def _account_for_the_lost(self, session: pytest.Session) -> None:
-        """A rule of which nobody has heard, because its process was killed or the run stopped, is not left out."""
-        stopped = str(session.shouldfail or session.shouldstop or "")
-        why = f"the run was stopped before it was judged: {stopped}" if stopped else LOST
-        lost = [rule for id, rule in self.asked.items() if id not in self.trial.results]
-        self.trial.lose(lost, why)
-        if lost and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
         if not self.trial.results:
             return
@@ -273,21 +253,6 @@ class SuitePlugin:
             terminalreporter.write_line(line)
         for error in self.unwritten:
             terminalreporter.write_line(f"ERROR: {error}", red=True)
-
-
-@functools.cache
-def _rules_by_test(family: Family) -> dict[tuple[str, str], Rule]:
-    """By module and function, which a test's id ends with."""
-    return {
-        (function.__module__.rpartition(".")[2], function.__name__): rule
-        for function in functions(family)
-        if (rule := rule_of(function)) is not None
-    }
-
-
-def _test_of(nodeid: str) -> tuple[str, str]:
-    module, _, function = nodeid.rpartition("::")
-    return Path(module).stem, function
 
 
 def _rule_of_item(item: pytest.Item) -> Rule | None:

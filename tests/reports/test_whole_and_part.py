@@ -72,6 +72,7 @@ def test_a_rule_whose_process_is_killed_is_unjudged(pytester: pytest.Pytester) -
     assert concluded == "not-judged"
     assert "Conforms" not in result.stdout.str() + page
     assert "conforms" not in drawn
+    assert in_junit(pytester.path) == verdicts
     result.stdout.fnmatch_lines(["Not judged: *1 unjudged.", "*DRV-004  unjudged  *the process that judged it ended*"])
 
 
@@ -90,4 +91,5 @@ def test_rules_that_a_stopped_run_did_not_come_to_are_unjudged(pytester: pytest.
     assert len(verdicts) == 8
     assert set(verdicts.values()) == {"pass", "error", "unjudged"} - ({"error"} if "error" not in verdicts else set())
     assert concluded == "not-judged"
+    assert in_junit(pytester.path) == verdicts
     assert "the run was stopped before it was judged" in result.stdout.str()
