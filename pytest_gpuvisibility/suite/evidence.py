@@ -57,7 +57,9 @@ def _missing_workers(fleet: LaunchRecord, profile: Profile) -> str:
     if len(known & set(range(asked))) < asked:
         return f"saw {len(known)} of {_workers(asked)}; {told}"
     touched = known & {process.group for process in fleet.processes if process.touched}
-    if len(touched) < asked and (touched or fleet.touch_expected):
+    # Asked for more than there is, a server may start workers for which nothing is left.
+    supplied = min(asked, len(fleet.permitted) // max(1, fleet.scenario.devices))
+    if len(touched) < supplied and (touched or fleet.touch_expected):
         before = ", as they all did before" if fleet.touch_expected else ""
         return f"saw {len(touched)} of {_workers(asked)} touch a device{before}"
     return ""

@@ -34,6 +34,13 @@ def test_a_twin_fails_its_rule_and_no_other(twin: dict[str, Any], tmp_path: Path
     assert not {id for id, rule in found.items() if rule["verdict"] in ("error", "unsupported", "unjudged")}
 
 
+def test_a_worker_for_which_nothing_was_left_may_touch_nothing(tmp_path: Path) -> None:
+    """Asked for two groups of two where there are two devices, the twin starts both; what they share is seen well."""
+    [rule] = [rule for rule in catalogue("server") if rule.id == "OVR-003"]
+    result = judged(rule, profile_of("ovr-001", tmp_path))
+    assert result.verdict.value == "pass", result
+
+
 def test_the_correct_server_passes_every_rule(tmp_path: Path) -> None:
     found = verdicts(profile_of("none", tmp_path), "-n4")
     assert {id: rule["verdict"] for id, rule in found.items()} == {rule.id: "pass" for rule in catalogue("server")}
