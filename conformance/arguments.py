@@ -6,7 +6,16 @@ import inspect
 from collections.abc import Callable, Mapping
 
 from pytest_gpuvisibility.inventory import Inventory
-from pytest_gpuvisibility.suite import Basis, DriverSubject, NotApplicable, RuleResult, ServerSubject, Trial, rule_of
+from pytest_gpuvisibility.suite import (
+    Basis,
+    DoesNotApply,
+    DriverSubject,
+    Rule,
+    RuleResult,
+    ServerSubject,
+    Trial,
+    rule_of,
+)
 
 from .launch import Gpus, Launch, Shipped
 from .mask_queries import MaskQueries
@@ -21,8 +30,9 @@ STAND_INS: Mapping[str, Callable[[Inventory], bool]] = {
 class Arguments:
     """Those of one rule for one subject. ``basis`` grows while the rule runs."""
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: Trial, rule: Rule) -> None:
         self.trial = trial
+        self.rule = rule
         self.basis = Basis()
 
     @property
@@ -49,9 +59,9 @@ class Arguments:
             if server.hardware is not None:
                 if name in STAND_INS and STAND_INS[name](server.hardware):
                     return Gpus(server.hardware, server.inventory)
-                raise NotApplicable(f"needs a machine like the inventory {name}; this run is on the machine's own GPUs")
+                raise DoesNotApply(f"needs a machine like the inventory {name}; this run is on the machine's own GPUs")
             if server.inventory_is_chosen and server.inventory != name:
-                raise NotApplicable(
+                raise DoesNotApply(
                     f"needs the inventory {name}; this run is tied to {server.inventory} by --gpu-inventory"
                 )
             return Gpus(Inventory.load(name), name)
@@ -61,7 +71,7 @@ class Arguments:
     @property
     def launch(self) -> Launch:
         """Launches the server under test in a scenario, once a session."""
-        launch = Launch(self.server.launcher, self.server.inventory)
+        launch = Launch(self.server.launcher, self.server.inventory, needs=self.rule.needs)
         self.basis = Basis(launch.launched)
         return launch
 
@@ -86,7 +96,7 @@ def judge(trial: Trial, function: Callable[..., object]) -> RuleResult:
     rule = rule_of(function)
     if rule is None:
         raise TypeError(f"{function!r} is not a rule")
-    arguments = Arguments(trial)
+    arguments = Arguments(trial, rule)
     try:
         function(**{name: getattr(arguments, name) for name in inspect.signature(function).parameters})
     except Exception as outcome:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pytest_gpuvisibility.inventory import Device
 from pytest_gpuvisibility.profile import Option
 from pytest_gpuvisibility.records import IDLE, SECOND_MODEL, Action, LaunchRecord
-from pytest_gpuvisibility.suite import MUST, SHOULD, NotApplicable, rule
+from pytest_gpuvisibility.suite import MUST, SHOULD, NotDeclared, Unjudged, rule
 
 from .expect import (
     assert_each,
@@ -24,7 +26,7 @@ from .isolation import (
     assert_second_model_apart,
     needs_opened_devices,
 )
-from .launch import Gpus, Launch, Shipped, mask
+from .launch import REFUSAL, Gpus, Launch, Shipped, mask
 
 SPLITS = ((2, 2, 1), (2, 1, 2), (4, 1, 1))
 """Data, pipeline and tensor parallel: each needs four devices."""
@@ -135,7 +137,7 @@ def test_two_servers_on_one_machine_do_not_meet(launch: Launch, gpus: Gpus) -> N
     given = gpus.last_half(at_least=2)
     count = len(given) // 2
     one, other = mask(given[:count], gpus), mask(given[count : 2 * count], gpus)
-    fleet = launch(visible=one, groups=count, actions=(Action.of("beside", visible=other),))
+    fleet = launch(visible=one, total=count, actions=(Action.of("beside", visible=other),))
     assert_ready(fleet)
     [second] = fleet.beside
     assert_apart(fleet, second, gpus)
@@ -189,13 +191,13 @@ def test_the_device_flag_chooses_among_visible_devices(launch: Launch, gpus: Gpu
     """
     given = gpus.last_half(at_least=2)[:2]
 
-    def flagged(device: int) -> LaunchRecord:
-        return launch(visible=mask(given, gpus), groups=1, options=(Option.of("device", device=device),))
+    def flagged(device: int, **more: Any) -> LaunchRecord:
+        return launch(visible=mask(given, gpus), groups=1, options=(Option.of("device", device=device),), **more)
 
     ordinal = launch.profile.supports.device_flag == "ordinal"
     inside = flagged(1 if ordinal else given[1].index)
     assert_uses_exactly(inside, gpus, [given[1].uuid])
-    outside = flagged(len(given) if ordinal else _outside(given, gpus).index)
+    outside = flagged(len(given) if ordinal else _outside(given, gpus).index, needs=REFUSAL)
     assert_within(outside, gpus)
     assert_refused(outside)
 
@@ -217,12 +219,12 @@ def test_a_second_model_takes_no_other_groups_device(launch: Launch, gpus: Gpus)
     says so ([supports].sharing).
     """
     if launch.profile.server.second_model is None:
-        raise NotApplicable("the profile declares no [server].second_model")
+        raise NotDeclared("[server].second_model", "the profile does not say how a second model is loaded")
     given = gpus.last_half(at_least=2)
     fleet = launch(visible=mask(given, gpus), groups=2, actions=(SECOND_MODEL,))
     assert_ready(fleet)
     if fleet.action_results[0].error:
-        raise NotApplicable(f"the second model could not be loaded: {fleet.action_results[0].error}")
+        raise Unjudged(f"the second model could not be loaded: {fleet.action_results[0].error}")
     assert_within(fleet, gpus)
     if not launch.profile.supports.sharing:
         assert_second_model_apart(fleet, gpus)
@@ -242,7 +244,7 @@ def test_one_process_a_device_is_enough(launch: Launch, shipped: Shipped) -> Non
     the worker itself.
     """
     gpus = shipped("exclusive4")
-    fleet = launch(gpus=gpus, visible=mask(gpus.devices, gpus), groups=len(gpus.devices))
+    fleet = launch(gpus=gpus, visible=mask(gpus.devices, gpus), total=len(gpus.devices))
     assert_ready(fleet)
     needs_opened_devices(fleet)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gpuvisibility.plugin import suite_hooks
-from pytest_gpuvisibility.suite import ServerSubject
+from pytest_gpuvisibility.suite import ServerSubject, rule_of
 
 from . import RULE_MODULES
 from .arguments import Arguments
@@ -27,7 +27,9 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Mod
 
 @pytest.fixture
 def _arguments(request: pytest.FixtureRequest) -> Arguments:
-    return Arguments(suite_hooks.trial_of(request.config))
+    rule = rule_of(request.function)
+    assert rule is not None, f"{request.function.__name__} takes what rules take, and is none"
+    return Arguments(suite_hooks.trial_of(request.config), rule)
 
 
 @pytest.fixture

@@ -36,7 +36,7 @@ def test_devices_are_counted_from_0_inside_a_container(launch: Launch, gpus: Gpu
     for ordinals asks for devices that do not exist. Ask CUDA how many there are, and name them by UUID.
     """
     inside = renumbered(gpus, shipped)
-    fleet = launch(gpus=inside, groups=2, device_nodes=True)
+    fleet = launch(gpus=inside, total=2, device_nodes=True)
     assert_uses_exactly(fleet, inside, uuids(inside.devices[:2]))
 
 
@@ -55,7 +55,7 @@ def test_the_containers_own_variable_is_no_list_of_ordinals(launch: Launch, gpus
     """
     inside = renumbered(gpus, shipped)
     chosen = ",".join(str(device.minor) for device in inside.devices)
-    fleet = launch(gpus=inside, groups=2, device_nodes=True, environ=((CONTAINER_MASK, chosen),))
+    fleet = launch(gpus=inside, total=2, device_nodes=True, environ=((CONTAINER_MASK, chosen),))
     assert_uses_exactly(fleet, inside, uuids(inside.devices[:2]))
 
 
@@ -93,7 +93,7 @@ def test_nvidia_smi_is_not_needed(launch: Launch, shipped: Shipped) -> None:
     It is a tool for people; slim images leave it out. The CUDA runtime says how many devices there are.
     """
     gpus = shipped("a100x2")
-    fleet = launch(gpus=gpus, groups=2, nvidia_smi=False)
+    fleet = launch(gpus=gpus, total=2, nvidia_smi=False)
     assert_within(fleet, gpus)
     assert_ready(fleet)
 
@@ -112,7 +112,7 @@ def test_without_nvml_the_server_starts_or_says_why_not(launch: Launch, shipped:
     having, and no reason to die in a traceback.
     """
     gpus = shipped("a100x2")
-    fleets = [launch(gpus=gpus, groups=2, faults=(fault,)) for fault in ("nvml-missing", "nvml-no-permission")]
+    fleets = [launch(gpus=gpus, total=2, faults=(fault,)) for fault in ("nvml-missing", "nvml-no-permission")]
     for fleet in fleets:
         assert_within(fleet, gpus)
         if fleet.outcome == "timeout":
@@ -183,5 +183,5 @@ def test_old_and_mixed_names_of_mig_slices_mean_what_cuda_says(launch: Launch, g
     old = launch(gpus=machine, visible=f"MIG-{unit.parent_uuid}/{unit.gpu_instance}/{unit.compute_instance}")
     assert_as_driver(old, machine, 1)
     whole = [device for device in machine.devices if not device.mig_enabled]
-    if whole:
-        assert_as_driver(launch(gpus=machine, visible=f"{whole[0].uuid},{unit.uuid}", groups=2), machine, 2)
+    if whole and launch.profile.division != "visible":
+        assert_as_driver(launch(gpus=machine, visible=f"{whole[0].uuid},{unit.uuid}", total=2), machine, 2)

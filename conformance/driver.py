@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_gpuvisibility.records import MaskQuery
-from pytest_gpuvisibility.suite import NotApplicable
+from pytest_gpuvisibility.suite import DoesNotApply
 
 from .mask_queries import ask_row
 from .masks import FASTEST, PCI, Masks
@@ -204,7 +204,7 @@ def test_a_gpu_twice_by_uuid(masks: Masks) -> Queries:
 def test_gpu_dash_alone(masks: Masks) -> Queries:
     count = len(masks.inventory.in_pci_order)
     if count != 1:
-        raise NotApplicable(f"needs exactly 1 GPU; {masks.inventory.name} has {count}")
+        raise DoesNotApply(f"needs exactly 1 GPU; {masks.inventory.name} has {count}")
     yield from ask("GPU-")
 
 
@@ -238,7 +238,7 @@ def test_ordinals_and_uuids_mixed(masks: Masks) -> Queries:
 def test_a_pci_bus_id(masks: Masks) -> Queries:
     known = [gpu.pci_bus_id for gpu in masks.gpus if gpu.pci_bus_id]
     if not known:
-        raise NotApplicable(f"needs 1 GPU whose PCI bus id is known; {masks.inventory.name} has 0")
+        raise DoesNotApply(f"needs 1 GPU whose PCI bus id is known; {masks.inventory.name} has 0")
     yield from ask(known[-1], known[-1][4:])
 
 
@@ -303,7 +303,7 @@ def test_a_gpu_in_mig_mode_by_ordinal(masks: Masks) -> Queries:
 def test_a_gpu_in_mig_mode_without_slices(masks: Masks) -> Queries:
     whole = [gpu for gpu in masks.inventory.in_pci_order if gpu.mig_enabled and not gpu.mig]
     if not whole:
-        raise NotApplicable(f"needs 1 GPU in MIG mode without slices; {masks.inventory.name} has 0")
+        raise DoesNotApply(f"needs 1 GPU in MIG mode without slices; {masks.inventory.name} has 0")
     number = masks.ordinal_of(whole[0])
     yield from ask(number)
     yield from ask(f"{number},{masks.ordinal(-1)}", f"{masks.ordinal(-1)},{number}")
@@ -328,9 +328,7 @@ def test_cuda_device_order(masks: Masks) -> Queries:
 def test_what_an_ordinal_counts(masks: Masks) -> Queries:
     masks.need(2)
     if masks.inventory.fastest_first == masks.inventory.in_pci_order:
-        raise NotApplicable(
-            f"needs a GPU that is faster than one before it on the bus; {masks.inventory.name} has none"
-        )
+        raise DoesNotApply(f"needs a GPU that is faster than one before it on the bus; {masks.inventory.name} has none")
     for order in (None, FASTEST, PCI):
         yield from ask(*(masks.ordinal_of(gpu, order) for gpu in masks.gpus), order=order)
 
@@ -339,9 +337,7 @@ def test_what_an_ordinal_counts(masks: Masks) -> Queries:
 def test_which_gpu_is_the_fastest(masks: Masks) -> Queries:
     speeds = [gpu.relative_speed for gpu in masks.gpus]
     if len(set(speeds)) == len(speeds):
-        raise NotApplicable(
-            f"needs 2 GPUs of one speed; {masks.inventory.name} has {len(speeds)} GPUs and no such pair"
-        )
+        raise DoesNotApply(f"needs 2 GPUs of one speed; {masks.inventory.name} has {len(speeds)} GPUs and no such pair")
     yield from ask(None)
 
 
@@ -358,7 +354,7 @@ def test_inside_a_container(masks: Masks) -> Queries:
     inside = masks.inventory.in_pci_order
     minors = [str(gpu.minor) for gpu in inside if gpu.minor >= len(inside)]
     if not minors:
-        raise NotApplicable(
+        raise DoesNotApply(
             f"needs a container in which a GPU's minor number is out of range; {masks.inventory.name} has no such GPU"
         )
     yield from ask(*minors, *(masks.ordinal_of(gpu) for gpu in masks.gpus), masks.uuid(-1))

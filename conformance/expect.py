@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Sequence
 
 from pytest_gpuvisibility.errors import UserError
 from pytest_gpuvisibility.masks import resolve
 from pytest_gpuvisibility.profile import Supports
 from pytest_gpuvisibility.records import Evidence, LaunchRecord, ProcessRecord, SelfReport
-from pytest_gpuvisibility.suite import Level, NotApplicable, Violation
+from pytest_gpuvisibility.suite import DoesNotApply, Level, Unjudged, Violation
 
+from . import refusal_text
 from .launch import Gpus, Launch
+from .refusal_text import ANY_ERROR, TRACEBACK, is_bare, is_said
 
-BARE_ERROR = re.compile(r"^(\w+\.)*(IndexError|ValueError|AssertionError|KeyError|TypeError)\b|invalid device ordinal")
-ANY_ERROR = re.compile(r"^[\w.]*(Error|Exception|Expired)\w*(:|$)")
-TRACEBACK = "Traceback (most recent call last)"
 MEMBERS = frozenset({"worker", "other"})
 """Roles of the processes of a group: its worker, and what the worker started."""
 NO_EVIDENCE = "a worker touched no device and is shown more than its group has: nobody can say which it binds"
@@ -38,11 +36,7 @@ def outcome(fleet: LaunchRecord) -> str:
 
 def last_words(fleet: LaunchRecord) -> str:
     """The last line that the server wrote, stderr first."""
-    for text in (fleet.stderr, fleet.stdout):
-        lines = [line.strip() for line in text.splitlines() if line.strip()]
-        if lines:
-            return lines[-1]
-    return ""
+    return refusal_text.last_words(fleet.stdout, fleet.stderr)
 
 
 def assert_ready(fleet: LaunchRecord) -> None:
@@ -123,7 +117,12 @@ def assert_uses_count(fleet: LaunchRecord, gpus: Gpus, count: int) -> None:
     assert_ready(fleet)
     used = used_by_workers(fleet)
     if len(used) != count:
-        raise violation(fleet, f"uses {len(used)} GPUs where {count} were asked for", _compare(fleet, gpus, used))
+        facts = _compare(fleet, gpus, fleet.permitted)
+        raise violation(fleet, f"uses {_gpus(len(used))} where {count} were asked for", facts)
+
+
+def _gpus(count: int) -> str:
+    return f"{count} GPU{'' if count == 1 else 's'}"
 
 
 def assert_nothing_used(fleet: LaunchRecord, gpus: Gpus) -> None:
@@ -173,7 +172,7 @@ def assert_total_used(fleet: LaunchRecord, gpus: Gpus, count: int) -> None:
     used = {uuid for process in _suspects(fleet) for uuid in process.uses(fleet.scenario.devices) or ()}
     if len(used) != count:
         raise violation(
-            fleet, f"uses {len(used)} GPUs where {count} were asked for", _compare(fleet, gpus, fleet.permitted)
+            fleet, f"uses {_gpus(len(used))} where {count} were asked for", _compare(fleet, gpus, fleet.permitted)
         )
 
 
@@ -213,7 +212,7 @@ def assert_admits_a_dead_worker(fleet: LaunchRecord) -> None:
     """After a worker died in set-up: ended non-zero, or replaced the worker, or does not report ready."""
     if fleet.outcome == "exited" and fleet.exit_code == 0:
         raise violation(fleet, "ends with exit code 0 although a worker could not start", *_quote(fleet))
-    if fleet.outcome == "timeout" and fleet.reports_ready:
+    if fleet.reports_ready:
         fact = f"{fleet.seconds:.0f} s later the launcher runs and its front door is open"
         raise violation(fleet, "reports ready although a worker could not start", fact)
 
@@ -231,9 +230,9 @@ def assert_fails_without_workers(fleet: LaunchRecord) -> None:
 
 def assert_says(fleet: LaunchRecord, *words: str) -> None:
     """The refusal on stderr holds each of ``words`` as a word of its own, said to a person."""
-    missing = [word for word in words if not _is_said(word, fleet.stderr)]
+    missing = [word for word in words if not is_said(word, fleet.stderr)]
     if missing:
-        where = " (it is on stdout, not on stderr)" if all(_is_said(word, fleet.stdout) for word in missing) else ""
+        where = " (it is on stdout, not on stderr)" if all(is_said(word, fleet.stdout) for word in missing) else ""
         raise violation(
             fleet,
             "refuses without saying why",
@@ -242,17 +241,10 @@ def assert_says(fleet: LaunchRecord, *words: str) -> None:
         )
 
 
-def _is_said(word: str, text: str) -> bool:
-    """Whether a word stands in the text, and not only in a traceback, as a device's ordinal or as an error's number."""
-    prose = text
-    if TRACEBACK in text:
-        prose = "\n".join(line for line in text.splitlines() if not line.startswith(" "))
-    return re.search(rf"(?<![\w.])(?<!cuda:)(?<!\[Errno ){re.escape(word)}(?![\w.])", prose) is not None
-
-
 def assert_not_a_bare_error(fleet: LaunchRecord) -> None:
-    """The last line of a refusal is for a person, not the end of a traceback."""
-    if fleet.outcome == "exited" and BARE_ERROR.search(last_words(fleet)):
+    """What a refusal says is for a person: see :func:`refusal_text.is_bare`."""
+    counts = fleet.scenario.asked, len(fleet.permitted)
+    if fleet.outcome == "exited" and is_bare(fleet.stdout, fleet.stderr, *counts):
         raise violation(fleet, "refuses with a bare exception", *_quote(fleet))
 
 
@@ -277,25 +269,42 @@ def assert_no_traceback(fleet: LaunchRecord) -> None:
 def used_by_workers(fleet: LaunchRecord) -> set[str]:
     """The union of what the groups use.
 
-    :raises NotApplicable: nobody can say what some group uses.
+    :raises Unjudged: nobody can say what some group uses.
     """
     return {uuid for devices in groups(fleet).values() for uuid in devices}
 
 
 def groups(fleet: LaunchRecord) -> dict[int | None, set[str]]:
     """The devices of each group: what its processes touched while they started, else what its worker is bound to use.
+    A server that has ended is bound to nothing.
 
-    :raises NotApplicable: nobody can say what some group uses.
+    :raises Unjudged: nobody can say what some group uses.
+    :raises DoesNotApply: the same, of a server that opens no device at all.
     """
     found: dict[int | None, set[str]] = {}
+    ended = fleet.outcome == "exited"  # whoever is gone binds nothing more than what it has touched
     for group in dict.fromkeys(worker.group for worker in fleet.workers):
         members = [process for process in fleet.processes if process.group == group and process.role in MEMBERS]
         touched = {uuid for process in members for uuid in process.touched_by(fleet.settled)}
         bound = [worker.uses(fleet.scenario.devices) for worker in members if worker.role == "worker"]
-        if not touched and None in bound:
-            raise NotApplicable(NO_EVIDENCE)
-        found[group] = touched or {uuid for devices in bound for uuid in devices or ()}
+        if not touched and None in bound and not ended:
+            raise no_evidence(fleet, members)
+        found[group] = touched or {uuid for devices in bound for uuid in devices or () if not ended}
     return found
+
+
+def no_evidence(fleet: LaunchRecord, members: Iterable[ProcessRecord]) -> Unjudged | DoesNotApply:
+    """Why nothing can be said of what a worker binds: a server that opens no device has nothing to be seen by, one that
+    does was not seen.
+    """
+    if not fleet.touch_expected and not any(process.touched for process in fleet.processes):
+        return DoesNotApply(f"the server opens no device, and {NO_EVIDENCE}")
+    return Unjudged(NO_EVIDENCE, [fleet.scenario.describe(), *_shown(members)])
+
+
+def _shown(members: Iterable[ProcessRecord]) -> list[str]:
+    counts = ((process, "?" if process.shown is None else len(process.shown)) for process in members)
+    return [f"process {process.pid}: {process.role} {process.group}, shown {count} GPUs" for process, count in counts]
 
 
 def evidence(fleet: LaunchRecord) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_gpuvisibility.profile import Option
 from pytest_gpuvisibility.records import LaunchRecord
-from pytest_gpuvisibility.suite import MUST, SHOULD, rule
+from pytest_gpuvisibility.suite import MUST, SHOULD, NotDeclared, rule
 
 from .expect import (
     assert_as_driver,
@@ -18,7 +18,7 @@ from .expect import (
     self_report,
     violation,
 )
-from .launch import Gpus, Launch, Shipped, mask, uuids
+from .launch import REFUSAL, Gpus, Launch, Shipped, mask, uuids
 from .masks import Masks
 
 
@@ -26,7 +26,7 @@ def named_by_uuid(launch: Launch, gpus: Gpus) -> tuple[LaunchRecord, tuple[str, 
     """Two groups of one under a mask of two UUIDs, and these."""
     launch.claims("uuid", "masks of UUIDs")
     given = uuids(gpus.last_half(at_least=2)[:2])
-    return launch(visible=",".join(given), groups=2), given
+    return launch(visible=",".join(given), total=2), given
 
 
 @rule(
@@ -53,7 +53,7 @@ def test_devices_can_be_named_by_the_beginning_of_a_uuid(launch: Launch, gpus: G
     assert_uses_exactly(fleet, gpus, [given.uuid])
 
 
-@rule("IDN-003", MUST, sources=["vllm-project/vllm#51677", "vllm-project/vllm#53570"], devices=2)
+@rule("IDN-003", MUST, sources=["vllm-project/vllm#51677", "vllm-project/vllm#53570"], devices=2, needs=REFUSAL)
 def test_the_beginning_of_two_uuids_names_neither(launch: Launch, gpus: Gpus) -> None:
     """The beginning that the UUIDs of two devices share names no device; it is not the first that matches.
 
@@ -65,7 +65,7 @@ def test_the_beginning_of_two_uuids_names_neither(launch: Launch, gpus: Gpus) ->
     assert_as_driver(fleet, gpus, 1)
 
 
-@rule("IDN-004", SHOULD, sources=["vllm-project/vllm#20939", "uber/neuropod#337"], devices=4)
+@rule("IDN-004", SHOULD, sources=["vllm-project/vllm#20939", "uber/neuropod#337"], devices=4, needs=REFUSAL)
 def test_a_list_of_ordinals_and_uuids_is_read_as_cuda_reads_it(launch: Launch, gpus: Gpus) -> None:
     """In a list that mixes both, such as 0,GPU-904d…, the first entry decides what kind the others must be.
 
@@ -73,7 +73,7 @@ def test_a_list_of_ordinals_and_uuids_is_read_as_cuda_reads_it(launch: Launch, g
     ask CUDA what it shows.
     """
     other = gpus.last_half(at_least=2)[1]
-    fleet = launch(visible=f"0,{other.uuid}", groups=2)
+    fleet = launch(visible=f"0,{other.uuid}", total=2)
     assert_within(fleet, gpus)
     assert_as_driver(fleet, gpus, 2)
 
@@ -91,6 +91,9 @@ def test_the_order_of_the_list_is_kept(launch: Launch, shipped: Shipped) -> None
     People put the biggest GPU first. Sorting the list gives the small one the big model.
     """
     launch.claims("order", "the order of a mask")
+    if not launch.profile.workers.worker.numbered:
+        words = "nothing says which worker is the first: the order in which they start is no order of groups"
+        raise NotDeclared("[workers].worker with (?P<group>...) or (?P<port>...)", words)
     gpus = shipped("mixed4")
     given = (gpus.devices[2], gpus.devices[1])
     visible = mask(given, gpus, order="PCI_BUS_ID")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from pytest_gpuvisibility.masks import resolve
 from pytest_gpuvisibility.records import LaunchRecord, ProcessRecord
-from pytest_gpuvisibility.suite import MUST, NotApplicable
+from pytest_gpuvisibility.suite import MUST, DoesNotApply
 
 from .expect import MEMBERS, groups, violation
 from .launch import Gpus
@@ -15,9 +15,9 @@ NOTHING_OPENED = "no process opened a device, so nobody can say which one would"
 
 
 def needs_opened_devices(fleet: LaunchRecord) -> None:
-    """:raises NotApplicable: no process of the fleet touched any device."""
+    """:raises DoesNotApply: no process of the fleet touched any device."""
     if not any(process.touched for process in fleet.processes):
-        raise NotApplicable(NOTHING_OPENED)
+        raise DoesNotApply(NOTHING_OPENED)
 
 
 def assert_nothing_leaks(fleet: LaunchRecord, gpus: Gpus) -> None:
@@ -100,12 +100,12 @@ def assert_second_model_apart(fleet: LaunchRecord, gpus: Gpus) -> None:
 def assert_peers_in_group(fleet: LaunchRecord, gpus: Gpus) -> None:
     """No worker reached a device of another group, or of none, from one of its own.
 
-    :raises NotApplicable: the witness cannot see that.
+    :raises DoesNotApply: the witness cannot see that.
     """
     own = groups(fleet)
     for worker in fleet.workers:
         if worker.account.peers is None:
-            raise NotApplicable("on this machine nobody can see who reaches whose memory")
+            raise DoesNotApply("on this machine nobody can see who reaches whose memory")
         beyond = set(worker.account.peers) - own[worker.group]
         if beyond:
             raise violation(

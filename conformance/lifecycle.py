@@ -6,14 +6,15 @@ from typing import Any
 
 from pytest_gpuvisibility.profile import Option
 from pytest_gpuvisibility.records import Action, LaunchRecord, WorkerKill
-from pytest_gpuvisibility.suite import MUST, SHOULD, NotApplicable, rule
+from pytest_gpuvisibility.suite import MUST, SHOULD, DoesNotApply, NotDeclared, Unjudged, rule
 
 from .expect import (
-    NO_EVIDENCE,
     assert_admits_a_dead_worker,
     assert_all_gone,
     assert_fails_without_workers,
     assert_ready,
+    assert_within,
+    no_evidence,
     outcome,
     violation,
 )
@@ -26,16 +27,30 @@ TIMES = 5
 def masked_pair(launch: Launch, gpus: Gpus, **what: Any) -> LaunchRecord:
     """Two groups of one on the last two devices."""
     gpus.need(2)
-    return launch(visible=mask(gpus.devices[-2:], gpus), groups=2, **what)
+    return launch(visible=mask(gpus.devices[-2:], gpus), total=2, **what)
 
 
-@rule("LIF-001", MUST, sources=["Lightning-AI/LitServe#347", "vllm-project/vllm#57650"], devices=2)
+def needs_workers_of_its_own(launch: Launch, gpus: Gpus) -> None:
+    """:raises DoesNotApply: the server is one process, so no worker can be lost without it."""
+    if launch.profile.division == "groups":
+        return
+    fleet = masked_pair(launch, gpus)
+    assert_ready(fleet)
+    if not any(process.role == "launcher" for process in fleet.processes):
+        raise DoesNotApply("the server is one process: its launcher is its worker")
+
+
+@rule("LIF-001", MUST, sources=["Lightning-AI/LitServe#347", "vllm-project/vllm#57650"], devices=2, needs=())
 def test_a_worker_that_dies_in_setup_is_noticed(launch: Launch, gpus: Gpus) -> None:
     """When a worker dies while it starts, the server ends with a non-zero exit code, or does not report ready.
 
     An orchestrator sends requests to whatever says it is ready. Wait for the children, and hand on their failure.
     """
-    assert_admits_a_dead_worker(masked_pair(launch, gpus, worker_dies_in_setup=True))
+    needs_workers_of_its_own(launch, gpus)
+    fleet = masked_pair(launch, gpus, worker_dies_in_setup=True)
+    if fleet.victim is None:
+        raise Unjudged("no process could be told to be a worker while the server started ([workers])")
+    assert_admits_a_dead_worker(fleet)
 
 
 @rule(
@@ -84,7 +99,7 @@ def test_sigterm_while_loading_ends_the_whole_server(launch: Launch, gpus: Gpus)
     if fleet.outcome == "exited":
         raise violation(fleet, "does not start although its GPUs are there", outcome(fleet))
     if fleet.outcome == "timeout":
-        raise NotApplicable("no process could be told to be a worker before the server was ready ([workers])")
+        raise Unjudged("no process could be told to be a worker before the server was ready ([workers])")
     assert_all_gone(fleet)
 
 
@@ -96,12 +111,16 @@ def test_a_worker_that_is_killed_is_replaced_or_missed(launch: Launch, gpus: Gpu
     that starts the worker again must give it the same environment as before.
     """
     fleet, kills = with_worker_kills(launch, gpus)
+    for turn, kill in enumerate(kills, 1):
+        if kill.outcome == "ready":
+            time = f", for the {turn}. time" if turn > 1 else ""
+            fact = (
+                f"worker {kill.group} killed{time}; {kill.seconds:.0f} s later nobody is in its place, and it says it"
+                " is ready"
+            )
+            raise violation(fleet, "does not notice that a worker is gone", fact)
+    assert_within(fleet, gpus)
     first = kills[0]
-    if first.outcome == "ready":
-        fact = (
-            f"worker {first.group} killed; {first.seconds:.0f} s later nobody is in its place, and it says it is ready"
-        )
-        raise violation(fleet, "does not notice that a worker is gone", fact)
     if first.outcome == "replaced":
         before, after = devices_of(fleet, first.pid), devices_of(fleet, first.replacement)
         if not after <= before:
@@ -118,7 +137,7 @@ def test_a_worker_comes_back_to_the_same_device_every_time(launch: Launch, gpus:
     fleet, kills = with_worker_kills(launch, gpus)
     replaced = [kill for kill in kills if kill.outcome == "replaced"]
     if not replaced:
-        raise NotApplicable(f"the server does not start a worker again; after it was killed: {kills[0].outcome}")
+        raise DoesNotApply(f"the server does not start a worker again; after it was killed: {kills[0].outcome}")
     before = devices_of(fleet, kills[0].pid)
     after = [devices_of(fleet, kill.replacement) for kill in replaced]
     if any(devices != before for devices in after[1:]):
@@ -133,11 +152,13 @@ def test_a_refusal_leaves_nothing_in_the_way_of_the_next_start(launch: Launch, g
     sockets of a failed start must go with it.
     """
     gpus.need(4)
-    fleet = launch(visible=mask(gpus.devices[2:4], gpus), groups=2, refused_first=2)
+    division = launch.profile.division
+    if division == "visible":
+        raise DoesNotApply("the server cannot be asked for more than it is shown")
+    too_much = (1, 4) if division == "devices" else (2, 2) if launch.profile.sizes_groups else (4, 1)
+    fleet = launch(visible=mask(gpus.devices[2:4], gpus), total=2, refused_first=too_much)
     if fleet.refusal is None or fleet.refusal[0] != "exited":
-        raise NotApplicable(
-            "the server does not refuse what asks for too many devices (OVR-001), so nothing can follow"
-        )
+        raise DoesNotApply("the server does not refuse what asks for too many devices (OVR-001), so nothing can follow")
     assert_ready(fleet)
 
 
@@ -149,7 +170,7 @@ def test_a_model_that_is_unloaded_makes_room(launch: Launch, gpus: Gpus) -> None
     """
     if launch.profile.server.unload is None:
         name = launch.profile.product.name
-        raise NotApplicable(f"the profile does not say how {name} unloads a model ([server].unload and load)")
+        raise NotDeclared("[server].unload", f"the profile does not say how {name} unloads a model")
     fleet = masked_pair(launch, gpus, actions=(Action.of("reload", times=TIMES),))
     assert_ready(fleet)
     [result] = fleet.action_results
@@ -163,6 +184,7 @@ def test_a_server_without_workers_does_not_end_well(launch: Launch, gpus: Gpus) 
 
     Exit code 0 tells the supervisor that all is well; staying up tells it nothing at all.
     """
+    needs_workers_of_its_own(launch, gpus)
     fleet = masked_pair(launch, gpus, ending="kill-workers")
     assert_ready(fleet)
     assert_fails_without_workers(fleet)
@@ -171,27 +193,34 @@ def test_a_server_without_workers_does_not_end_well(launch: Launch, gpus: Gpus) 
 def with_worker_kills(launch: Launch, gpus: Gpus) -> tuple[LaunchRecord, tuple[WorkerKill, ...]]:
     """A server whose last worker is killed, and each that takes its place; and what became of that.
 
-    :raises NotApplicable: no process can be told to be that worker.
+    :raises Unjudged: no process can be told to be that worker, or nobody can say whether another has taken its place.
     """
+    needs_workers_of_its_own(launch, gpus)
     again = "restarts" in launch.profile.server.options
     options = (Option("restarts"),) if again else ()
     fleet = masked_pair(launch, gpus, options=options, actions=(Action.of("kill_worker", times=TIMES),))
     assert_ready(fleet)
     kills = fleet.action_results[0].worker_kills
     if not kills:
-        raise NotApplicable("no process could be told to be the last group's worker ([workers])")
+        raise Unjudged("no process could be told to be the last group's worker ([workers])")
+    if kills[-1].outcome == "untouched":
+        facts = [
+            fleet.scenario.describe(),
+            f"worker {kills[-1].pid} had touched a device, the one in its place has not",
+        ]
+        raise Unjudged("nobody can say whether a worker that was killed has been replaced", facts)
     return fleet, kills
 
 
 def devices_of(fleet: LaunchRecord, pid: int | None) -> set[str]:
     """What a worker touched, or is bound to.
 
-    :raises NotApplicable: nobody can say.
+    :raises Unjudged: nobody can say.
     """
     worker = next((process for process in fleet.processes if process.pid == pid), None)
     used = worker.uses(fleet.scenario.devices) if worker is not None else None
     if used is None:
-        raise NotApplicable(NO_EVIDENCE)
+        raise no_evidence(fleet, [worker] if worker is not None else [])
     return set(used)
 
 

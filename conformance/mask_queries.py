@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_gpuvisibility.masks import BY_ROW, SOURCES, Row, Strength, resolve
 from pytest_gpuvisibility.records import NO_DEVICE, SUCCESS, MaskAnswer, MaskQuery
-from pytest_gpuvisibility.suite import MUST, SHOULD, DriverSubject, Level, NotApplicable, Violation, rule
+from pytest_gpuvisibility.suite import MUST, SHOULD, DoesNotApply, DriverSubject, Level, Violation, rule
 
 from .masks import Masks
 
@@ -34,7 +34,7 @@ class MaskQueries:
         """Ask the driver every query of a row.
 
         :raises Violation: an answer that the resolver does not allow.
-        :raises NotApplicable: the machine has not what the row speaks of.
+        :raises DoesNotApply: the machine has not what the row speaks of.
         """
         answers = [self._ask(query) for query in queries_of(row, choice, Masks(self.driver.hardware))]
         wrong = [answer for answer in answers if not answer.admitted]
@@ -58,14 +58,14 @@ class MaskQueries:
 def queries_of(row: Row, choice: Choice, masks: Masks) -> list[MaskQuery]:
     """As many queries as the machine has devices for; of a settled row those that raise no other, open question.
 
-    :raises NotApplicable: not a single one can be asked.
+    :raises DoesNotApply: not a single one can be asked.
     """
     asked, lacking = _as_far_as_devices_reach(choice(masks))
     if row.settled:
         asked = [query for query in asked if _settled(query, masks)]
         lacking = lacking or f"every mask that shows this raises an open question too on {masks.inventory.name}"
     if not asked:
-        raise NotApplicable(lacking)
+        raise DoesNotApply(lacking)
     return asked
 
 
@@ -74,7 +74,7 @@ def _as_far_as_devices_reach(queries: Iterable[MaskQuery]) -> tuple[list[MaskQue
     try:
         for query in queries:
             found.append(query)
-    except NotApplicable as lacking:
+    except DoesNotApply as lacking:
         return found, str(lacking)
     return found, ""
 

@@ -8,7 +8,7 @@ from itertools import combinations, takewhile
 
 from pytest_gpuvisibility.inventory import Device, Inventory, MigDevice
 from pytest_gpuvisibility.masks import FIRST_WITH_MANY_SLICES
-from pytest_gpuvisibility.suite import NotApplicable
+from pytest_gpuvisibility.suite import DoesNotApply
 
 PCI = "PCI_BUS_ID"
 FASTEST = "FASTEST_FIRST"
@@ -19,7 +19,7 @@ GPU_BEGINNING = len("GPU-00000000")
 class Masks:
     """What masks are made of. Positions count the GPUs outside MIG mode in PCI order; -1 is the last.
 
-    A position that is not there raises NotApplicable. Use positions of one sign in a mask: where there is one GPU, 0
+    A position that is not there raises DoesNotApply. Use positions of one sign in a mask: where there is one GPU, 0
     and -1 are the same.
     """
 
@@ -40,30 +40,30 @@ class Masks:
         return tuple(unit for gpu in self.cut for unit in gpu.mig)
 
     def need(self, count: int) -> None:
-        """:raises NotApplicable: CUDA has fewer than ``count`` GPUs outside MIG mode."""
+        """:raises DoesNotApply: CUDA has fewer than ``count`` GPUs outside MIG mode."""
         if len(self.gpus) < count:
             where = " outside MIG mode" if self.cut else ""
-            raise NotApplicable(f"needs {_number(count, 'GPU')}{where}; {self.inventory.name} has {len(self.gpus)}")
+            raise DoesNotApply(f"needs {_number(count, 'GPU')}{where}; {self.inventory.name} has {len(self.gpus)}")
 
     def need_slices(self, count: int = 1) -> None:
-        """:raises NotApplicable: there are fewer than ``count`` MIG slices."""
+        """:raises DoesNotApply: there are fewer than ``count`` MIG slices."""
         if len(self.slices) < count:
-            raise NotApplicable(f"needs {_number(count, 'MIG slice')}; {self.inventory.name} has {len(self.slices)}")
+            raise DoesNotApply(f"needs {_number(count, 'MIG slice')}; {self.inventory.name} has {len(self.slices)}")
 
     def need_no_mig(self) -> None:
-        """:raises NotApplicable: a GPU is in MIG mode."""
+        """:raises DoesNotApply: a GPU is in MIG mode."""
         count = sum(gpu.mig_enabled for gpu in self.inventory.devices)
         if count:
-            raise NotApplicable(
+            raise DoesNotApply(
                 f"needs a machine without MIG; {self.inventory.name} has {_number(count, 'GPU')} in MIG mode"
             )
 
     def need_driver(self, *, many_slices: bool) -> None:
-        """:raises NotApplicable: the driver is not on that side of R570, with which MIG changed."""
+        """:raises DoesNotApply: the driver is not on that side of R570, with which MIG changed."""
         version = self.inventory.driver_version
         if (int(version.partition(".")[0]) >= FIRST_WITH_MANY_SLICES) is not many_slices:
             side = "from" if many_slices else "before"
-            raise NotApplicable(
+            raise DoesNotApply(
                 f"needs a driver {side} R{FIRST_WITH_MANY_SLICES}{' on' * many_slices}; this is {version}"
             )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from pytest_gpuvisibility.profile import Option
 from pytest_gpuvisibility.records import LaunchRecord
-from pytest_gpuvisibility.suite import MUST, SHOULD, NotApplicable, rule
+from pytest_gpuvisibility.suite import MUST, SHOULD, DoesNotApply, rule
 
 from .expect import (
     assert_each,
@@ -25,7 +25,7 @@ from .expect import (
     shares_as_declared,
     violation,
 )
-from .launch import Gpus, Launch, Shipped, mask, without_devices
+from .launch import REFUSAL, Gpus, Launch, Shipped, mask, without_devices
 
 NO_DEVICES = ((0, 1), (2, 0), (-1, 1))
 """Groups and devices a group, in numbers that come to nothing."""
@@ -36,11 +36,19 @@ NO_LAYOUTS = ("x", "2")
 def oversubscribed(launch: Launch, gpus: Gpus) -> LaunchRecord:
     """Two devices permitted, four asked for, eight on the machine."""
     gpus.need(4)
-    size = 2 if launch.profile.sizes_groups else 1
-    return launch(visible=mask(gpus.devices[2:4], gpus), groups=4 // size, devices=size)
+    visible = mask(gpus.devices[2:4], gpus)
+    if launch.profile.division == "groups" and launch.profile.sizes_groups:
+        return launch(visible=visible, groups=2, devices=2)
+    return launch(visible=visible, total=4)
 
 
-@rule("OVR-001", MUST, sources=["eth-sri/lmql#333", "ai-dynamo/dynamo#1373", "ai-dynamo/dynamo#1405"], devices=4)
+@rule(
+    "OVR-001",
+    MUST,
+    sources=["eth-sri/lmql#333", "ai-dynamo/dynamo#1373", "ai-dynamo/dynamo#1405"],
+    devices=4,
+    needs=REFUSAL,
+)
 def test_too_few_devices_are_refused(launch: Launch, gpus: Gpus) -> None:
     """Asked for four devices with two permitted, the server ends with a non-zero exit code and leaves no process.
 
@@ -49,9 +57,16 @@ def test_too_few_devices_are_refused(launch: Launch, gpus: Gpus) -> None:
     fleet = oversubscribed(launch, gpus)
     if not shares_as_declared(fleet, gpus, launch.profile.supports):
         assert_refused(fleet)
+        launch.would_start_without_a_mask(fleet)
 
 
-@rule("OVR-002", MUST, sources=["ai-dynamo/dynamo#1373", "huggingface/text-generation-inference#707"], devices=4)
+@rule(
+    "OVR-002",
+    MUST,
+    sources=["ai-dynamo/dynamo#1373", "huggingface/text-generation-inference#707"],
+    devices=4,
+    needs=REFUSAL,
+)
 def test_the_refusal_names_both_numbers(launch: Launch, gpus: Gpus) -> None:
     """The refusal says on stderr how many devices were asked for and how many there are.
 
@@ -59,9 +74,9 @@ def test_the_refusal_names_both_numbers(launch: Launch, gpus: Gpus) -> None:
     """
     fleet = oversubscribed(launch, gpus)
     if shares_as_declared(fleet, gpus, launch.profile.supports):
-        raise NotApplicable("the server shares devices instead of refusing, as it declares")
+        raise DoesNotApply("the server shares devices instead of refusing, as it declares")
     if fleet.outcome == "waiting":
-        raise NotApplicable("the server waits for devices instead of refusing, as it declares")
+        raise DoesNotApply("the server waits for devices instead of refusing, as it declares")
     if fleet.ready:
         raise violation(fleet, "never says that it has too few GPUs", "ready, as if nothing were wrong")
     assert_says(fleet, "4", "2")
@@ -81,6 +96,7 @@ def test_oversubscription_takes_nobody_elses_device(launch: Launch, gpus: Gpus) 
     MUST,
     sources=["vllm-project/vllm#13909", "vllm-project/aibrix#927", "vllm-project/vllm#11138"],
     devices=4,
+    needs=REFUSAL,
 )
 def test_oversubscription_does_not_hang(launch: Launch, gpus: Gpus) -> None:
     """Asked for too much, the server comes to an end, one way or the other.
@@ -95,6 +111,7 @@ def test_oversubscription_does_not_hang(launch: Launch, gpus: Gpus) -> None:
     MUST,
     sources=["ollama/ollama#14031", "jax-ml/jax#10021", "magicyuan876/mineru-tianshu#22"],
     inventories=("none", "mig-bare"),
+    needs=REFUSAL,
 )
 def test_the_cpu_is_no_silent_substitute(launch: Launch, gpus: Gpus, shipped: Shipped) -> None:
     """Where no GPU is visible, the server does not become ready on the CPU, unless it was asked to.
@@ -103,7 +120,7 @@ def test_the_cpu_is_no_silent_substitute(launch: Launch, gpus: Gpus, shipped: Sh
     in MIG mode that nobody has cut is listed by nvidia-smi, and CUDA shows nothing.
     """
     machines = without_devices(shipped)
-    fleets = [launch(visible="", groups=2), *(launch(gpus=machine, groups=1) for machine in machines)]
+    fleets = [launch(visible="", total=2), *(launch(gpus=machine, groups=1) for machine in machines)]
     assert_each(fleets, _assert_not_on_the_cpu)
     if "cpu" in launch.profile.server.options:
         asked = launch(visible="", groups=1, options=(Option.of("cpu"),))
@@ -121,19 +138,22 @@ def _assert_not_on_the_cpu(fleet: LaunchRecord) -> None:
     SHOULD,
     sources=["huggingface/trl#3363", "gpustack/gpustack#2501", "vllm-project/vllm-ascend#14628"],
     devices=4,
+    needs=REFUSAL,
 )
 def test_a_refusal_is_not_a_bare_exception(launch: Launch, gpus: Gpus) -> None:
-    """The last line of a refusal is for a person: not IndexError, not "invalid device ordinal"."""
-    refusals = [
-        fleet for fleet in (oversubscribed(launch, gpus), launch(visible="0,99,1", groups=2)) if not fleet.ready
-    ]
+    """A refusal is said to a person: not with an IndexError, nor with "invalid device ordinal".
+
+    It names the mask, the device, or how many were asked for and how many are there. A sentence behind an exception's
+    name will do; a banner below "invalid device ordinal" says nothing.
+    """
+    refusals = [fleet for fleet in (oversubscribed(launch, gpus), launch(visible="0,99,1", total=2)) if not fleet.ready]
     if not refusals:
-        raise NotApplicable("the server refused neither of the two launches, so there is no refusal to read")
+        raise DoesNotApply("the server refused neither of the two launches, so there is no refusal to read")
     for fleet in refusals:
         assert_not_a_bare_error(fleet)
 
 
-@rule("OVR-007", SHOULD, sources=["vllm-project/vllm-ascend#10227", "NVIDIA-NeMo/RL#3592"], devices=4)
+@rule("OVR-007", SHOULD, sources=["vllm-project/vllm-ascend#10227", "NVIDIA-NeMo/RL#3592"], devices=4, needs=REFUSAL)
 def test_the_refusal_comes_before_any_device_is_opened(launch: Launch, gpus: Gpus) -> None:
     """Asked for too much, the server counts first: no process opens a device before the refusal.
 
@@ -141,24 +161,29 @@ def test_the_refusal_comes_before_any_device_is_opened(launch: Launch, gpus: Gpu
     """
     fleet = oversubscribed(launch, gpus)
     if fleet.outcome != "exited":
-        raise NotApplicable("the server does not refuse, so there is nothing before the refusal")
+        raise DoesNotApply("the server does not refuse, so there is nothing before the refusal")
     touched = {uuid for process in fleet.processes for uuid in process.touched}
     if touched:
         raise violation(fleet, "opens devices before it refuses", f"touched {gpus.indices(touched)}")
 
 
-@rule("OVR-008", MUST, sources=["eth-sri/lmql#333"], devices=2)
+@rule("OVR-008", MUST, sources=["eth-sri/lmql#333"], devices=2, needs=REFUSAL)
 def test_a_layout_that_makes_no_sense_is_refused(launch: Launch, gpus: Gpus) -> None:
     """No groups, no devices, negative groups, no number, half a layout: each is refused with a non-zero exit code.
 
     A launcher that starts nothing and reports success is restarted for ever.
     """
     given = mask(gpus.last_half(), gpus)
+    division = launch.profile.division
+    if division == "visible":
+        raise DoesNotApply("the server is asked for no number: the command of its profile has no {groups} or {devices}")
     layouts = [layout for layout in NO_DEVICES if launch.profile.sizes_groups or layout[1] == 1]
+    if division == "devices":
+        layouts = [(1, 0), (1, -1)]
     fleets = [launch(visible=given, groups=groups, devices=devices) for groups, devices in layouts]
     if launch.profile.has_layout:
         fleets += [launch(visible=given, groups=0, devices=1, layout=layout) for layout in NO_LAYOUTS]
-    assert_each(fleets, assert_refused, assert_not_a_bare_error)
+    assert_each(fleets, assert_refused)
 
 
 @rule("OVR-009", SHOULD, sources=["triton-inference-server/server#1566", "ai-dynamo/dynamo#1405"], devices=2)
@@ -190,5 +215,5 @@ def test_devices_that_were_not_asked_for_are_left_alone(launch: Launch, gpus: Gp
     A context on a third costs half a gigabyte there and breaks exclusive-process mode.
     """
     gpus.need(4)
-    fleet = launch(visible=mask(gpus.devices[:4], gpus), groups=2)
+    fleet = launch(visible=mask(gpus.devices[:4], gpus), total=2)
     assert_total_used(fleet, gpus, 2)

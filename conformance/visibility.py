@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_gpuvisibility.suite import MUST, SHOULD, rule
+from pytest_gpuvisibility.suite import MUST, SHOULD, Need, rule
 
 from .expect import (
     assert_as_driver,
@@ -17,7 +17,7 @@ from .expect import (
     assert_within,
     shares_as_declared,
 )
-from .launch import Gpus, Launch, mask, uuids
+from .launch import REFUSAL, Gpus, Launch, mask, uuids
 
 WORDS = ("all", "none", "void", "NoDevFiles")
 """What people and container runtimes write, and CUDA does not know."""
@@ -31,7 +31,7 @@ def test_a_mask_that_does_not_begin_at_0_is_obeyed(launch: Launch, gpus: Gpus) -
     other people's GPUs. Start from what CUDA shows to the launcher.
     """
     given = gpus.last_half(at_least=2)
-    fleet = launch(visible=mask(given, gpus), groups=len(given))
+    fleet = launch(visible=mask(given, gpus), total=len(given))
     assert_uses_exactly(fleet, gpus, uuids(given))
 
 
@@ -42,7 +42,7 @@ def test_a_mask_with_a_hole_is_obeyed(launch: Launch, gpus: Gpus) -> None:
     The count is right and the devices are wrong where a server only takes the mask's length.
     """
     given = gpus.every_other(2)
-    fleet = launch(visible=mask(given, gpus), groups=2)
+    fleet = launch(visible=mask(given, gpus), total=2)
     assert_uses_exactly(fleet, gpus, uuids(given))
 
 
@@ -53,29 +53,39 @@ def test_without_a_mask_every_gpu_may_be_used(launch: Launch, gpus: Gpus) -> Non
     A server that insists on the variable cannot run on a machine of one's own.
     """
     gpus.need(2)
-    assert_uses_count(launch(visible=None, groups=2), gpus, 2)
+    count = len(gpus.devices) if launch.profile.division == "visible" else 2
+    assert_uses_count(launch(visible=None, total=count), gpus, count)
 
 
-@rule("VIS-004", MUST, sources=["bentoml/BentoML#3972", "areal-project/AReaL#38", "tensorflow/tensorflow#16284"])
+@rule(
+    "VIS-004",
+    MUST,
+    sources=["bentoml/BentoML#3972", "areal-project/AReaL#38", "tensorflow/tensorflow#16284"],
+    needs=REFUSAL,
+)
 def test_an_empty_mask_hides_every_gpu(launch: Launch, gpus: Gpus) -> None:
     """CUDA_VISIBLE_DEVICES="" means no GPU; it does not mean "not set".
 
     Schedulers write it to keep a job off the GPUs. `if os.getenv(...)` reads it as unset and takes them all.
     """
-    fleet = launch(visible="", groups=2)
+    gpus.need(1)
+    fleet = launch(visible="", total=min(2, len(gpus.devices)))
     assert_nothing_used(fleet, gpus)
     assert_refused(fleet)
+    launch.would_start_without_a_mask(fleet)
 
 
-@rule("VIS-005", MUST, sources=["Planet-AI-GmbH/tfaip#8", "ollama/ollama#15752"])
+@rule("VIS-005", MUST, sources=["Planet-AI-GmbH/tfaip#8", "ollama/ollama#15752"], needs=REFUSAL)
 def test_minus_one_hides_every_gpu(launch: Launch, gpus: Gpus) -> None:
     """CUDA_VISIBLE_DEVICES=-1 means no GPU.
 
     It is what most people type to hide them. Split at commas it looks like one device.
     """
-    fleet = launch(visible="-1", groups=2)
+    gpus.need(1)
+    fleet = launch(visible="-1", total=min(2, len(gpus.devices)))
     assert_nothing_used(fleet, gpus)
     assert_refused(fleet)
+    launch.would_start_without_a_mask(fleet)
 
 
 @rule("VIS-006", MUST, sources=["deepseek-ai/DeepInfer#268"], devices=3)
@@ -86,35 +96,42 @@ def test_minus_one_ends_the_list(launch: Launch, gpus: Gpus) -> None:
     """
     given = gpus.every_other(2)
     visible = f"{mask(given, gpus)},-1,1"
-    assert_uses_exactly(launch(visible=visible, groups=2), gpus, uuids(given))
-    three = launch(visible=visible, groups=3)
+    assert_uses_exactly(launch(visible=visible, total=2), gpus, uuids(given))
+    if launch.profile.division == "visible":
+        return  # it cannot be asked for a third
+    three = launch(visible=visible, total=3, needs=REFUSAL)
     assert_within(three, gpus)
     if not shares_as_declared(three, gpus, launch.profile.supports):
         assert_refused(three)
 
 
-@rule("VIS-007", MUST, sources=["vllm-project/vllm-ascend#10227", "ray-project/ray#28467"])
+@rule("VIS-007", MUST, sources=["vllm-project/vllm-ascend#10227", "ray-project/ray#28467"], needs=REFUSAL)
 def test_a_device_that_is_not_there_ends_the_list(launch: Launch, gpus: Gpus) -> None:
     """In 0,99,1 the list ends at 99: asked for two devices, the server refuses, and touches at most device 0.
 
     CUDA drops 99 and all that follows without a word. Compare what was asked for with what CUDA shows before
     planning, and name the entry that CUDA did not take.
     """
-    fleet = launch(visible="0,99,1", groups=2)
+    if launch.profile.division == "visible":
+        alone = launch(visible="0,99,1", needs=tuple(Need))
+        assert_uses_exactly(alone, gpus, alone.permitted)
+        return
+    fleet = launch(visible="0,99,1", total=2)
     assert_within(fleet, gpus)
     if not shares_as_declared(fleet, gpus, launch.profile.supports):
         assert_refused(fleet)
 
 
-@rule("VIS-008", MUST, sources=["vllm-project/vllm-ascend#10227", "bentoml/BentoML#5443"])
+@rule("VIS-008", MUST, sources=["vllm-project/vllm-ascend#10227", "bentoml/BentoML#5443"], needs=REFUSAL)
 def test_a_mask_of_nothing_but_unknown_devices_hides_every_gpu(launch: Launch, gpus: Gpus) -> None:
     """CUDA_VISIBLE_DEVICES=99 means no GPU on a machine that has no device 99, and never device 0."""
     fleet = launch(visible="99", groups=1)
     assert_nothing_used(fleet, gpus)
     assert_refused(fleet)
+    launch.would_start_without_a_mask(fleet)
 
 
-@rule("VIS-009", MUST, sources=["ray-project/ray#28064", "pytorch/pytorch#92315"], devices=3)
+@rule("VIS-009", MUST, sources=["ray-project/ray#28064", "pytorch/pytorch#92315"], devices=3, needs=REFUSAL)
 def test_a_device_that_is_named_twice_is_not_two_devices(launch: Launch, gpus: Gpus) -> None:
     """Under CUDA_VISIBLE_DEVICES=2,2 there are not two devices: asked for two, the server refuses.
 
@@ -122,7 +139,7 @@ def test_a_device_that_is_named_twice_is_not_two_devices(launch: Launch, gpus: G
     CUDA shows, and name the entry that is there twice.
     """
     gpus.need(3)
-    fleet = launch(visible="2,2", groups=2)
+    fleet = launch(visible="2,2", total=2)
     assert_as_driver(fleet, gpus, 2)
     assert_within(fleet, gpus)
     assert_no_sharing(fleet, gpus)
@@ -136,7 +153,7 @@ def test_spaces_and_a_comma_too_many_give_no_more_devices(launch: Launch, gpus: 
     GPU; one that hands "2" and " 3" to its workers should have handed UUIDs.
     """
     gpus.need(4)
-    for fleet in [launch(visible=visible, groups=2) for visible in (" 2, 3", "2,3,")]:
+    for fleet in [launch(visible=visible, total=2) for visible in (" 2, 3", "2,3,")]:
         assert_within(fleet, gpus)
         if fleet.ready:
             assert_as_driver(fleet, gpus, 2)
@@ -168,5 +185,5 @@ def test_no_process_is_given_more_than_its_parent_has(launch: Launch, gpus: Gpus
     1. Write the parent's own entries, or UUIDs.
     """
     given = gpus.last_half(at_least=2)
-    fleet = launch(visible=mask(given, gpus), groups=len(given))
+    fleet = launch(visible=mask(given, gpus), total=len(given))
     assert_masks_only_narrow(fleet, gpus)

@@ -263,6 +263,7 @@ def _rules(arguments: argparse.Namespace) -> int:
             "twin": twins.get(rule.id),
             "inventories": list(rule.inventories),
             "devices": rule.devices,
+            "needs": [need.value for need in rule.needs],
         }
         for rule in catalogue()
     ]

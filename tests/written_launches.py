@@ -37,10 +37,9 @@ def process(role: str, group: int | None, early: str = "", late: str = "", **fac
         peers=(),
     )
     pid = 10 if group is None else 20 + group
-    own = {name: facts.pop(name) for name in ("pid", "ppid") if name in facts}
-    return ProcessRecord(
-        **{"pid": pid, "ppid": 1, **own}, role=role, group=group, argv=(), account=dataclasses.replace(account, **facts)
-    )
+    names = ("pid", "ppid", "argv", "told_by")
+    own = {"pid": pid, "ppid": 1, "argv": (), **{name: facts.pop(name) for name in names if name in facts}}
+    return ProcessRecord(**own, role=role, group=group, account=dataclasses.replace(account, **facts))
 
 
 def launched(*processes: ProcessRecord, visible: str = "4,5,6,7", **what: Any) -> LaunchRecord:

@@ -99,13 +99,14 @@ def _kill(server: ServerProcess, group: int) -> WorkerKill | None:
     if victim is None or not victim.alive:
         return None
     began = time.monotonic()
+    touched = server.has_touched(group)
     server.kill(victim.pid, signal.SIGKILL)
     server.wait_for_end(victim.pid, KILL_LIMIT)
     outcome = "ready"
 
     def decided() -> bool:
         nonlocal outcome
-        outcome = _state(server, group, victim.pid)
+        outcome = _state(server, group, victim.pid, touched)
         # One that restarts its workers is not ready for a moment, and then ready again.
         return outcome in ("ended", "replaced") or (outcome == "not-ready" and not server.profile.supports.restarts)
 
@@ -120,14 +121,20 @@ def _kill(server: ServerProcess, group: int) -> WorkerKill | None:
     return WorkerKill(group, victim.pid, outcome, seconds, successor.pid if successor else None, said.found)
 
 
-def _state(server: ServerProcess, group: int, dead: int) -> str:
+def _state(server: ServerProcess, group: int, dead: int, touched: bool) -> str:
     server.observe()
     if server.exit_code is not None:
         return "ended"
     successor = server.worker(group)
     if successor is not None and successor.alive and successor.pid != dead and _answers(server, group):
-        return "replaced"
+        # Behind one door anybody may have answered; what its predecessor did with a device proves that it works.
+        return "replaced" if not touched or _touches_now(server, group) else "untouched"
     return "ready" if says_ready(server) else "not-ready"
+
+
+def _touches_now(server: ServerProcess, group: int) -> bool:
+    touching = [server.seen[pid] for pid in server.touching_now() if pid in server.seen]
+    return any(facts.alive and facts.group == group for facts in touching)
 
 
 def _answers(server: ServerProcess, group: int) -> bool:

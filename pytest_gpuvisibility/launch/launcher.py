@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,10 +21,15 @@ from ..records import LaunchRecord, Scenario
 from ..simulator import Machine
 from ..witness import Witness, optional, usual_witness
 from .actions import ActionContext
-from .server_run import Accounts, LaunchSite, ServerRun
+from .server_run import Accounts, ExpectedWorkers, LaunchSite, ServerRun
 
 WitnessMaker = Callable[[Machine | RealMachine], Witness]
 """What makes the witness of a launch."""
+SETTLE = 10.0
+"""Seconds, at least, in which every worker must have shown itself once all requests have been answered; more where a
+launch has been slow."""
+ROOM = 4 << 20
+"""Bytes that a simulated machine needs at least for what a launch does to its state."""
 DEADLINE_FACTOR = 4.0
 """A launch may take so many times as long as the slowest one that became ready, whatever the profile's deadline: on a
 busy machine all of them are slow, and slow is no violation."""
@@ -77,6 +84,7 @@ class Launcher:
                 record = self._launch(scenario)
                 if record.ready:
                     self._note(record.seconds)
+                    self._note_touch(record)
                 with written_whole(path) as draft:
                     draft.write_text(json.dumps(to_plain(record)))
             return _read(path)
@@ -88,7 +96,7 @@ class Launcher:
             directory = self.directory / scenario.key
             directory.mkdir()
             machine = RealMachine(self.hardware) if self.hardware else self._simulated(scenario, directory, stack)
-            return launch_once(scenario, self.with_longer_deadline, machine, directory, self._witness)
+            return launch_once(scenario, self.with_longer_deadline, machine, directory, self._witness, self.expected)
 
     def _simulated(self, scenario: Scenario, directory: Path, stack: contextlib.ExitStack) -> Machine:
         inventory = self.find(scenario.inventory).with_faults(scenario.faults)
@@ -102,6 +110,20 @@ class Launcher:
         server = self.profile.server
         deadline = max(server.ready_deadline, DEADLINE_FACTOR * self._slowest)
         return dataclasses.replace(self.profile, server=dataclasses.replace(server, ready_deadline=deadline))
+
+    @property
+    def expected(self) -> ExpectedWorkers:
+        """The first launch is waited for as long as any: it shows how long is enough."""
+        slowest = self._slowest
+        deadline = self.with_longer_deadline.server.ready_deadline
+        settle = min(deadline, max(SETTLE, DEADLINE_FACTOR * slowest)) if slowest else deadline
+        return ExpectedWorkers(settle, touch=(self.directory / "touched").exists())
+
+    def _note_touch(self, record: LaunchRecord) -> None:
+        """Workers that all have touched a device are an example to those of later launches."""
+        groups = {process.group for process in record.processes if process.touched}
+        if groups.issuperset(range(record.scenario.groups)) and record.scenario.groups:
+            (self.directory / "touched").touch()
 
     @property
     def _slowest(self) -> float:
@@ -132,18 +154,20 @@ def launch_once(
     machine: Machine | RealMachine,
     directory: Path,
     witness: WitnessMaker = usual_witness,
+    expected: ExpectedWorkers | None = None,
 ) -> LaunchRecord:
     """Launch the server on ``machine``, watch it, end it, and leave nothing behind but in ``directory``."""
     with contextlib.ExitStack() as stack:
         observer = witness(machine)
         stack.callback(optional(observer, "close"))
-        first = ServerRun(LaunchSite.reserve(scenario, profile, machine, directory, observer, stack), stack)
+        expected = expected or ExpectedWorkers(SETTLE)
+        first = ServerRun(LaunchSite.reserve(scenario, profile, machine, directory, observer, expected, stack), stack)
         first.begin()
         others: list[ServerRun] = []
 
         def start_beside(visible: str) -> str:
             second = dataclasses.replace(scenario, visible=visible, actions=(), ending="stop")
-            site = LaunchSite.reserve(second, profile, machine, directory / "beside", observer, stack)
+            site = LaunchSite.reserve(second, profile, machine, directory / "beside", observer, expected, stack)
             others.append(ServerRun(site, stack))
             others[-1].begin()
             kind = others[-1].outcome.kind
@@ -153,4 +177,19 @@ def launch_once(
         accounts = Accounts(observer, [one.server for one in (first, *others)])
         beside = tuple(other.end(accounts) for other in others)
         skipped, _ = machine.kernel_launches()
-        return dataclasses.replace(first.end(accounts), beside=beside, skipped_kernel_launches=skipped)
+        record = dataclasses.replace(first.end(accounts), beside=beside, skipped_kernel_launches=skipped)
+        if not record.ready:
+            _check_room(directory)
+        return record
+
+
+def _check_room(directory: Path) -> None:
+    """Where a simulated machine has no room left for its state, its driver fails, and no server is to blame for that.
+
+    :raises OSError: there is none.
+    """
+    with tempfile.TemporaryFile(dir=directory) as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, ROOM)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(directory)) from None

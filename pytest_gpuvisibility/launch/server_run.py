@@ -6,11 +6,11 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..environment import CONTAINER_MASK, MASK, ORDER
+from ..environment import CONTAINER_MASK, MASK, ORDER, PROBE_VARIABLE
 from ..host import Ports, remove_tree
 from ..inventory import RealMachine
 from ..masks import resolve
@@ -18,11 +18,12 @@ from ..profile import Profile
 from ..records import ActionResult, Event, LaunchRecord, ProcessRecord, Scenario, SelfReport
 from ..server import (
     LaunchRequest,
-    Outcome,
     ProcessFacts,
     ServerProcess,
     says_ready,
     self_reports,
+    served_or_not,
+    wait_for_service,
     wait_for_workers,
     wait_until_it_says_ready,
     wait_until_ready,
@@ -39,6 +40,21 @@ EVENTS = 200
 """Events kept of a launch: a server that starts hundreds of processes would fill the report with them."""
 
 
+@dataclass(frozen=True, slots=True)
+class ExpectedWorkers:
+    """What is waited for once every request has been answered: as many workers as groups, for ``settle`` seconds at
+    most. ``touch``: workers of this server have touched devices before.
+    """
+
+    settle: float
+    touch: bool = False
+
+    def touch_in(self, scenario: Scenario, permitted: Sequence[object]) -> bool:
+        """Whether workers are expected to touch devices: not on the CPU, and not where none is permitted."""
+        on_the_cpu = any(option.name == "cpu" for option in scenario.options)
+        return self.touch and bool(permitted) and not on_the_cpu
+
+
 @dataclass
 class LaunchSite:
     """Where a scenario's servers are launched, one after the other: a machine, ports, and the files that they keep."""
@@ -49,6 +65,7 @@ class LaunchSite:
     ports: Ports
     directory: Path
     witness: Witness
+    expected: ExpectedWorkers
 
     @classmethod
     def reserve(
@@ -58,12 +75,14 @@ class LaunchSite:
         machine: Machine | RealMachine,
         directory: Path,
         witness: Witness,
+        expected: ExpectedWorkers,
         stack: contextlib.ExitStack,
     ) -> LaunchSite:
         """One with ports of its own, until ``stack`` is closed."""
-        ports = Ports.reserve(profile.port_count(scenario.groups, max(scenario.devices, scenario.refused_first)))
+        layouts = [(scenario.groups, scenario.devices), *([scenario.refused_first] if scenario.refused_first else [])]
+        ports = Ports.reserve(max(profile.port_count(*layout) for layout in layouts))
         stack.callback(ports.release)
-        site = cls(scenario, profile, machine, ports, directory, witness)
+        site = cls(scenario, profile, machine, ports, directory, witness, expected)
         stack.callback(remove_tree, str(site.home))
         return site
 
@@ -82,11 +101,11 @@ class LaunchSite:
         server.timeline.on_event = optional(self.witness, "look")
         return server
 
-    def start(self, server: ServerProcess, devices: int) -> None:
+    def start(self, server: ServerProcess, groups: int, devices: int) -> None:
         scenario = self.scenario
         server.start(
             LaunchRequest(
-                groups=scenario.groups,
+                groups=groups,
                 devices=devices,
                 environ=_environ(scenario, self.machine),
                 layout=scenario.layout,
@@ -96,10 +115,12 @@ class LaunchSite:
             )
         )
 
-    def try_in_vain(self) -> tuple[str, int | None]:
-        """Launch the server with what it should refuse, and say what became of it."""
+    def try_in_vain(self) -> tuple[str, int | None] | None:
+        """Launch the server with what it should refuse, if the scenario has that, and say what became of it."""
+        if self.scenario.refused_first is None:
+            return None
         with self.server() as server:
-            self.start(server, self.scenario.refused_first)
+            self.start(server, *self.scenario.refused_first)
             outcome = wait_until_ready(server)
             return outcome.kind, outcome.exit_code
 
@@ -117,6 +138,7 @@ class LaunchSite:
 
 def _environ(scenario: Scenario, machine: Machine | RealMachine) -> dict[str, str]:
     environ = machine.environ(os.environ, nvidia_smi=scenario.nvidia_smi)
+    environ.pop(PROBE_VARIABLE, None)  # of the caller's: nothing that the server does would be written down
     given = {MASK: scenario.visible, ORDER: scenario.device_order}
     for name, value in {CONTAINER_MASK: None, **given, **dict(scenario.environ)}.items():
         environ.pop(name, None)
@@ -131,31 +153,60 @@ class ServerRun:
     def __init__(self, site: LaunchSite, stack: contextlib.ExitStack) -> None:
         self.site = site
         self.scenario = site.scenario
-        self.refusal = site.try_in_vain() if site.scenario.refused_first else None
+        self.refusal = site.try_in_vain()
         self.server = stack.enter_context(site.server())
+        inventory = site.machine.inventory
+        self.permitted = resolve(self.scenario.visible, inventory, device_order=self.scenario.device_order).devices
+        self.touch_expected = site.expected.touch_in(self.scenario, self.permitted)
         self.reports_ready = self.says_ready = False
         self.requests: dict[str, str] = {}
+        self.victim: int | None = None
         self.self_reports: dict[str, SelfReport] = {}
         self.action_results: tuple[ActionResult, ...] = ()
 
     def begin(self) -> None:
         """Launch it, wait until it is ready, make one request to each worker, and hear what it says of itself."""
-        self.site.start(self.server, self.scenario.devices)
+        self.site.start(self.server, self.scenario.groups, self.scenario.devices)
         if self.scenario.ends_in_setup:
             self.outcome = wait_for_workers(self.server)
         elif self.scenario.worker_dies_in_setup:
-            self.outcome, self.reports_ready = _kill_one_worker_early(self.server)
+            self._kill_one_worker_early()
         else:
             self.outcome = wait_until_ready(self.server)
-        self.began = time.time() - self.outcome.seconds
+            if self.outcome.kind == "ready":
+                self._see_that_it_serves()
+        self.began = time.time() - self.server.timeline.seconds
         if self.outcome.kind == "ready":
-            asks = self.server.profile.server.request is not None
-            for group in range(self.scenario.groups if asks else 0):
-                reply = self.server.request(group)
-                self.requests[str(group)] = "answered" if reply.ok else reply.error
             self.says_ready = wait_until_it_says_ready(self.server)
             self.self_reports = self_reports.read_when_it_answers(self.server)
         self.settled = time.time()
+
+    def _see_that_it_serves(self) -> None:
+        """A sign of readiness is the server's own word; an answer is not."""
+        server, expected = self.server, self.site.expected
+        left = server.profile.server.ready_deadline - self.outcome.seconds
+        service = wait_for_service(server, deadline=left, settle=expected.settle, touch=self.touch_expected)
+        self.requests = service.requests
+        self.outcome = served_or_not(server, service)
+
+    def _kill_one_worker_early(self) -> None:
+        """Kill the last worker as soon as it exists, and see whether the server admits it, or replaces it."""
+        server, group = self.server, self.scenario.groups - 1
+        victim = server.wait_for_worker(group)
+        if victim is not None:
+            self.victim = victim.pid
+            server.kill(victim.pid, signal.SIGKILL)
+        deadline = server.profile.server.reaction_deadline
+        self.outcome = wait_until_ready(server, deadline)
+        if self.outcome.kind == "ready" and not server.wait_for(lambda: self._is_replaced(group), deadline):
+            self.reports_ready = server.exit_code is None and says_ready(server)
+        elif self.outcome.kind == "timeout":
+            self.reports_ready = says_ready(server)
+
+    def _is_replaced(self, group: int) -> bool:
+        self.server.observe()
+        worker = self.server.worker(group)
+        return worker is not None and worker.alive and worker.pid != self.victim
 
     def act(self, context: ActionContext) -> None:
         """Do to it what the scenario says, if it is ready."""
@@ -164,8 +215,7 @@ class ServerRun:
 
     def end(self, accounts: Accounts) -> LaunchRecord:
         """End it, and tell what was seen of it."""
-        scenario, server, inventory = self.scenario, self.server, self.site.machine.inventory
-        permitted = resolve(scenario.visible, inventory, device_order=scenario.device_order).devices
+        scenario, server, permitted = self.scenario, self.server, self.permitted
         processes = accounts.records(server)
         farewell = time.monotonic()
         survivors = _end(scenario, server)
@@ -196,6 +246,9 @@ class ServerRun:
             events=_shortened(server.timeline.whole(server.seen)),
             action_results=self.action_results,
             settled=self.settled,
+            touch_expected=self.touch_expected,
+            unplaced=tuple(f"process {pid}: {captured}" for pid, captured in self.server.unplaced.items()),
+            victim=self.victim,
         )
 
 
@@ -204,15 +257,6 @@ def _shortened(events: list[Event]) -> tuple[Event, ...]:
     if len(events) > EVENTS:
         events = [event for event in events if not (event.kind == "process" and event.text.startswith("other"))]
     return tuple(events[:EVENTS])
-
-
-def _kill_one_worker_early(server: ServerProcess) -> tuple[Outcome, bool]:
-    """Kill the last worker as soon as it exists, and see whether the server admits it."""
-    victim = server.wait_for_worker(server.groups - 1)
-    if victim is not None:
-        server.kill(victim.pid, signal.SIGKILL)
-    outcome = wait_until_ready(server, server.profile.server.reaction_deadline)
-    return outcome, outcome.kind == "timeout" and says_ready(server)
 
 
 def _end(scenario: Scenario, server: ServerProcess) -> tuple[str, ...]:
@@ -259,7 +303,11 @@ class Accounts:
         parent does, one whose parent nobody knows to every server.
         """
         known = [
-            ProcessRecord(facts.pid, facts.ppid, facts.role, facts.group, tuple(facts.argv), self._accounts[facts.pid])
+            ProcessRecord(
+                *(facts.pid, facts.ppid, facts.role, facts.group, tuple(facts.argv)),
+                account=self._accounts[facts.pid],
+                told_by=facts.told_by,
+            )
             for facts in self._seen[server]
         ]
         parents = {facts.pid: facts.group for facts in self._seen[server]}

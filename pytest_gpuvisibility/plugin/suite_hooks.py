@@ -25,12 +25,15 @@ from ..profile import DRIVER, names
 from ..reports import files, terminal, write
 from ..suite import (
     HARNESS_ERRORS,
+    LEFT_OUT,
     Basis,
     Family,
+    NotDescribed,
     Rule,
     RuleResult,
     Subject,
     Trial,
+    Unjudged,
     Verdict,
     Violation,
     check_globs,
@@ -40,12 +43,16 @@ from ..suite import (
     open_server,
     rule_of,
 )
+from .lost_rules import LostRules
 
 HEARTBEAT = 5.0
 """Seconds between two signs of life while a server starts for the first time."""
 SLOW_FAMILY = "LIF"
 """Rules that wait for a server to end: they go first, spread over the pytest-xdist workers."""
 RESULT_ATTRIBUTE = "gpu_result"
+WRONG_PROFILE = 2
+"""Exit code of a run that was over with the first launch: there is nothing to judge by."""
+LEFT_OUT_WORDS = {Verdict.DOES_NOT_APPLY: "does not apply", Verdict.NOT_DECLARED: "is not declared"}
 
 TRIAL = pytest.StashKey["Trial"]()
 RESULT = pytest.StashKey[RuleResult]()
@@ -120,6 +127,9 @@ class SuitePlugin:
         self.directory = directory
         self.is_worker = is_worker
         self.started = time.monotonic()
+        self.lost = LostRules(config, trial)
+        if not is_worker:
+            config.pluginmanager.register(self.lost)
         self.unwritten: list[str] = []
         self.failed_to_write = False
 
@@ -158,11 +168,15 @@ class SuitePlugin:
         try:
             with self._heartbeat():
                 outcome = self.trial.subject.control()
-        except UserError as error:
-            raise pytest.UsageError(str(error)) from None
+        except NotDescribed as error:
+            self._say(f"ERROR: {error}")
+            pytest.exit("nothing can be judged", returncode=WRONG_PROFILE)
         except HARNESS_ERRORS as error:
             raise pytest.UsageError(in_words(error)) from error
-        self._say(f"{outcome}; now the rules")
+        first, *seen = outcome.splitlines()
+        for line in [*([f"{first}, and this was seen:"] if seen else []), *seen]:
+            self._say(line)
+        self._say("now the rules" if seen else f"{first}; now the rules")
 
     @contextlib.contextmanager
     def _heartbeat(self) -> Iterator[None]:
@@ -192,6 +206,7 @@ class SuitePlugin:
             config.hook.pytest_deselected(items=dropped)
         _mark_known(kept, self.trial)
         items[:] = _order(kept)
+        self.lost.will_be_asked(item.nodeid for item in kept)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
@@ -282,9 +297,9 @@ def _judge(item: pytest.Function, rule: Rule) -> Generator[None, object, object]
     except Exception as outcome:
         result = _keep(item, rule, outcome)
         if result.verdict is Verdict.UNSUPPORTED:
-            _skip_or_fail(trial, f"declared unsupported: {result.headline}")
-        if result.verdict is Verdict.NOT_APPLICABLE:
-            _skip_or_fail(trial, f"not applicable: {result.headline}")
+            _skip_or_fail(trial, f"is declared unsupported: {result.headline}")
+        if result.verdict in LEFT_OUT:
+            _skip_or_fail(trial, f"{LEFT_OUT_WORDS[result.verdict]}: {result.headline}")
         if result.verdict is Verdict.WARN and not result.known:
             return None
         raise
@@ -301,7 +316,7 @@ def _judge(item: pytest.Function, rule: Rule) -> Generator[None, object, object]
 
 def _skip_or_fail(trial: Trial, reason: str) -> None:
     if trial.certify:
-        pytest.fail(f"--gpu-certify allows no rule to be left out; this one is {reason}", pytrace=False)
+        pytest.fail(f"--gpu-certify allows no rule to be left out; this one {reason}", pytrace=False)
     pytest.skip(reason)
 
 
@@ -323,7 +338,12 @@ def _send(item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestRep
         setattr(report, RESULT_ATTRIBUTE, to_plain(result))
     if call.when == "call" and RESULT in item.stash:
         setattr(report, RESULT_ATTRIBUTE, to_plain(item.stash[RESULT]))
-        if call.excinfo is not None and report.failed and isinstance(call.excinfo.value, (Violation, *HARNESS_ERRORS)):
-            said = call.excinfo.value
-            words = str(said) if isinstance(said, Violation) else in_words(said)
-            report.longrepr = f"{rule.id} ({rule.level.value}): {rule.summary}\n\n{words}"
+        said = call.excinfo.value if call.excinfo is not None else None
+        if report.failed and isinstance(said, (Violation, Unjudged, *HARNESS_ERRORS)):
+            result = item.stash[RESULT]
+            words = "\n".join([result.headline, *(f"  {fact}" for fact in result.facts)])
+            report.longrepr = f"{rule.id} ({rule.level.value}): {rule.summary}\n\n{_unjudged(result)}{words}"
+
+
+def _unjudged(result: RuleResult) -> str:
+    return "Unjudged: " if result.verdict is Verdict.UNJUDGED else ""

@@ -2,7 +2,8 @@
 
 from .commands import HARNESS_VARIABLES, find_program, prepare, version_of
 from .files import DRIVER, load, names, parse
-from .model import REPORT_GROUPS, Option, Profile, Report, Request, Supports, Unsupported, amount, fill
+from .model import Profile, amount, fill
+from .tables import REPORT_GROUPS, Option, Report, Request, Supports, Unsupported
 
 __all__ = [
     "DRIVER", "HARNESS_VARIABLES", "REPORT_GROUPS", "Option", "Profile", "Report", "Request", "Supports", "Unsupported",

@@ -1,4 +1,4 @@
-"""From the tables of a profile's file to the classes of :mod:`.model`, and what is wrong with them."""
+"""From the tables of a profile's file to the classes of :mod:`.tables`, and what is wrong with them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from ..environment import OURS
 from ..errors import UserError
 from ..policies import KERNEL_LAUNCH_POLICIES
 from .kinds import TEXTS, Kind, kind_of
-from .model import (
+from .model import PLACEHOLDER, Profile
+from .tables import (
     DEVICE_FLAGS,
     OPTIONS,
-    PLACEHOLDER,
     READY_KINDS,
     REPORT_GROUPS,
     REQUEST_KINDS,
     RESERVED_VARIABLES,
     ProcessPattern,
     Product,
-    Profile,
     Ready,
     Report,
     Reports,
@@ -37,6 +36,7 @@ from .model import (
 )
 
 KEYS_EXPLAINED = "`gpu-visibility check --new NAME` writes a profile in which every key is explained."
+SUM = re.compile(r"\{\s*(port|worker_port|group|groups|devices)\s*[-+*/][^{}]*\}")
 T = TypeVar("T")
 
 
@@ -121,9 +121,31 @@ class Reader:
         for name in server.env:
             if name in RESERVED_VARIABLES or name.startswith(OURS):
                 self.fail(f"[server].env sets {name}, which belongs to the scenarios", "Remove it.")
+        self.check_placeholders(server)
         for name in server.values:
             if name in ("groups", "devices", "port", "host", "python", "here", "scratch", "worker_port", "group"):
                 self.fail(f"[server].values sets {name}, which every launch sets itself", "Choose another name.")
+
+    def check_placeholders(self, server: Server) -> None:
+        """Those that look as if they were filled in, and are not: the server would get them as they stand."""
+        started = [("command", word) for word in server.command]
+        started += [(f"env.{name}", value) for name, value in server.env.items()]
+        for key, text in started:
+            for name in ("worker_port", "group"):
+                if f"{{{name}}}" in text:
+                    self.fail(
+                        f"[server].{key} holds {{{name}}}, which is of one worker, and it is filled in once for all",
+                        "Use {port}, {groups} and {devices} here, and {worker_port} and {group} in requests.",
+                    )
+        requests = [(name, getattr(server, name)) for name in ("request", "load", "unload", "second_model")]
+        asked = [(f"{name}.url", request.url) for name, request in requests if request is not None]
+        for key, text in (*started, *asked, ("ready.url", server.ready.url)):
+            sum = SUM.search(text)
+            if sum is not None:
+                self.fail(
+                    f"[server].{key} holds {sum[0]}, and placeholders are not added up",
+                    "The port of a worker is {worker_port}; further ports of the server's are for its own arithmetic.",
+                )
 
     def check_amount(self, text: str, where: str, fix: str) -> None:
         if not re.fullmatch(r"(groups|devices|\d+)([+*](groups|devices|\d+))*", text.replace(" ", "")):

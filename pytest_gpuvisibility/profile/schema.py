@@ -1,4 +1,4 @@
-"""The JSON Schema of profiles, for editors: the classes of :mod:`.model` and the template's comments.
+"""The JSON Schema of profiles, for editors: the classes of :mod:`.tables` and the template's comments.
 
 ``python -m pytest_gpuvisibility.profile.schema`` prints it; the printed text ships as ``profile.schema.json``.
 """
@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ..policies import KERNEL_LAUNCH_POLICIES
-from . import model as tables
-from . import template
+from . import tables, template
 from .kinds import TEXTS, kind_of, without_none
 
 SCHEMA = Path(__file__).with_name("profile.schema.json")

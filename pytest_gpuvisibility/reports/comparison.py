@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..suite import Verdict
+from ..suite import LEFT_OUT, UNKNOWN, Verdict
 from .document import Document
 from .wording import cut, judgement, number
 
 BROKEN = (Verdict.FAIL, Verdict.WARN)
-UNJUDGED = (Verdict.NOT_APPLICABLE, Verdict.UNSUPPORTED)
+PASSED_OVER = LEFT_OUT | {Verdict.UNSUPPORTED}
 
 
 @dataclass
@@ -18,8 +18,8 @@ class Comparison:
     """Ids of rules, with both verdicts; None where a report does not have the rule.
 
     ``broken``: fail or warn now, and did not before. ``fixed``: failed or warned before, and pass now. ``unknown``:
-    the harness failed in the second run. ``lost``: judged before and not now, for whatever other reason. ``gained``:
-    the reverse. ``unchanged``: the rest.
+    the evidence was not there in the second run, or the harness failed. ``lost``: judged before and not now, for
+    whatever other reason. ``gained``: the reverse. ``unchanged``: the rest.
     """
 
     broken: dict[str, tuple[Verdict | None, Verdict]] = field(default_factory=dict)
@@ -55,13 +55,13 @@ def compare(before: Document, after: Document) -> Comparison:
         pair = first, second = old.get(id), new.get(id)
         if second in BROKEN and (first not in BROKEN or (second is Verdict.FAIL and first is Verdict.WARN)):
             found.broken[id] = first, second
-        elif second is Verdict.ERROR and first is not Verdict.ERROR:
+        elif second in UNKNOWN and first not in UNKNOWN:
             found.unknown[id] = first, second
         elif second is Verdict.PASS and first in BROKEN:
             found.fixed[id] = first, second
-        elif (second is None or second in UNJUDGED) and not (first is None or first in UNJUDGED):
+        elif (second is None or second in PASSED_OVER) and not (first is None or first in PASSED_OVER):
             found.lost[id] = pair
-        elif second is not None and second not in UNJUDGED and (first is None or first in UNJUDGED):
+        elif second is not None and second not in PASSED_OVER and (first is None or first in PASSED_OVER):
             found.gained[id] = first, second
         else:
             found.unchanged[id] = pair
@@ -77,7 +77,7 @@ def lines(before: Document, after: Document, found: Comparison) -> list[str]:
     headlines = {rule["id"]: rule["headline"] or rule["summary"] for rule in [*before["rules"], *after["rules"]]}
     titles = {
         "broken": "Newly failing",
-        "unknown": "No longer known: the harness failed",
+        "unknown": "No longer known: too little was seen, or the harness failed",
         "fixed": "Fixed",
         "lost": "No longer judged",
         "gained": "Newly judged",
@@ -117,7 +117,8 @@ def one_line(document: Document) -> str:
     """Server, version, day and judgement."""
     server = document["server"]
     verdicts = list(_verdicts(document).values())
-    return f"{server['name']} {server['version']}, {document['created'][:10]}: {judgement(verdicts)}"
+    said = judgement(verdicts, document["catalogue"])
+    return f"{server['name']} {server['version']}, {document['created'][:10]}: {said}"
 
 
 def listing(document: Document) -> list[str]:

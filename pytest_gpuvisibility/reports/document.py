@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-SCHEMA = 2
+SCHEMA = 3
 """The version of the format that this release writes and reads."""
 
 
@@ -105,7 +105,11 @@ class AnswerEntry(TypedDict):
 
 
 class RuleEntry(TypedDict):
-    """``scenarios`` are the launches, ``answers`` the driver's answers, that the verdict rests on."""
+    """``scenarios`` are the launches, ``answers`` the driver's answers, that the verdict rests on.
+
+    ``evidence``: what is known of the workers of these launches, the weakest last (``touched``, ``probed`` …); empty
+    where none of them had a worker.
+    """
 
     id: str
     level: str
@@ -117,6 +121,7 @@ class RuleEntry(TypedDict):
     known: bool
     sources: list[str]
     reproduce: str
+    evidence: list[str]
     scenarios: list[LaunchEntry]
     answers: list[AnswerEntry]
 
@@ -144,10 +149,14 @@ class _Document(TypedDict):
     inventories: list[str]
     simulated: bool
     machines: dict[str, list[DeviceEntry]]
+    catalogue: int
+    conclusion: str
     rules: list[RuleEntry]
 
 
 class Document(_Document, total=False):
-    """A whole report. ``machines``: the devices of every machine that was used, by its name."""
+    """A whole report. ``machines``: the devices of every machine that was used, by its name. ``catalogue``: how many
+    rules the suite has for such a subject, whether or not they were asked. ``conclusion``: see ``suite.Conclusion``.
+    """
 
     machine: MachineEntry

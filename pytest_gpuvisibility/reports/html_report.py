@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from ..suite import Verdict
+from ..suite import Conclusion, Verdict, conclude
 from .device_table import device_table
 from .document import DeviceEntry, Document, LaunchEntry, RuleEntry
+from .html_notes import how_to_read, moment, origin
 from .html_tree import Element, as_html, node
 from .timeline import timeline
-from .wording import FAMILIES, conclusion, family_of, judgement, number, place_of_family
+from .wording import FAMILIES, family_of, judgement, number, place_of_family
 
 STYLE = Path(__file__).with_name("style.css")
 LAST_LINES = 30
@@ -22,13 +23,16 @@ SIGNS = {
     Verdict.FAIL: "✕",
     Verdict.WARN: "!",
     Verdict.UNSUPPORTED: "○",
-    Verdict.NOT_APPLICABLE: "○",
+    Verdict.DOES_NOT_APPLY: "○",
+    Verdict.NOT_DECLARED: "○",
+    Verdict.UNJUDGED: "?",
     Verdict.ERROR: "?",
     Verdict.PASS: "✓",
 }
 SECTIONS = (
     (Verdict.ERROR, "Errors of the harness", "Nothing is known of the server here: the harness failed."),
     (Verdict.FAIL, "Failures", "MUST rules that are broken."),
+    (Verdict.UNJUDGED, "Unjudged", "Too little was seen to say that these rules are kept, or that they are broken."),
     (Verdict.WARN, "Warnings", "SHOULD rules that are broken."),
 )
 IN_THE_SUMMARY = {"inventory", "visible", "device_order", "groups", "devices", "layout", "ending"}
@@ -52,8 +56,12 @@ def page(document: Document) -> str:
     body = node(
         "body",
         node("header", _header(document, rules)),
-        node("main", _families(rules), _findings(document, rules), _left_out(rules), _passes(rules), _recorded(rules)),
-        node("footer", _how_to_read(), _origin(document)),
+        node(
+            "main",
+            *(_families(rules), _findings(document, rules), _left_out(rules), _not_declared(rules), _passes(rules)),
+            _recorded(rules),
+        ),
+        node("footer", how_to_read(), origin(document)),
     )
     return "<!DOCTYPE html>\n" + as_html(node("html", head, body, lang="en")) + "\n"
 
@@ -75,15 +83,11 @@ def _header(document: Document, rules: Rules) -> list[Element]:
     return [
         node("p", "GPU visibility conformance", class_="kicker"),
         node("h1", node("a", name, href=server["url"]) if _is_web(server["url"]) else name),
-        node("p", f"on {_machines(document)}; {_moment(document)}", class_="where"),
-        node("p", judgement(verdicts), class_=f"judgement {_tone(verdicts)}"),
+        node("p", f"on {_machines(document)}; {moment(document)}", class_="where"),
+        node("p", judgement(verdicts, document["catalogue"]), class_=f"judgement {_tone(document, verdicts)}"),
         _bar(verdicts),
         *([node("p", f"{number(known, 'violation')} of these known beforehand for this version.")] * bool(known)),
     ]
-
-
-def _moment(document: Document) -> str:
-    return f"{document['created'][:16].replace('T', ' ')} UTC"
 
 
 def _machines(document: Document) -> str:
@@ -92,8 +96,9 @@ def _machines(document: Document) -> str:
     return f"simulated {', '.join(document['inventories'])}: no real GPU was involved"
 
 
-def _tone(verdicts: Sequence[Verdict]) -> str:
-    return {"Conforms": "pass", "Does not conform": "fail"}.get(conclusion(verdicts), "error")
+def _tone(document: Document, verdicts: Sequence[Verdict]) -> str:
+    said = conclude(verdicts, document["catalogue"])
+    return {Conclusion.CONFORMS: "pass", Conclusion.DOES_NOT_CONFORM: "fail"}.get(said, "error")
 
 
 def _bar(verdicts: Sequence[Verdict]) -> Element:
@@ -306,11 +311,22 @@ def _is_web(url: str) -> bool:
 
 
 def _left_out(rules: Rules) -> Element | None:
-    found = [rule for rule in rules if _verdict(rule) in (Verdict.UNSUPPORTED, Verdict.NOT_APPLICABLE)]
+    found = [rule for rule in rules if _verdict(rule) in (Verdict.UNSUPPORTED, Verdict.DOES_NOT_APPLY)]
     if not found:
         return None
     rows = (_line(rule, f"{_verdict(rule).value}: {rule['headline']}") for rule in found)
-    return node("section", node("h2", f"Not judged ({len(found)})"), _lines("Reason", rows))
+    return node(
+        "section", node("h2", f"Does not apply, or is declared unsupported ({len(found)})"), _lines("Reason", rows)
+    )
+
+
+def _not_declared(rules: Rules) -> Element | None:
+    found = [rule for rule in rules if _verdict(rule) is Verdict.NOT_DECLARED]
+    if not found:
+        return None
+    words = "These rules are about what the profile leaves out. They are not counted."
+    rows = (_line(rule, f"needs {', '.join(rule['facts'])}") for rule in found)
+    return node("section", node("h2", f"Not declared ({len(found)})"), node("p", words), _lines("Key", rows))
 
 
 def _passes(rules: Rules) -> Element | None:
@@ -325,9 +341,7 @@ def _rests_on(rule: RuleEntry) -> str:
     if rule["answers"]:
         return f"{number(len(rule['answers']), 'answer')} of the driver"
     launches = rule["scenarios"]
-    found = {p["evidence"] for launch in launches for p in launch["processes"] if p["role"] == "worker"}
-    kinds = [kind for kind in ("touched", "initialised", "probed", "none") if kind in found]
-    evidence = f", evidence: {', '.join(kinds)}" if kinds else ""
+    evidence = f", evidence: {', '.join(rule['evidence'])}" if rule["evidence"] else ""
     return f"{len(launches)} launch{'' if len(launches) == 1 else 'es'}{evidence}"
 
 
@@ -354,31 +368,6 @@ def _recorded(rules: Rules) -> Element | None:
         return None
     items = (node("li", node("b", id), f" {fact}") for id, fact in facts)
     return node("section", node("h2", "What it does where the evidence leaves a choice"), node("ul", items))
-
-
-# How to read it.
-
-
-def _how_to_read() -> Element:
-    terms = (
-        ("touched", "The driver saw the process open a context or allocate memory on the device."),
-        (
-            "would use",
-            "A worker that opened nothing, and is shown no more devices than its group has, is bound to them.",
-        ),
-        ("sees", "The driver shows the device to the process, or would; that alone is no use of it."),
-        ("out of bounds", "A device that the launch's CUDA_VISIBLE_DEVICES does not permit."),
-        ("initialised", "Evidence: the process initialised CUDA and opened nothing."),
-        ("probed", "Evidence: the process never initialised CUDA; a program with its environment was asked instead."),
-        ("none", "Evidence: the process was gone before anything could be learnt."),
-    )
-    items = ([node("dt", term), node("dd", meaning)] for term, meaning in terms)
-    return node("section", node("h2", "How to read this"), node("dl", items))
-
-
-def _origin(document: Document) -> Element:
-    tool = document["tool"]
-    return node("p", f"Made by {tool['name']} {tool['version']} on {_moment(document)}.", class_="origin")
 
 
 def _verdict(rule: RuleEntry) -> Verdict:

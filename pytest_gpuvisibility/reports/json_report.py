@@ -11,8 +11,8 @@ from pathlib import Path
 
 from ..inventory import Device, Inventory
 from ..plain import from_plain, to_plain
-from ..records import Event, LaunchRecord, MaskAnswer, ProcessRecord
-from ..suite import RuleResult, Subject, Trial, Verdict
+from ..records import Event, Evidence, LaunchRecord, MaskAnswer, ProcessRecord
+from ..suite import RuleResult, Subject, Trial, Verdict, conclude
 from . import reproduce
 from .document import (
     SCHEMA,
@@ -50,6 +50,8 @@ def document(trial: Trial) -> Document:
         inventories=sorted(used),
         simulated=subject.simulated,
         machines={name: [_device(device) for device in subject.machine(name).devices] for name in sorted(used)},
+        catalogue=len(trial.catalogue),
+        conclusion=conclude([result.verdict for result in trial.results.values()], len(trial.catalogue)).value,
         rules=[_rule(trial, result, launches, answers) for _, result in sorted(trial.results.items())],
     )
     if subject.hardware is not None:
@@ -77,9 +79,15 @@ def _rule(
         known=result.known,
         sources=list(result.rule.sources),
         reproduce=reproduce.check_command(trial.subject, result.rule.id),
+        evidence=_evidence([launches[key] for key in result.scenarios if key in launches]),
         scenarios=[_launch(key, launches[key], trial.subject, in_full) for key in result.scenarios if key in launches],
         answers=[_answer(answers[key]) for key in result.scenarios if key in answers],
     )
+
+
+def _evidence(launches: Iterable[LaunchRecord]) -> list[str]:
+    found = {worker.evidence for launch in launches for worker in launch.workers}
+    return [kind.value for kind in Evidence if kind in found]
 
 
 def _answer(answer: MaskAnswer) -> AnswerEntry:

@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..records import LaunchRecord
+from ..records import Evidence, LaunchRecord
 from ..simulator import KernelLaunches
-from ..suite import Level, RuleResult, Subject, Trial, Verdict
-from .wording import cut, family_of, judgement, number, place_of_family
+from ..suite import UNKNOWN, Level, RuleResult, Subject, Trial, Verdict
+from .wording import WIDTH, cut, family_of, judgement, number, place_of_family
 
 WORST = 3
+ORDER = (
+    *(Verdict.ERROR, Verdict.FAIL, Verdict.UNJUDGED, Verdict.WARN, Verdict.UNSUPPORTED, Verdict.DOES_NOT_APPLY),
+    *(Verdict.NOT_DECLARED, Verdict.PASS),
+)
+"""What a reader should see first."""
+LISTED = frozenset(ORDER) - {Verdict.NOT_DECLARED, Verdict.PASS}
+"""Verdicts whose rules have a line each."""
 
 
 def summary(trial: Trial, seconds: float, exit_code: int) -> list[str]:
     """The lines to print: what was judged, the count, the worst three in words, and every rule that does not pass."""
     results = sorted(trial.results.values(), key=_severity)
-    lines = [_title(trial, seconds), "", judgement([result.verdict for result in results]), ""]
+    judged = judgement([result.verdict for result in results], len(trial.catalogue))
+    lines = [_title(trial, seconds), "", judged, ""]
     worst = _worst(results)
     for result in worst:
         lines += _in_words(result)
     lines += _rest(trial, [result for result in results if result not in worst])
     lines += _recorded(results)
+    lines += _not_declared(results)
+    lines += _passes(results, trial.subject.launches())
     lines += _skipped(trial.subject.launches().values())
     return [*lines, *[""] * (lines[-1] != ""), _ending(trial, results, exit_code)]
 
@@ -29,7 +41,8 @@ def _title(trial: Trial, seconds: float) -> str:
     subject, launches = trial.subject, trial.subject.launches()
     machines = ", ".join(dict.fromkeys(launch.inventory for launch in launches.values())) or subject.inventory
     where = f"simulated {machines}" if subject.simulated else "this machine"
-    return f"{trial.name} on {where}: {number(len(trial.results), 'rule')}, {_effort(subject, launches, seconds)}"
+    counted = [result for result in trial.results.values() if result.verdict is not Verdict.NOT_DECLARED]
+    return f"{trial.name} on {where}: {number(len(counted), 'rule')}, {_effort(subject, launches, seconds)}"
 
 
 def _effort(subject: Subject, launches: Mapping[str, LaunchRecord], seconds: float) -> str:
@@ -50,8 +63,7 @@ def _union(spans: Sequence[tuple[float, float]]) -> float:
 
 
 def _severity(result: RuleResult) -> tuple[int, int, str]:
-    order = (Verdict.ERROR, Verdict.FAIL, Verdict.WARN, Verdict.UNSUPPORTED, Verdict.NOT_APPLICABLE, Verdict.PASS)
-    return order.index(result.verdict), place_of_family(result.rule.id), result.rule.id
+    return ORDER.index(result.verdict), place_of_family(result.rule.id), result.rule.id
 
 
 def _worst(results: Iterable[RuleResult]) -> list[RuleResult]:
@@ -70,7 +82,7 @@ def _in_words(result: RuleResult) -> list[str]:
 
 
 def _rest(trial: Trial, results: Sequence[RuleResult]) -> list[str]:
-    shown = [result for result in results if result.verdict is not Verdict.PASS]
+    shown = [result for result in results if result.verdict in LISTED]
     if not shown:
         return []
     alone = f"gpu-visibility check {trial.subject.source} --gpu-rule={shown[0].rule.id}"
@@ -87,6 +99,27 @@ def _recorded(results: Iterable[RuleResult]) -> list[str]:
         f"  {result.rule.id}  {fact}" for result in results if result.verdict is Verdict.PASS for fact in result.facts
     ]
     return ["", "What it does where the evidence leaves a choice:", "", *map(cut, lines)] if lines else []
+
+
+def _not_declared(results: Iterable[RuleResult]) -> list[str]:
+    """One line for all that the profile leaves out, with the keys that would change it."""
+    left_out = [result for result in results if result.verdict is Verdict.NOT_DECLARED]
+    keys = dict.fromkeys(key for result in left_out for key in result.facts)
+    need = "needs" if len(left_out) == 1 else "need"
+    line = f"  Not asked: {number(len(left_out), 'rule')} {need} what the profile leaves out: {', '.join(keys)}."
+    return ["", *textwrap.wrap(line, WIDTH, subsequent_indent="  ")] if left_out else []
+
+
+def _passes(results: Iterable[RuleResult], launches: Mapping[str, LaunchRecord]) -> list[str]:
+    """What the passes rest on, each counted by its weakest evidence."""
+    found: Counter[str] = Counter()
+    for result in results:
+        if result.verdict is Verdict.PASS:
+            seen = {worker.evidence for key in result.scenarios if key in launches for worker in launches[key].workers}
+            found.update([next((kind.value for kind in reversed(Evidence) if kind in seen), "no worker")])
+    names = [*(kind.value for kind in Evidence), "no worker"]
+    counts = [f"{found[name]} {name}" for name in names if found[name]]
+    return ["", f"  Passes rest on: {', '.join(counts)}."] if counts and launches else []
 
 
 def _skipped(launches: Iterable[LaunchRecord]) -> list[str]:
@@ -110,6 +143,9 @@ def _ending(trial: Trial, results: Sequence[RuleResult], exit_code: int) -> str:
             f"No longer violated, although {trial.expected_from} lists them: {', '.join(fixed)}. Remove their lines:"
             f" exit code {exit_code}."
         )
+    unknown = [result.rule.id for result in results if result.verdict in UNKNOWN]
+    if unknown and not new:
+        return f"{number(len(unknown), 'rule')} could not be judged: exit code {exit_code}."
     if new:
         return f"{number(len(new), 'violation')} not in {trial.expected_from}: exit code {exit_code}."
     if known:

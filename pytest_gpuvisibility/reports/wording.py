@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
-from ..suite import Verdict
+from ..suite import JUDGED, LEFT_OUT, Conclusion, Verdict, conclude
 
 FAMILIES = {
     "VIS": "Visibility: the devices of the mask and no other",
@@ -33,32 +34,41 @@ def place_of_family(rule: str) -> int:
     return families.index(family) if family in families else len(families)
 
 
-def judgement(verdicts: Sequence[Verdict]) -> str:
-    """``Does not conform: 2 MUST rules fail, 27 pass.``"""
-    if set(verdicts) == {Verdict.PASS}:
-        return f"Conforms: all {number(len(verdicts), 'rule')} pass."
+def judgement(verdicts: Sequence[Verdict], catalogue: int) -> str:
+    """``Does not conform: 2 MUST rules fail, 27 pass.``, or ``3 of 69 rules judged: all pass.``
 
-    def of(verdict: Verdict) -> int:
-        return verdicts.count(verdict)
-
-    parts = [f"{number(of(Verdict.FAIL), 'MUST rule')} {'fails' if of(Verdict.FAIL) == 1 else 'fail'}"]
-    parts += [f"{number(of(Verdict.WARN), 'SHOULD rule')} warn{'s' if of(Verdict.WARN) == 1 else ''}"] * bool(
-        of(Verdict.WARN)
-    )
-    parts.append(f"{of(Verdict.PASS)} pass")
-    parts += [
-        f"{of(verdict)} {verdict.value}"
-        for verdict in (Verdict.NOT_APPLICABLE, Verdict.UNSUPPORTED, Verdict.ERROR)
-        if of(verdict)
-    ]
-    return f"{conclusion(verdicts)}: {', '.join(parts)}."
+    ``catalogue``: how many rules the suite has for such a subject. A run of fewer says how many of them it judged.
+    """
+    said, share = conclude(verdicts, catalogue), f"{share_judged(verdicts, catalogue)} judged"
+    whole = len(verdicts) >= catalogue
+    if LEFT_OUT.issuperset(verdicts):
+        return f"{share}: none {'' if whole else f'of the {len(verdicts)} asked '}applies."
+    parts = ", ".join(_parts(verdicts, said))
+    if said is Conclusion.PARTLY_JUDGED:
+        return f"{share}: {parts}."
+    return f"{said.value.replace('-', ' ').capitalize()}: {parts}{'' if whole else f'; {share}'}."
 
 
-def conclusion(verdicts: Sequence[Verdict]) -> str:
-    """``Conforms``, ``Does not conform`` or ``Not judged``."""
-    if Verdict.ERROR in verdicts:
-        return "Not judged"
-    return "Does not conform" if Verdict.FAIL in verdicts else "Conforms"
+def share_judged(verdicts: Sequence[Verdict], catalogue: int) -> str:
+    """``3 of 69 rules``: of how many something was said."""
+    return f"{sum(verdict in JUDGED for verdict in verdicts)} of {number(catalogue, 'rule')}"
+
+
+def _parts(verdicts: Sequence[Verdict], said: Conclusion) -> list[str]:
+    """``2 MUST rules fail``, ``27 pass`` …: what is none is left out."""
+    count = Counter(verdicts)
+    passed, fails, warns = count[Verdict.PASS], count[Verdict.FAIL], count[Verdict.WARN]
+    if passed == sum(verdict not in LEFT_OUT for verdict in verdicts):
+        parts = [f"all {number(passed, 'rule')} pass" if said is Conclusion.CONFORMS else "all pass"]
+    else:
+        parts = [f"{number(fails, 'MUST rule')} {'fails' if fails == 1 else 'fail'}"] * bool(fails)
+        parts += [f"{number(warns, 'SHOULD rule')} {'warns' if warns == 1 else 'warn'}"] * bool(warns)
+        parts += [f"{passed} {'passes' if passed == 1 else 'pass'}"] * bool(passed)
+    left_out = count[Verdict.DOES_NOT_APPLY]
+    parts += [f"{left_out} {'does' if left_out == 1 else 'do'} not apply"] * bool(left_out)
+    others = (Verdict.UNSUPPORTED, Verdict.UNJUDGED)
+    parts += [f"{count[verdict]} {verdict.value}" for verdict in others if count[verdict]]
+    return [*parts, *[number(count[Verdict.ERROR], "error")] * bool(count[Verdict.ERROR])]
 
 
 def number(count: int, noun: str) -> str:

@@ -174,6 +174,20 @@ class ServerProcess:
         """The living worker of a group, else the last one."""
         return self._known.worker(group)
 
+    def touching_now(self) -> set[int]:
+        """Its processes that have touched a device so far, as pids."""
+        return self._known.touching_now()
+
+    def has_touched(self, group: int) -> bool:
+        """Whether a process of the group has touched a device."""
+        touching = self.touching_now()
+        return any(self.seen[pid].group == group for pid in touching if pid in self.seen)
+
+    @property
+    def unplaced(self) -> Mapping[int, str]:
+        """See :class:`Roles`."""
+        return self._known.unplaced
+
     @property
     def worker_ports(self) -> list[int]:
         """One a group: where its worker listens."""

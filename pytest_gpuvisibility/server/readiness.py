@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,16 +11,21 @@ from ..host import SupervisorError, procfs
 from ..profile import amount, fill
 from .process import POLL, ServerProcess
 from .requests import Call, ReadinessProbe, accepts, worker_call
+from .service import Service
 from .timeline import exit_words
+
+DOOR_LIMIT = 5.0
+"""Seconds that a front door may take to answer anything."""
+_ANYTHING = re.compile("")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """How waiting for a server ended.
 
-    ``kind``: ``ready`` (as the profile's ``ready`` says), ``exited`` (the launcher ended first), ``timeout``, or
-    ``loading`` where that was waited for. ``seconds`` count from the launch. ``exit_code`` is the launcher's,
-    negative for a signal; None while it runs.
+    ``kind``: ``ready`` (as the profile's ``ready`` says), ``exited`` (the launcher ended first), ``timeout``,
+    ``unanswered`` (ready by that sign, but not every request was answered), or ``loading`` where that was waited for.
+    ``seconds`` count from the launch. ``exit_code`` is the launcher's, negative for a signal; None while it runs.
     """
 
     kind: str
@@ -30,7 +36,7 @@ class Outcome:
 def wait_until_ready(server: ServerProcess, deadline: float | None = None) -> Outcome:
     """Wait up to ``deadline`` seconds (the profile's by default), until the server is ready or its launcher has ended.
 
-    A server without groups is ready when its front door is open.
+    A server without groups is ready when its front door answers, whatever it says: no worker can give a sign.
 
     :raises SupervisorError: another program has taken a port of the server's.
     """
@@ -61,6 +67,17 @@ def wait_for_workers(server: ServerProcess, deadline: float | None = None) -> Ou
     return _outcome(server, "loading" if worker is not None else "timeout")
 
 
+def served_or_not(server: ServerProcess, service: Service) -> Outcome:
+    """What becomes of a server that has given its sign: ``ready`` once every request is answered, ``exited`` where the
+    launcher has ended by now, else ``unanswered``.
+    """
+    if server.exit_code is not None:
+        return _outcome(server, "exited")
+    if not service.answered:
+        return _outcome(server, "unanswered")
+    return Outcome("ready", service.seconds, None)
+
+
 def says_ready(server: ServerProcess) -> bool:
     """Whether it reports that it is ready: by its health url, or, without one, by an open front door."""
     health = server.profile.reports.health
@@ -84,11 +101,11 @@ def front_door_is_open(server: ServerProcess) -> bool:
 def _signs(server: ServerProcess, stack: contextlib.ExitStack) -> list[Callable[[], bool]]:
     """What must all have been true once for the server to be ready. ``stack``: ends the asking."""
     ready = server.profile.server.ready
+    if server.groups < 1:
+        return [_front_door(server, stack)]
     if ready.kind == "log":
         wanted = amount(ready.times, server.groups, server.devices)
         return [lambda: len(ready.expect.findall(server.stdout + "\n" + server.stderr)) >= wanted]
-    if server.groups < 1:
-        return [lambda: front_door_is_open(server)]
     calls: list[tuple[Call, int | None]]
     if ready.kind == "request":
         calls = [
@@ -122,6 +139,12 @@ def _probe(server: ServerProcess, call: Call, port: int | None, stack: contextli
     return probe.answered.is_set
 
 
+def _front_door(server: ServerProcess, stack: contextlib.ExitStack) -> Callable[[], bool]:
+    """An open port alone is no sign: a server may listen before it has looked at its arguments, and never answer."""
+    host = server.profile.server.host
+    return _probe(server, Call("door", _ANYTHING, DOOR_LIMIT, f"tcp://{host}:{server.port}"), None, stack)
+
+
 def _check_ports(server: ServerProcess) -> None:
     """A server that did not become ready is not to blame where somebody else has taken a port of its.
 
@@ -145,6 +168,7 @@ def _outcome(server: ServerProcess, kind: str) -> Outcome:
     words = {
         "ready": "ready, as the profile tells",
         "exited": f"the launcher has ended by itself: {exit_words(outcome.exit_code)}",
+        "unanswered": "gave its sign of readiness, and did not answer every request; waited no longer",
         "timeout": "neither ready nor ended; waited no longer",
         "loading": "every worker has been started, and loads",
     }

@@ -44,7 +44,8 @@ class Call:
     seconds.
 
     ``kind``: ``websocket`` (``url``, ``send``), ``http`` (``url``, ``method``, ``body``, ``headers``), ``tcp``
-    (``url``, which must accept a connection) or ``command`` (``command``, run under ``environ``, to exit with 0).
+    (``url``, which must accept a connection), ``door`` (``url``, which must answer a request of HTTP with anything) or
+    ``command`` (``command``, run under ``environ``, to exit with 0).
     """
 
     kind: str
@@ -60,7 +61,8 @@ class Call:
 
     def __call__(self) -> Reply:
         """Make the request once."""
-        ask = {"websocket": self._websocket, "http": self._http, "tcp": self._tcp, "command": self._command}[self.kind]
+        kinds = {"websocket": self._websocket, "http": self._http, "tcp": self._tcp, "door": self._door}
+        ask = {**kinds, "command": self._command}[self.kind]
         began = time.monotonic()
         text, error = "", ""
         try:
@@ -122,6 +124,15 @@ class Call:
     def _tcp(self, deadline: float) -> str:
         with _connect(self.url):
             return ""
+
+    def _door(self, deadline: float) -> str:
+        with _connect(self.url) as door:
+            door.settimeout(_left(deadline))
+            door.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            said = door.recv(256)
+        if not said:
+            raise ConnectionError("closed the connection without an answer")
+        return said.decode(errors="replace")
 
     def _command(self, deadline: float) -> str:
         with subprocess.Popen(

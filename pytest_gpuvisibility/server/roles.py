@@ -23,7 +23,7 @@ class ProcessFacts:
       None while it lives.
     - ``argv``, ``environ``: as its last exec got them; empty when it was gone, or not ours to read.
     - ``role``: ``launcher``, ``worker``, ``balancer`` or ``other``. ``group``: which group, from 0, where
-      that is known.
+      that is known. ``told_by``: what of the profile's pattern said so.
     - ``exit_code``: negative for a signal; None while it lives, and where only its own parent learned it.
     - ``ports``: of the server's ports, those it listened on when last asked.
     """
@@ -39,6 +39,7 @@ class ProcessFacts:
     ended: float | None = None
     exit_code: int | None = None
     ports: tuple[int, ...] = ()
+    told_by: str = ""
 
     @property
     def alive(self) -> bool:
@@ -62,9 +63,12 @@ class Roles:
         self.groups = groups
         self.port = port
         self.seen: dict[int, ProcessFacts] = {}
+        self.unplaced: dict[int, str] = {}
+        """Workers whose captured number is that of no group of this launch, with what was captured."""
         self._touchers = touching
         self._images: dict[int, tuple[int, ...]] = {}
         self._ports_seen = 0.0
+        self._has_worker_ports = profile.has_worker_ports
 
     def take(self, found: Sequence[procfs.Stat], exits: Mapping[int, tuple[int, float]]) -> list[ProcessFacts]:
         """Bring ``seen`` up to date with the processes that live now, and return these.
@@ -91,9 +95,12 @@ class Roles:
             return
         self._images[pid] = found.image
         ppid = known.ppid if known is not None else found.ppid
-        role, group = self._role(found, ppid, argv, environ)
+        self.unplaced.pop(pid, None)
+        role, group, told_by = self._role(found, ppid, argv, environ)
         first_seen = known.first_seen if known is not None else time.time()
-        self.seen[pid] = ProcessFacts(pid, ppid, found.start_time, argv, environ, role, group, first_seen)
+        self.seen[pid] = ProcessFacts(
+            pid, ppid, found.start_time, argv, environ, role, group, first_seen, told_by=told_by
+        )
 
     def worker(self, group: int) -> ProcessFacts | None:
         """The living worker of a group, else the last one."""
@@ -116,8 +123,8 @@ class Roles:
         """The launcher of a server that has no other worker is the worker, if it touched a device."""
         launcher = self.seen[self.launcher]
         alone = self.profile.workers.worker.touched and not any(f.role == "worker" for f in self.seen.values())
-        if alone and launcher.role == "launcher" and self.launcher in self._touching_now():
-            self.seen[self.launcher] = dataclasses.replace(launcher, role="worker", group=0)
+        if alone and launcher.role == "launcher" and self.launcher in self.touching_now():
+            self.seen[self.launcher] = dataclasses.replace(launcher, role="worker", group=0, told_by="touched")
 
     def _note_ends(self, alive: set[int], exits: Mapping[int, tuple[int, float]]) -> None:
         now = time.time()
@@ -130,14 +137,16 @@ class Roles:
 
     def _role(
         self, found: procfs.Stat, ppid: int, argv: tuple[str, ...], environ: Mapping[str, str]
-    ) -> tuple[str, int | None]:
-        """Its role and group, by how it was started and its parent. Who listens or touches shows later."""
+    ) -> tuple[str, int | None, str]:
+        """Its role and group, by how it was started and its parent, and what told. Who listens or touches shows
+        later.
+        """
         workers = self.profile.workers
         parent = self.seen.get(ppid)
         if parent is not None and argv == parent.argv and found.image == self._images.get(ppid):
-            return "other", parent.group  # a fork: these arguments are its parent's
+            return "other", parent.group, ""  # a fork: these arguments are its parent's
         if workers.balancer is not None and workers.balancer.match(argv, environ) is not None:
-            return "balancer", None
+            return "balancer", None, workers.balancer.keys
         shows_later = workers.worker.port or workers.worker.touched
         captured = None if shows_later else workers.worker.match(argv, environ)
         if captured is not None:
@@ -146,14 +155,16 @@ class Roles:
             is_launcher = found.pid == self.launcher and numbered and own is None
             is_new = parent is None or parent.group is None or (numbered and parent.group != own)
             if is_new and not is_launcher:
-                return "worker", own if numbered else self._free_group()
+                if numbered and own is None:
+                    self.unplaced[found.pid] = _captured_words(captured)
+                return "worker", own if numbered else self._free_group(), workers.worker.keys
         if found.pid == self.launcher:
-            return "launcher", None
-        return "other", parent.group if parent is not None else None
+            return "launcher", None, ""
+        return "other", parent.group if parent is not None else None, ""
 
     def _group(self, captured: Mapping[str, str]) -> int | None:
         """By the number or the port that was captured; None where that is no group of this launch."""
-        text, first = captured.get("group"), 0
+        text, first = captured.get("group"), self.profile.workers.first_group
         if text is None:
             text, first = captured.get("port", ""), self.profile.worker_port(0, self.port)
         group = int(text) - first if text.isdecimal() else -1
@@ -174,6 +185,8 @@ class Roles:
             if told.touched:
                 self._find_workers_by_touch()
             return
+        if not self._has_worker_ports:
+            return
         lacking = [group for group in range(self.groups) if not self._has_worker(group)]
         if lacking and time.monotonic() - self._ports_seen >= PORT_POLL:
             self._find_workers_by_port(lacking)
@@ -189,13 +202,12 @@ class Roles:
             facts = [self.seen[pid] for pid in owners.get(self._worker_port(group), ())]
             free = [found for found in facts if found.role != "worker" and self._is_as_told(found)]
             for worker in sorted(free, key=lambda found: (found.pid == self.launcher, found.start_time))[:1]:
-                self.seen[worker.pid] = dataclasses.replace(worker, role="worker", group=group)
+                self.seen[worker.pid] = dataclasses.replace(worker, role="worker", group=group, told_by="port")
 
     def _is_as_told(self, facts: ProcessFacts) -> bool:
         told = self.profile.workers.worker
         return not told.port or (
-            told.match(facts.argv, facts.environ) is not None
-            and (not told.touched or facts.pid in self._touching_now())
+            told.match(facts.argv, facts.environ) is not None and (not told.touched or facts.pid in self.touching_now())
         )
 
     def _find_workers_by_touch(self) -> None:
@@ -206,19 +218,23 @@ class Roles:
         """
         told = self.profile.workers.worker
         # Parents first: what a worker has started is told by the worker above it.
-        for facts in sorted((self.seen[pid] for pid in self._touching_now()), key=self._depth):
+        for facts in sorted((self.seen[pid] for pid in self.touching_now()), key=self._depth):
             captured = told.match(facts.argv, facts.environ)
             if facts.role == "other" and captured is not None and not self._is_below_a_worker(facts):
-                self.seen[facts.pid] = dataclasses.replace(facts, role="worker", group=self._group(captured))
+                group = self._group(captured)
+                if captured and group is None:
+                    self.unplaced[facts.pid] = _captured_words(captured)
+                self.seen[facts.pid] = dataclasses.replace(facts, role="worker", group=group, told_by=told.keys)
         workers = [facts for facts in self.seen.values() if facts.role == "worker"]
         if len(workers) <= self.groups and not any(told.match(w.argv, w.environ) for w in workers):
             for group, worker in enumerate(sorted(workers, key=lambda facts: (facts.start_time, facts.pid))):
                 self.seen[worker.pid] = dataclasses.replace(worker, group=group)
         for worker in workers:
-            if self.seen[worker.pid].group is None:
+            if self.seen[worker.pid].group is None and worker.pid not in self.unplaced:
                 self.seen[worker.pid] = dataclasses.replace(worker, group=self._free_group())
 
-    def _touching_now(self) -> set[int]:
+    def touching_now(self) -> set[int]:
+        """The processes of the server that have touched a device so far; of one that nobody watches, none."""
         return self._touchers(list(self.seen.values())) if self._touchers is not None else set()
 
     def _is_below_a_worker(self, facts: ProcessFacts) -> bool:
@@ -235,3 +251,7 @@ class Roles:
 
     def _worker_port(self, group: int) -> int:
         return self.profile.worker_port(group, self.port)
+
+
+def _captured_words(captured: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in captured.items())

@@ -21,6 +21,7 @@ class Timeline:
         self.events: list[Event] = []
         self.on_event: Callable[[], object] = lambda: None
         self._began = 0.0
+        self._answers: dict[str, str] = {}
 
     def begin(self) -> None:
         """The launch is about to happen: all seconds count from now."""
@@ -38,6 +39,13 @@ class Timeline:
         """Something happens now. ``kind``: see :class:`Event`."""
         self.on_event()
         self.events.append(Event(self.seconds, kind, text))
+
+    def tell_answers(self, answers: Mapping[str, str]) -> None:
+        """What became of a request to each group; a group that says the same again is not told of again."""
+        for group, answer in answers.items():
+            if self._answers.get(group) != answer:
+                self.tell("request", f"asked group {group}: {answer}")
+        self._answers.update(answers)
 
     def whole(self, seen: Mapping[int, ProcessFacts]) -> list[Event]:
         """``events`` and the lives of all processes seen, in the order of their beginning."""

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ..errors import UserError
 from ..inventory import DEFAULT_INVENTORY, REAL, Inventory, check_caller
 from ..launch import Launcher, WitnessMaker
+from ..masks import resolve
 from ..profile import Profile, Unsupported, fill, load, version_of
 from ..records import LaunchRecord, MaskAnswer, Scenario
 from ..witness import check_attribution, usual_witness
-from .subject import Preparation
+from .evidence import missing_evidence, process_lines, unlike_its_command
+from .subject import NotDescribed, Preparation
 
 CONTROL_GROUPS = 2
-"""The launch that shows whether the server runs at all: no mask, so many groups of one."""
+"""The launch that shows whether the server runs at all: no mask, so many groups of one, if there are as many GPUs."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,35 @@ class ServerSubject:
     def control(self) -> str:
         if self.hardware is not None:
             check_attribution(self.hardware)
-        record = self.launcher.launch(Scenario(inventory=self.inventory, groups=CONTROL_GROUPS))
+        record = self.launcher.launch(self._control_scenario)
         if record.outcome in ("timeout", "waiting"):
-            raise UserError(self._never_ready(record))
+            raise NotDescribed(self._never_ready(record))
         refused = next((answer for answer in record.requests.values() if answer != "answered"), "")
-        if refused:
-            raise UserError(
+        if record.outcome == "unanswered" or refused:
+            raise NotDescribed(
                 f"{self.name} {self.version} was ready, and did not answer what [server].request of the profile"
                 f" {self.source} asks: {refused}. Correct the request, or choose another sign in [server].ready."
             )
-        return f"{record.outcome} after {record.seconds:.1f} s"
+        machine = self.machine(self.inventory)
+        missing = missing_evidence(record, self.profile) or unlike_its_command(record, self.profile)
+        if missing:
+            seen = "\n  ".join(process_lines(record, machine))
+            raise NotDescribed(
+                f"{self.name} {self.version} was ready after {record.seconds:.1f} s, and the profile {self.source} does"
+                f" not describe what was there: {missing}. Correct [workers], or [server].ready where it comes too"
+                f" early; docs/new-server.md says how. Seen:\n  {seen}"
+            )
+        lines = [f"  {line}" for line in process_lines(record, machine)] if record.ready else []
+        return "\n".join([f"{record.outcome} after {record.seconds:.1f} s", *lines])
+
+    @property
+    def _control_scenario(self) -> Scenario:
+        """What the machine has room for: a server that refuses for another reason than a mask says nothing of masks."""
+        there = len(resolve(None, self.machine(self.inventory)).devices)
+        few = max(1, min(CONTROL_GROUPS, there))
+        layouts = {"groups": (few, 1), "devices": (1, few), "visible": (1, max(1, there))}
+        groups, devices = layouts[self.profile.division]
+        return Scenario(inventory=self.inventory, groups=groups, devices=devices)
 
     def machine(self, name: str) -> Inventory:
         return self.hardware if self.hardware is not None and name == REAL else self.launcher.find(name)

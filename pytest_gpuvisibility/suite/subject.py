@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from ..errors import UserError
 from ..inventory import Inventory
 from ..profile import Unsupported
 from ..records import LaunchRecord, MaskAnswer
@@ -21,6 +22,10 @@ class Preparation:
 
     command: tuple[str, ...] = ()
     directory: Path = Path()
+
+
+class NotDescribed(UserError):
+    """The profile does not describe what the first launch showed: there is nothing to judge by."""
 
 
 class Subject(Protocol):
@@ -71,7 +76,7 @@ class Subject(Protocol):
     def control(self) -> str:
         """Try it once without a mask; what came of it, in words.
 
-        :raises UserError: nothing can be judged.
+        :raises NotDescribed: nothing can be judged.
         """
 
     @property

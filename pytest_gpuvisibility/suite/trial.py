@@ -5,6 +5,7 @@ pytest's part, which runs the rules in as many processes as the user likes, is i
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from ..errors import UserError
 from .expectations import Expectation, load, shipped
 from .harness_errors import HARNESS_ERRORS, in_words
 from .subject import Subject
-from .verdicts import Level, NotApplicable, Rule, RuleResult, Verdict, Violation
+from .verdicts import DoesNotApply, Level, NotDeclared, Rule, RuleResult, Unjudged, Verdict, Violation
 
 NO_EXPECTATIONS = "none"
 """What --gpu-expect says for no list of known violations."""
@@ -40,7 +41,8 @@ class Basis:
 class Trial:
     """``expected`` are the known violations by rule, from the file ``expected_from``; ``results`` come as rules end.
 
-    ``strict``: a SHOULD that is broken fails. ``certify``: no rule may be left out.
+    ``strict``: a SHOULD that is broken fails. ``certify``: no rule may be left out. ``catalogue``: every rule there is
+    for such a subject, whether or not it is asked.
     """
 
     subject: Subject
@@ -48,6 +50,7 @@ class Trial:
     expected_from: str
     strict: bool = False
     certify: bool = False
+    catalogue: Sequence[Rule] = ()
     results: dict[str, RuleResult] = field(default_factory=dict)
 
     @classmethod
@@ -62,7 +65,7 @@ class Trial:
         ids = [rule.id for rule in rules]
         _check_declared(subject, ids)
         expected, expected_from = _expectations(expect, subject, ids)
-        return cls(subject, expected, expected_from, strict, certify)
+        return cls(subject, expected, expected_from, strict, certify, tuple(rules))
 
     @property
     def name(self) -> str:
@@ -80,6 +83,12 @@ class Trial:
 
     def result(self, rule: Rule, outcome: BaseException | None, basis: Basis) -> RuleResult:
         """What the outcome of a rule's function says: None for one that has returned, else what it has raised."""
+        result = self._result(rule, outcome, basis)
+        # An argument or a line of a server's may hold any byte; what travels between processes is UTF-8.
+        facts = tuple(map(_well_formed, result.facts))
+        return dataclasses.replace(result, headline=_well_formed(result.headline), facts=facts)
+
+    def _result(self, rule: Rule, outcome: BaseException | None, basis: Basis) -> RuleResult:
         known = rule.id in self.expected
         keys = tuple(dict.fromkeys(launch.key for launch in basis.rests_on))
         if outcome is None:
@@ -88,13 +97,23 @@ class Trial:
         if isinstance(outcome, Violation):
             facts = outcome.facts
             verdict, headline = self._violated(rule, outcome)
-        elif isinstance(outcome, NotApplicable):
-            verdict, headline = Verdict.NOT_APPLICABLE, str(outcome)
+        elif isinstance(outcome, Unjudged):
+            verdict, headline, facts = Verdict.UNJUDGED, outcome.headline, outcome.facts
+        elif isinstance(outcome, NotDeclared):
+            verdict, headline, facts = Verdict.NOT_DECLARED, str(outcome), (outcome.key,)
+        elif isinstance(outcome, DoesNotApply):
+            verdict, headline = Verdict.DOES_NOT_APPLY, str(outcome)
         else:
             known_kind = isinstance(outcome, HARNESS_ERRORS)
             verdict = Verdict.ERROR
             headline = in_words(outcome) if known_kind else f"{type(outcome).__name__}: {outcome}"
         return RuleResult(rule, verdict, headline, facts, keys, known)
+
+    def lose(self, rules: Iterable[Rule], why: str) -> None:
+        """Keep account of rules that were asked and of which nobody has heard again."""
+        for rule in rules:
+            if rule.id not in self.results:
+                self.results[rule.id] = self.result(rule, Unjudged(why), Basis())
 
     def _violated(self, rule: Rule, violation: Violation) -> tuple[Verdict, str]:
         declared = self.declared(rule.id)
@@ -102,6 +121,11 @@ class Trial:
             return Verdict.UNSUPPORTED, declared
         level = violation.level or rule.level
         return (Verdict.FAIL if level is Level.MUST or self.strict else Verdict.WARN), violation.headline
+
+
+def _well_formed(text: str) -> str:
+    """The same text, with what is no UTF-8 written as ``\\udcff``."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _check_declared(subject: Subject, rules: Collection[str]) -> None:

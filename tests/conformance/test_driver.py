@@ -25,7 +25,7 @@ from pytest_gpuvisibility.masks import BY_ROW, Strength
 from pytest_gpuvisibility.reports.json_report import SCHEMA_FILE
 from pytest_gpuvisibility.resources import shipped_directory
 from pytest_gpuvisibility.simulator import library_directory
-from pytest_gpuvisibility.suite import NotApplicable, rule_of
+from pytest_gpuvisibility.suite import DoesNotApply, rule_of
 
 Reports = Callable[[str], dict[str, Any]]
 
@@ -102,7 +102,7 @@ def on_simulated(tmp_path_factory: pytest.TempPathFactory) -> Reports:
 def test_the_simulated_driver_breaks_no_rule(on_simulated: Reports, machine: str) -> None:
     found = verdicts(on_simulated(machine))
     assert set(found) == set(RULES)
-    assert set(found.values()) <= {"pass", "not-applicable"}
+    assert set(found.values()) <= {"pass", "does-not-apply"}
 
 
 def test_what_does_not_apply_says_with_numbers_what_is_missing(on_simulated: Reports) -> None:
@@ -144,7 +144,7 @@ def test_the_end_of_a_run_tells_what_the_evidence_leaves_open(tmp_path: Path) ->
     done = run(tmp_path, "check", "driver", "--gpu-inventory=a100x4", "--gpu-rule=DRV-00*", "--gpu-rule=DRV-018")
     assert done.returncode == 0
     assert "cuda-driver 580.95.05 on simulated a100x4: 10 rules," in done.stdout
-    assert "Conforms: all 10 rules pass." in done.stdout
+    assert "10 of 50 rules judged: all pass." in done.stdout
     assert "  DRV-018  CUDA_VISIBLE_DEVICES=0x1: shows 0; the table allows 0 or 1" in done.stdout
 
 
@@ -156,7 +156,7 @@ def test_pytest_xdist_changes_nothing(tmp_path: Path, on_simulated: Reports) -> 
 def test_a_callers_own_mask_is_not_what_is_asked(tmp_path: Path) -> None:
     masked = {"CUDA_VISIBLE_DEVICES": "1", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
     found = verdicts(report_of(tmp_path, "check", "driver", "--gpu-inventory=mixed4", **masked))
-    assert set(found.values()) <= {"pass", "not-applicable"}
+    assert set(found.values()) <= {"pass", "does-not-apply"}
 
 
 @pytest.mark.parametrize("chosen", [["--gpu-inventory=real"], []], ids=["real", "default"])
@@ -167,7 +167,7 @@ def test_the_machines_own_driver_is_asked_where_it_has_gpus(tmp_path: Path, chos
     own = Inventory.load("a100x4")
     assert [device["uuid"] for device in document["machine"]["devices"]] == [gpu.uuid for gpu in own.devices]
     found = list(verdicts(document).values())
-    assert set(found) == {"pass", "not-applicable"}
+    assert set(found) == {"pass", "does-not-apply"}
     assert found.count("pass") > 30
 
 
@@ -227,7 +227,7 @@ def test_the_masks_of_a_rule_show_what_its_row_speaks_of(id: str, tmp_path: Path
         inventory = Inventory.load(inventory_of(machine, tmp_path))
         try:
             questions = queries_of(row, choice, Masks(inventory))
-        except NotApplicable:
+        except DoesNotApply:
             continue
         asked += len(questions)
         for question in questions:
@@ -284,7 +284,7 @@ def test_another_admissible_answer_is_recorded_not_blamed(mutant: Path, tmp_path
     rule = rules_of(document)["DRV-018"]
     assert rule["verdict"] == "pass"
     assert "CUDA_VISIBLE_DEVICES=0x1: shows 1; the table allows 0 or 1" in rule["facts"]
-    assert set(verdicts(document).values()) == {"pass", "not-applicable"}
+    assert set(verdicts(document).values()) == {"pass", "does-not-apply"}
 
 
 def test_an_answer_that_nobody_thought_of_is_a_warning(mutant: Path, tmp_path: Path) -> None:

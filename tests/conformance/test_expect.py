@@ -19,7 +19,7 @@ from pytest_gpuvisibility.conformance.telemetry import assert_reported
 
 from pytest_gpuvisibility.inventory import Inventory
 from pytest_gpuvisibility.records import Account, Evidence, LaunchRecord, ProcessRecord, Scenario
-from pytest_gpuvisibility.suite import NotApplicable, Violation
+from pytest_gpuvisibility.suite import DoesNotApply, Violation
 
 MIG = Gpus(Inventory.load("mig"), "mig")
 WHOLE = MIG.devices[0].uuid
@@ -150,7 +150,7 @@ def test_rules_take_the_machine_at_hand_where_it_will_do() -> None:
         assert choose(EQUAL, shipped).source == special
     assert sliced(MIG, shipped, 2)[0] is MIG
     assert sliced(EQUAL, shipped, 2)[0].source == "mig"
-    with pytest.raises(NotApplicable, match="needs 3 MIG slices; mig has 2"):
+    with pytest.raises(DoesNotApply, match="needs 3 MIG slices; mig has 2"):
         sliced(EQUAL, shipped, 3)
 
 

@@ -29,7 +29,7 @@ from written_launches import GPUS, launched, process, refused, uuids, violation_
 from pytest_gpuvisibility.inventory import Inventory
 from pytest_gpuvisibility.profile import Supports
 from pytest_gpuvisibility.records import Evidence, LaunchRecord, ProcessRecord, Scenario
-from pytest_gpuvisibility.suite import NotApplicable
+from pytest_gpuvisibility.suite import DoesNotApply, Unjudged
 
 LAUNCH = "CUDA_VISIBLE_DEVICES=4,5,6,7, 2 groups of 1"
 
@@ -183,7 +183,7 @@ def test_any_devices_will_do_where_only_their_number_counts() -> None:
     for count in (1, 3):
         broken = violation_of(assert_uses_count, fleet, GPUS, count)
         assert broken.headline == f"uses 2 GPUs where {count} were asked for"
-        assert broken.facts == (LAUNCH, "permitted 0 3, used 0 3 7 (touched)")
+        assert broken.facts == (LAUNCH, "permitted 4 5 6 7, used 0 3 7 (touched)")
     assert "does not start" in violation_of(assert_uses_count, refused(), GPUS, 0).headline
 
 
@@ -197,8 +197,10 @@ def test_all_processes_count_where_the_total_is_asked_for() -> None:
     assert "does not start" in violation_of(assert_total_used, refused(), GPUS, 0).headline
     by_its_child = launched(shown("worker", 0, "45"), process("other", 0, "5", pid=30))
     assert_total_used(by_its_child, GPUS, 1)
-    with pytest.raises(NotApplicable):
+    with pytest.raises(DoesNotApply):
         assert_total_used(launched(shown("worker", 0, "45")), GPUS, 0)
+    with pytest.raises(Unjudged):
+        assert_total_used(launched(shown("worker", 0, "45"), touch_expected=True), GPUS, 0)
 
 
 # What the driver shows.
@@ -305,10 +307,10 @@ def test_a_group_that_touched_nothing_has_what_it_is_bound_to(
 
 @pytest.mark.parametrize("indices", ["45", None])
 def test_nobody_can_say_which_device_a_worker_binds_that_is_shown_several(indices: str | None) -> None:
-    with pytest.raises(NotApplicable, match="nobody can say which it binds"):
+    with pytest.raises(Unjudged, match="nobody can say which it binds"):
         groups(launched(process("worker", 0, "4"), shown("worker", 1, indices)))
     two_each = Scenario(groups=1, devices=2)
-    with contextlib.nullcontext() if indices else pytest.raises(NotApplicable):
+    with contextlib.nullcontext() if indices else pytest.raises(DoesNotApply, match="the server opens no device, and"):
         assert groups(launched(shown("worker", 0, indices), scenario=two_each)) == {0: set(uuids("45"))}
 
 
@@ -350,3 +352,13 @@ def test_whoever_shares_shares_only_what_is_permitted() -> None:
     stray = launched(process("worker", 0, "4"), process("worker", 1, "0"))
     found: Callable[..., object] = shares_as_declared
     assert violation_of(found, stray, GPUS, Supports(sharing=True)).headline == "takes GPUs it was not given"
+
+
+def test_workers_of_a_launch_that_has_ended_bind_nothing_more() -> None:
+    """Ranks that started CUDA, found no device of their number and are gone; two others had touched what was theirs."""
+    dead = [shown("worker", group, "45") for group in (2, 3)]
+    ended = refused(processes=(process("worker", 0, "4"), process("worker", 1, "5"), *dead), visible="4,5")
+    assert groups(ended) == {0: set(uuids("4")), 1: set(uuids("5")), 2: set(), 3: set()}
+    assert_no_sharing(ended, GPUS)
+    shared = refused(processes=(process("worker", 0, "4"), process("worker", 1, "4")), visible="4,5")
+    assert violation_of(assert_no_sharing, shared, GPUS).headline == "lets two groups share a GPU"

@@ -28,6 +28,7 @@ from written_launches import launched, process, refused, violation_of
 from pytest_gpuvisibility.errors import UserError
 from pytest_gpuvisibility.profile import files as profiles
 from pytest_gpuvisibility.records import LaunchRecord, Scenario, SelfReport
+from pytest_gpuvisibility.suite import Violation
 
 LAUNCH = "CUDA_VISIBLE_DEVICES=4,5,6,7, 2 groups of 1"
 HANGS = launched(outcome="timeout", seconds=15.4)
@@ -182,6 +183,17 @@ def test_what_a_refusal_does_not_name_is_told_and_whether_it_is_on_stdout(stderr
         ("torch.cuda.ValueError: x", True),
         ("RuntimeError: CUDA error: invalid device ordinal", True),
         ("RuntimeError: layout asks for 4 devices", False),
+        ("ValueError: local_rank 2 exceeds available GPUs in CUDA_VISIBLE_DEVICES=2,3", False),
+        ("ValueError: Number of workers cannot be less than 1.", False),
+        ("AssertionError: 2 devices asked for, 4 there", False),
+        ("IndexError: CUDA_VISIBLE_DEVICES=2,3 has no third entry", False),
+        ("ValueError: invalid literal for int() with base 10: 'GPU-1'", True),
+        ("ValueError: not enough values to unpack (expected 2, got 1)", True),
+        ("ValueError: '0' is not in list", True),
+        ("IndexError: pop from empty list", True),
+        ("KeyError: 'GPU-904d1'", False),
+        ("IndexError: device 99 is not there", False),
+        ("TypeError: int() argument must be a string, a bytes-like object or a real number, not 'NoneType'", True),
         ("error: IndexError means that there are too few GPUs", False),
         ("MyIndexErrors: none", False),
     ],
@@ -193,6 +205,32 @@ def test_the_end_of_a_traceback_is_not_for_a_person(line: str, bare: bool) -> No
     broken = violation_of(assert_not_a_bare_error, refused(TRACEBACK + line))
     assert (broken.headline, broken.facts[1]) == ("refuses with a bare exception", f"last words: {line}")
     assert_not_a_bare_error(launched(stderr=line))
+
+
+ORDINAL = "rank 2: RuntimeError: CUDA error: invalid device ordinal\n"
+
+
+@pytest.mark.parametrize(
+    ("stderr", "stdout", "bare"),
+    [
+        (ORDINAL, "", True),
+        (f"{ORDINAL}{'=' * 20}\nrank.py FAILED\n{'=' * 20}\n", "", True),
+        (f"{ORDINAL}error: a worker has failed", "", True),
+        (f"{ORDINAL}error: CUDA_VISIBLE_DEVICES=4,5 is too short", "", False),
+        (f"error: 2 GPUs are asked for, 4 there\n{ORDINAL}", "", False),
+        (ORDINAL, "2 GPUs are asked for, 4 there", False),
+        (f"{ORDINAL}error: 2 GPUs are asked for", "", True),
+        (f"{TRACEBACK}IndexError: list index out of range\n{'=' * 20}\n", "", True),
+        (f"CUDA_VISIBLE_DEVICES is too short\n{TRACEBACK}IndexError: list index out of range\n", "", True),
+        (f"{TRACEBACK}IndexError: list index out of range\nerror: no GPU for worker 2\n", "", False),
+        ("", f"{TRACEBACK}IndexError: list index out of range\n", True),
+        ("", "", False),
+    ],
+)
+def test_a_refusal_is_judged_by_what_it_says(stderr: str, stdout: str, bare: bool) -> None:
+    fleet = refused(stderr, stdout=stdout)
+    with pytest.raises(Violation) if bare else contextlib.nullcontext():
+        assert_not_a_bare_error(fleet)
 
 
 @pytest.mark.parametrize(
@@ -246,9 +284,13 @@ def test_whatever_is_left_is_told_with_how_long_it_was_waited_for() -> None:
             "reports ready although a worker could not start",
             "10 s later the launcher runs and its front door is open",
         ),
-        (launched(reports_ready=True), "", ""),
+        (
+            launched(seconds=2.0, reports_ready=True),
+            "reports ready although a worker could not start",
+            "2 s later the launcher runs and its front door is open",
+        ),
     ],
-    ids=["replaced", "ended", "not ready", "exit code 0", "reports ready", "replaced and ready"],
+    ids=["replaced", "ended", "not ready", "exit code 0", "reports ready", "ready without it"],
 )
 def test_a_worker_that_could_not_start_is_admitted(fleet: LaunchRecord, headline: str, fact: str) -> None:
     if not headline:

@@ -20,7 +20,7 @@ from written_launches import GPUS, UUIDS, process, uuids, violation_of
 from written_launches import launched as fleet
 
 from pytest_gpuvisibility.inventory import Inventory
-from pytest_gpuvisibility.suite import MUST, NotApplicable, Violation
+from pytest_gpuvisibility.suite import MUST, DoesNotApply, Violation
 
 HEADLINE_OF_LATE_MASKS = "sets a mask after CUDA has read it"
 
@@ -164,11 +164,11 @@ def test_peers_are_of_the_group() -> None:
     broken = violation_of(assert_peers_in_group, fleet(process("worker", 0, "4", peers=(UUIDS[5],))), GPUS)
     assert broken.headline == "connects a device of one group with one outside it"
     assert broken.facts[1] == "worker 0 (process 20) has 4, and reaches 5"
-    with pytest.raises(NotApplicable, match="nobody can see"):
+    with pytest.raises(DoesNotApply, match="nobody can see"):
         assert_peers_in_group(fleet(process("worker", 0, "45", peers=None)), GPUS)
 
 
 def test_nothing_can_be_said_where_nothing_was_opened() -> None:
     needs_opened_devices(fleet(process("launcher", None), process("worker", 0, "4")))
-    with pytest.raises(NotApplicable, match="no process opened a device"):
+    with pytest.raises(DoesNotApply, match="no process opened a device"):
         needs_opened_devices(fleet(process("worker", 0), process("launcher", None)))

@@ -18,7 +18,7 @@ from twin_runs import TWINS
 from pytest_gpuvisibility.inventory import Inventory
 from pytest_gpuvisibility.profile import files as profiles
 from pytest_gpuvisibility.records import Scenario
-from pytest_gpuvisibility.suite import NotApplicable, rule_of
+from pytest_gpuvisibility.suite import DoesNotApply, rule_of
 
 
 class Launched(Exception):
@@ -30,6 +30,7 @@ class NoLauncher:
 
     profile = profiles.load(TWINS / "correct.toml")
     hardware = None
+    find = staticmethod(Inventory.load)
 
     def launch(self, scenario: Scenario) -> None:
         raise Launched
@@ -57,7 +58,7 @@ def test_a_rule_needs_what_it_says(function: Callable[..., object]) -> None:
         ask(function, rule.devices, inventories)
     assert inventories == set(rule.inventories)
     if rule.devices > 1 and not inventories:
-        with pytest.raises(NotApplicable, match="needs"):
+        with pytest.raises(DoesNotApply, match="needs"):
             ask(function, rule.devices - 1, set())
 
 
@@ -72,5 +73,7 @@ def test_the_list_for_programs_says_what_each_rule_needs_and_what_must_fail_it()
         assert listed["twin"]["summary"]
         assert set(listed["twin"]["also_fails"]) <= set(by_id) - {rule.id}
         assert (listed["devices"], tuple(listed["inventories"])) == (rule.devices, rule.inventories)
+        assert listed["needs"] == [need.value for need in rule.needs]
+    assert (by_id["VIS-001"]["needs"], by_id["VIS-004"]["needs"]) == (["answers", "workers"], ["answers"])
     assert by_id["IDN-005"]["inventories"] == ["mixed4"]
     assert by_id["DRV-001"]["twin"] is None

@@ -68,7 +68,7 @@ def test_without_the_right_to_arrange_dev_the_server_runs_all_the_same(
 
 
 def test_an_earlier_start_has_the_same_ports_and_files(tmp_path: Path) -> None:
-    scenario = Scenario(inventory="a100x4", groups=2, refused_first=2)
+    scenario = Scenario(inventory="a100x4", groups=2, refused_first=(2, 2))
     fleet = launched(tmp_path, scenario)
     assert fleet.refusal == ("exited", 3)
     assert (fleet.outcome, said(fleet)["left"]) == ("ready", "True")

@@ -59,9 +59,9 @@ def test_a_run_in_which_launches_were_skipped_says_so(tmp_path: Path) -> None:
     launcher_of(tmp_path)
     report = tmp_path / "report.json"
     run = check(tmp_path / "toy.toml", "-n0", "--gpu-rule=VIS-003", f"--gpu-report={report}")
-    assert "1 kernel launch skipped: values are not real." in run.stdout
+    assert "2 kernel launches skipped: values are not real." in run.stdout
     (rule,) = json.loads(report.read_text())["rules"]
-    assert rule["scenarios"][0]["observed"]["skipped_kernel_launches"] == 1
+    assert rule["scenarios"][0]["observed"]["skipped_kernel_launches"] == 2
     assert " --launch noop -- " in rule["scenarios"][0]["reproduce"]
 
 

@@ -253,6 +253,44 @@ def test_a_mistake_is_named_with_its_file_and_its_fix(tmp_path: Path, old: str, 
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ('"{port}"', '"{port+1}"', "[server].command holds {port+1}, and placeholders are not added up. The port of a"),
+        ("{worker_port}/{group}", "{port + 1}/", "[server].request.url holds {port + 1}, and placeholders are not"),
+        ('"{port}"', '"{worker_port}"', "[server].command holds {worker_port}, which is of one worker, and it is fill"),
+        ("values = {", 'env = {RANK = "{group}"}\nvalues = {', "[server].env.RANK holds {group}, which is of one wor"),
+    ],
+)
+def test_what_looks_like_a_placeholder_is_one_or_a_mistake(tmp_path: Path, old: str, new: str, problem: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read(tmp_path, MINIMAL.replace(old, new))
+    assert problem in str(caught.value)
+
+
+def test_a_layout_may_stand_in_the_environment(tmp_path: Path) -> None:
+    command = 'command = ["toy", "--layout={groups}x{devices}", "{port}"'
+    assert command in MINIMAL
+    for env, division, sizes in (
+        ("{}", "visible", False),
+        ('{W = "{groups}"}', "groups", False),
+        ('{D = "{devices}"}', "devices", True),
+        ('{W = "{groups}", D = "{devices}"}', "groups", True),
+    ):
+        profile = read(tmp_path, MINIMAL.replace(command, f'env = {env}\ncommand = ["toy", "{{port}}"'))
+        assert (profile.division, profile.sizes_groups) == (division, sizes)
+
+
+def test_workers_have_ports_where_the_profile_speaks_of_them(tmp_path: Path) -> None:
+    assert read(tmp_path).has_worker_ports
+    told = "\n[workers]\nworker = {argv = 'toy worker'}\n"
+    assert read(tmp_path, MINIMAL + told).has_worker_ports
+    door = MINIMAL.replace("{worker_port}/{group}", "{port}/")
+    assert not read(tmp_path, door + told).has_worker_ports
+    assert read(tmp_path, door).has_worker_ports  # nothing else tells them
+    assert read(tmp_path, door + told.replace("worker'", "worker (?P<port>\\d+)'")).has_worker_ports
+
+
 def test_a_report_that_is_asked_once_a_group_need_not_name_the_worker(tmp_path: Path) -> None:
     workers = "[reports]\nworkers = {url = 'http://localhost:{worker_port}/', pattern = '(?P<device>GPU-.*)'}\n[server]"
     reports = read(tmp_path, MINIMAL.replace("[server]", workers)).reports

@@ -15,9 +15,8 @@ from twin_runs import TWINS
 
 from pytest_gpuvisibility.errors import UserError
 from pytest_gpuvisibility.profile import files as profiles
-from pytest_gpuvisibility.profile import model as tables
 from pytest_gpuvisibility.profile import schema as profile_schema
-from pytest_gpuvisibility.profile import template
+from pytest_gpuvisibility.profile import tables, template
 from pytest_gpuvisibility.resources import shipped_directory
 
 if sys.version_info >= (3, 11):

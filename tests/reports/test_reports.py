@@ -25,6 +25,7 @@ from pytest_gpuvisibility.reports.badge import badge
 from pytest_gpuvisibility.reports.comparison import compare
 from pytest_gpuvisibility.reports.html_report import page
 from pytest_gpuvisibility.reports.json_report import SCHEMA_FILE
+from pytest_gpuvisibility.suite import Verdict
 
 RULES = ("VIS-001", "VIS-002", "LIF-002", "OVR-001")
 HOSTILE = "<script>alert('x')</script>&lt;\x1b[31mred\x1b[0m\x00\udcff\"'></pre><img src=x onerror=alert(1)>"
@@ -216,6 +217,8 @@ def test_the_badge_says_the_verdict(directory: Path, document: dict[str, Any]) -
     assert "1 of 4 rules fail" in said
     for rule in document["rules"]:
         rule["verdict"] = "pass"
+    assert f"4 of {document['catalogue']} rules judged: all pass" in badge(document)
+    document["catalogue"] = 4
     assert "conforms, 4 rules" in badge(document)
     document["rules"][0]["verdict"] = "error"
     assert "not judged" in badge(document)
@@ -250,13 +253,13 @@ def with_verdicts(document: dict[str, Any], path: Path, **verdicts: str) -> Path
 
 def test_comparing_names_what_changed(document: dict[str, Any], directory: Path, tmp_path: Path) -> None:
     before = directory / "report.json"
-    worse = with_verdicts(document, tmp_path / "worse.json", VIS_001="pass", VIS_002="fail", OVR_001="not-applicable")
+    worse = with_verdicts(document, tmp_path / "worse.json", VIS_001="pass", VIS_002="fail", OVR_001="does-not-apply")
     run = report(before, worse)
     assert run.returncode == 1
     said = re.sub(" +", " ", run.stdout)
     assert "Newly failing: 1 rule\n VIS-002 pass -> fail " in said
     assert "Fixed: 1 rule\n VIS-001 fail -> pass " in said
-    assert "No longer judged: 1 rule\n OVR-001 pass -> not-applicable " in said
+    assert "No longer judged: 1 rule\n OVR-001 pass -> does-not-apply " in said
     assert "Unchanged: 1 rule." in said
     assert report(worse, before, "--json").returncode == 1
     better = with_verdicts(document, tmp_path / "better.json", VIS_001="pass")
@@ -267,7 +270,7 @@ def test_comparing_names_what_changed(document: dict[str, Any], directory: Path,
 
 
 def test_every_rule_is_in_one_part_of_a_comparison(document: dict[str, Any]) -> None:
-    names = ("pass", "fail", "warn", "unsupported", "not-applicable", "error", None)
+    names = (*(verdict.value for verdict in Verdict), None)
     for first in names:
         for second in names:
             one, two = ({"rules": [{"id": "A-1", "verdict": v}] if v else []} for v in (first, second))
@@ -282,7 +285,8 @@ def test_every_rule_is_in_one_part_of_a_comparison(document: dict[str, Any]) -> 
         ("", "not JSON"),
         ("[]", "no report"),
         ('{"schema": 1}', "version 1"),
-        ('{"schema": 2}', "lacks created"),
+        ('{"schema": 2}', "version 2"),
+        ('{"schema": 3}', "lacks "),
     ],
 )
 def test_what_is_no_report_is_refused(tmp_path: Path, text: str, words: str) -> None:
@@ -319,5 +323,5 @@ def test_a_report_that_cannot_be_written_at_the_end_fails_the_run(tmp_path: Path
     run = check(profile, "--gpu-rule=VIS-002", "-n0", f"--gpu-report={target / 'report.html'}")
     assert run.returncode == 4, run.stdout
     assert "report.html could not be written: No such file or directory" in run.stdout
-    assert "Conforms: all 1 rule pass" in run.stdout
+    assert "1 of 69 rules judged: all pass." in run.stdout
     assert "INTERNALERROR" not in run.stdout

@@ -239,3 +239,15 @@ def test_the_record_of_runs_is_clean(tmp_path: Path, temporary: Path) -> None:
     [record] = temporary.iterdir()
     assert record.name == f"gpu-visibility-{os.getuid()}"
     assert list(record.iterdir()) == []
+
+
+def test_an_argument_that_is_no_text_ends_no_run(tmp_path: Path) -> None:
+    """A survivor's arguments are among the facts, which pytest-xdist carries as UTF-8."""
+    server = tmp_path / "server.sh"
+    server.write_bytes(b"#!/bin/sh\nsh -c 'sleep 600; true' \xff &\nexec \"$@\"\n")
+    server.chmod(0o755)
+    profile = profile_of("lif-002", tmp_path, **{'\ncommand = ["{python}"': f'\ncommand = ["{server}", "{{python}}"'})
+    run = check(profile, "-n2", "--gpu-rule=LIF-002", "--gpu-rule=LIF-004")
+    assert run.returncode == 1, run.stdout + run.stderr
+    assert "INTERNALERROR" not in run.stdout + run.stderr
+    assert "LIF-002  leaves its workers behind" in run.stdout or "LIF-002  leaves processes behind" in run.stdout

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 from twin_runs import profile_of
-from written_launches import launched
+from written_launches import launched, process
 
 from pytest_gpuvisibility.errors import UserError
 from pytest_gpuvisibility.inventory import Inventory
@@ -182,6 +182,7 @@ class WrittenLauncher:
     def __init__(self, record: LaunchRecord) -> None:
         self.record = record
         self.asked: list[Scenario] = []
+        self.find = Inventory.load
 
     def launch(self, scenario: Scenario) -> LaunchRecord:
         self.asked.append(scenario)
@@ -195,9 +196,18 @@ def server(tmp_path: Path, record: LaunchRecord) -> tuple[ServerSubject, Written
 
 
 def test_a_server_is_judged_that_starts_or_refuses(tmp_path: Path) -> None:
-    subject, launcher = server(tmp_path, launched(seconds=1.24, requests={"0": "answered", "1": "answered"}))
+    workers = (process("worker", 0, "0", argv=("one", "two"), told_by="argv"), process("worker", 1, "1"))
+    answered = {"0": "answered", "1": "answered"}
+    subject, launcher = server(
+        tmp_path, launched(*workers, process("launcher", None), seconds=1.24, requests=answered, visible="0,1")
+    )
     assert subject.first_step == "starting twin 1.0 once without a mask, to see that it runs"
-    assert subject.control() == "ready after 1.2 s"
+    assert subject.control().splitlines() == [
+        "ready after 1.2 s",
+        "  process 20: worker 0 (by argv), touched 0: one two",
+        "  process 21: worker 1, touched 1: gone before it was seen",
+        "  process 10: launcher, touched nothing: gone before it was seen",
+    ]
     assert launcher.asked == [Scenario(inventory="a100x2", groups=2)]
     launcher.record = launched(outcome="exited", exit_code=1, seconds=0.31)
     assert subject.control() == "exited after 0.3 s"
@@ -307,3 +317,40 @@ def test_the_witness_of_a_launch_is_the_one_that_was_asked_for(tmp_path: Path) -
     assert subject.control().startswith("ready after ")
     assert len(watched) == 1
     assert [record.scenario.groups for record in subject.launches().values()] == [2]
+
+
+ANSWERED = {"0": "answered", "1": "answered"}
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (launched(requests=ANSWERED), "saw 0 of 2 workers; [workers].worker tells them by argv."),
+        (launched(process("worker", 0, "0"), requests=ANSWERED), "saw 1 of 2 workers; [workers].worker tells them by "),
+        (
+            launched(process("worker", 0), process("worker", None), unplaced=("process 9: group 2",)),
+            "the profile numbers a worker that is in no group: process 9: group 2; groups are 0 to 1",
+        ),
+        (
+            launched(process("worker", 0, "0"), process("worker", 1), touch_expected=True),
+            "saw 1 of 2 workers touch a device, as they all did before.",
+        ),
+    ],
+)
+def test_a_profile_that_does_not_describe_what_is_seen_is_no_profile(
+    tmp_path: Path, record: LaunchRecord, words: str
+) -> None:
+    subject, _ = server(tmp_path, record)
+    with pytest.raises(UserError) as caught:
+        subject.control()
+    said = str(caught.value)
+    assert said.startswith(f"twin 1.0 was ready after 1.0 s, and the profile {subject.source} does not describe what ")
+    assert words in said
+    assert all(f"process {process.pid}: " in said for process in record.processes)
+
+
+def test_the_first_launch_asks_for_no_more_than_the_machine_has(tmp_path: Path) -> None:
+    subject, launcher = server(tmp_path, launched(outcome="exited", exit_code=1))
+    for inventory, groups in (("a100x1", 1), ("a100x8", 2), ("none", 1)):
+        dataclasses.replace(subject, inventory=inventory).control()
+        assert launcher.asked[-1] == Scenario(inventory=inventory, groups=groups)

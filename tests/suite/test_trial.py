@@ -21,13 +21,15 @@ from pytest_gpuvisibility.suite import (
     MUST,
     SHOULD,
     Basis,
+    DoesNotApply,
     Family,
     Level,
-    NotApplicable,
+    NotDeclared,
     Preparation,
     Rule,
     RuleResult,
     Trial,
+    Unjudged,
     Verdict,
     Violation,
     check_globs,
@@ -106,13 +108,46 @@ def test_a_should_that_is_broken_fails_where_the_trial_is_strict_or_nobody_may_b
 
 
 def test_a_rule_that_cannot_be_asked_says_why() -> None:
-    result = trial().result(BINDING, NotApplicable("needs 4 GPUs; a100x2 has 2"), Basis((), ["shows 1"]))
+    result = trial().result(BINDING, DoesNotApply("needs 4 GPUs; a100x2 has 2"), Basis((), ["shows 1"]))
     assert (result.verdict, result.headline, result.facts) == (
-        Verdict.NOT_APPLICABLE,
+        Verdict.DOES_NOT_APPLY,
         "needs 4 GPUs; a100x2 has 2",
         (),
     )
     assert not result.violated
+
+
+def test_a_rule_about_what_the_profile_leaves_out_names_the_key() -> None:
+    result = trial().result(BINDING, NotDeclared("[server].unload", "nobody says how a model is unloaded"), Basis())
+    assert (result.verdict, result.headline, result.facts) == (
+        Verdict.NOT_DECLARED,
+        "nobody says how a model is unloaded ([server].unload)",
+        ("[server].unload",),
+    )
+
+
+def test_too_little_evidence_is_neither_a_pass_nor_a_failure() -> None:
+    unseen = Unjudged("saw 1 of 2 workers", ["the launch", "process 7: python"])
+    assert str(unseen) == "saw 1 of 2 workers\n  the launch\n  process 7: python"
+    for declaring in (trial(), trial(Unsupported("VIS-001", "cannot"))):
+        result = declaring.result(BINDING, unseen, Basis([MaskQuery("1")]))
+        assert (result.verdict, result.headline) == (Verdict.UNJUDGED, "saw 1 of 2 workers")
+        assert (result.facts, result.scenarios) == (("the launch", "process 7: python"), (MaskQuery("1").key,))
+        assert not result.violated
+
+
+def test_a_rule_of_which_nobody_has_heard_is_unjudged() -> None:
+    opened = trial()
+    opened.results[BINDING.id] = passed = opened.result(BINDING, None, Basis())
+    opened.lose([BINDING, ADVISED], "its process was killed")
+    assert opened.results[BINDING.id] is passed
+    lost = opened.results[ADVISED.id]
+    assert (lost.verdict, lost.headline) == (Verdict.UNJUDGED, "its process was killed")
+
+
+def test_what_is_no_text_travels_all_the_same() -> None:
+    result = trial().result(BINDING, Violation("leaves \udcff", ["server \udce9"]), Basis())
+    assert (result.headline, result.facts) == (r"leaves \udcff", (r"server \udce9",))
 
 
 @pytest.mark.parametrize(
@@ -199,7 +234,7 @@ def test_a_known_violation_is_marked_whatever_becomes_of_its_rule(tmp_path: Path
     path = known(tmp_path / "known.toml", "VIS-001")
     expecting = trial(expect=path)
     assert expecting.expected_from == "known.toml"
-    for outcome in (None, BROKEN, NotApplicable("-"), ValueError()):
+    for outcome in (None, BROKEN, DoesNotApply("-"), Unjudged("-"), ValueError()):
         assert expecting.result(BINDING, outcome, Basis()).known
         assert not expecting.result(ADVISED, outcome, Basis()).known
 
@@ -235,6 +270,7 @@ def test_what_is_known_on_another_machine_is_not_expected_here(tmp_path: Path) -
 def test_a_trial_is_named_by_its_subject_and_begins_without_results() -> None:
     opened = trial()
     assert (opened.name, opened.results, opened.strict, opened.certify) == ("made-up 1.0", {}, False, False)
+    assert opened.catalogue == (BINDING, ADVISED)
     certifying = trial(strict=True, certify=True)
     assert (certifying.strict, certifying.certify) == (True, True)
 

@@ -33,7 +33,9 @@ def test_the_correct_server_passes_in_other_words(name: str, tmp_path: Path) -> 
     profile = profile_of("none", tmp_path, **DESCRIPTIONS[name])
     found = verdicts(profile, "-n4", *(f"--gpu-rule={rule}" for rule in RULES))
     told = {rule: (entry["verdict"], entry["headline"]) for rule, entry in found.items()}
-    assert told == dict.fromkeys(RULES, ("pass", ""))
+    if name == "http and touch":  # what touches a device first is not therefore the first group
+        assert told.pop("IDN-005")[0] == "not-declared"
+    assert set(told.values()) == {("pass", "")}
     [launch] = found["VIS-001"]["scenarios"]
     workers = [process for process in launch["processes"] if process["role"] == "worker"]
     assert sorted(process["group"] for process in workers) == [0, 1, 2, 3]

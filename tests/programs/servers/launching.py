@@ -1,12 +1,12 @@
-"""A server of one process, which says what cuLaunchKernel answers it."""
+"""A server of one process a group, which says what cuLaunchKernel answers it."""
 
 import ctypes
 import http.server
 import os
 import sys
-import threading
 from pathlib import Path
 
+group = next((group for group in range(1, int(os.environ["GROUPS"])) if os.fork() == 0), 0)
 cuda = ctypes.CDLL("libcuda.so.1")
 context, module, function = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_void_p()
 cuda.cuInit(0)
@@ -28,6 +28,4 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.do_GET()
 
 
-for group in range(int(os.environ["GROUPS"])):
-    worker = http.server.HTTPServer(("127.0.0.1", int(sys.argv[1]) + 1 + group), Answer)
-    threading.Thread(target=worker.serve_forever).start()
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1]) + 1 + group), Answer).serve_forever()
