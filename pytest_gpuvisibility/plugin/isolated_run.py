@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from _pytest.config import get_config
+from _pytest.terminal import TerminalReporter
 
 from ..environment import restore
 from ..simulator import Machine, load_driver
@@ -105,7 +106,7 @@ class _Reporter:
         if config.pluginmanager.unregister(name="terminalreporter") is not None:  # plugins ask for it
             nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115, it is for the whole run
             config.add_cleanup(nowhere.close)
-            config.pluginmanager.register(pytest.TerminalReporter(config, nowhere), "terminalreporter")
+            config.pluginmanager.register(TerminalReporter(config, nowhere), "terminalreporter")
 
     def _serializable(self, report: pytest.CollectReport | pytest.TestReport) -> Any:
         return self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
