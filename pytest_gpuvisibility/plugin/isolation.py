@@ -61,7 +61,10 @@ class ForkServer:
         )
         flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
         self._process = subprocess.Popen(
-            [sys.executable, *flags, "-c", code], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+            [sys.executable, *flags, "-c", code],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            env=measured.unmeasured(os.environ),
         )
         theirs.close()
         self._connection.send([word for name in self._plugins if name.startswith("no:") for word in ("-p", name)])

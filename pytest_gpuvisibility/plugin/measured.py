@@ -49,6 +49,11 @@ def measured() -> Measured | None:
     return Measured({name: value for name, value in options.items() if value is not None}, _file_of(coverage))
 
 
+def unmeasured(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what lets coverage.py and pytest-cov measure every Python process from its start."""
+    return {name: value for name, value in environ.items() if not name.startswith(("COV_CORE_", "COVERAGE_PROCESS_"))}
+
+
 def add(data: bytes) -> None:
     """Add what was measured there to what is measured here."""
     coverage = _current()
