@@ -14,7 +14,7 @@ from . import notes, options
 from .gpu_session import narrowed
 from .markers import NAMES, marker_request
 from .placement import asks_for_machine
-from .session import PLACE, SESSION, active_session, is_placed
+from .session import ISOLATED, PLACE, SESSION, active_session, is_placed
 
 
 def place_marked(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
@@ -43,7 +43,6 @@ def _shares_machine(item: pytest.Item) -> bool:
 def isolate_some(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
     """Be prepared for tests that are to run, or may have to run, in processes of their own."""
     from . import isolation
-    from .isolated_run import ISOLATED
 
     if ISOLATED in config.stash:
         return

@@ -24,7 +24,7 @@ from .fixtures import (
     gpu_visibility,
     is_ours,
 )
-from .session import SESSION, is_placed, remember_given, usage_errors
+from .session import ISOLATED, SESSION, is_placed, remember_given, usage_errors
 
 __all__ = [
     "_gpu_place",
@@ -152,7 +152,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    if hasattr(session.config, "workerinput") and any(map(is_placed, session.items)):
+    of_xdist = hasattr(session.config, "workerinput") and ISOLATED not in session.config.stash
+    if of_xdist and any(map(is_placed, session.items)):
         from .collection import tell_of_machines
 
         tell_of_machines(session.config, session.items)

@@ -23,11 +23,9 @@ from ..environment import restore
 from ..simulator import Machine, load_driver
 from .gpu_session import GpuSession
 from .measured import Measured
-from .session import GIVEN, SESSION
+from .session import GIVEN, ISOLATED, SESSION
 
 Send = Callable[[tuple[str, Any]], None]
-ISOLATED = pytest.StashKey[bool]()
-"""Set in the process of an isolated test."""
 
 
 @dataclass(frozen=True)

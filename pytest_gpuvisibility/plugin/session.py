@@ -25,6 +25,8 @@ PLACE = "_gpu_place"
 SESSION = pytest.StashKey["GpuSession"]()
 CLAIM: pytest.StashKey[Claim] = pytest.StashKey()
 """What a test is to have under --gpu-lease=test."""
+ISOLATED = pytest.StashKey[bool]()
+"""Set in the process of an isolated test."""
 GIVEN = pytest.StashKey["dict[str, str | None]"]()
 """What decides over GPUs in the environment, as it was before any conftest or test file was imported."""
 

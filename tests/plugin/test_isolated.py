@@ -82,6 +82,26 @@ def test_the_option_isolates_every_test_that_has_gpus_of_its_own(
     result.assert_outcomes(passed=4)
 
 
+@pytest.mark.parametrize("parallel", [(), ("-n2",)], ids=["alone", "xdist"])
+def test_the_machines_of_a_run_are_said_once(pytester: pytest.Pytester, parallel: tuple[str, ...]) -> None:
+    result = run(
+        pytester,
+        """
+        import pytest
+
+        @pytest.mark.gpu_inventory("a100x2")
+        def test_here(): pass
+
+        @pytest.mark.gpu_isolated
+        @pytest.mark.gpu_inventory("mixed4")
+        def test_there(): pass
+        """,
+        *parallel,
+    )
+    said = [line for line in result.stdout.lines if "simulated machine" in line]
+    assert said == ["gpu-visibility: 2 tests run on simulated machines: a100x2, mixed4"]
+
+
 def test_the_ini_key_does_too(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\ngpu_isolate = true\n")
     result = run(
