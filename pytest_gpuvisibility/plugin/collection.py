@@ -29,15 +29,11 @@ def place_marked(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
             _check(config, item)
         if not isinstance(item, pytest.Function):
             continue
-        there = PLACE in item.fixturenames
-        if there or any(mark.name in NAMES for mark in item.iter_markers()) or _shares_machine(item):
+        there = is_placed(item)
+        if there or any(mark.name in NAMES for mark in item.iter_markers()) or asks_for_machine(item):
             if there:
                 item.fixturenames.remove(PLACE)
             item.fixturenames.insert(_first_of_function_scope(item), PLACE)
-
-
-def _shares_machine(item: pytest.Item) -> bool:
-    return any(name.startswith("gpu_machine") for name in getattr(item, "fixturenames", ()))
 
 
 def isolate_some(config: pytest.Config, items: Sequence[pytest.Item]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from . import kernel_launch_report, options
 from .markers import ALL_NAMES, closest_inventory, marker_request
 from .options import Setting
-from .session import SESSION, active_session, errors_at_set_up, usage_errors
+from .session import SESSION, active_session, errors_at_set_up, is_placed, usage_errors
 
 if TYPE_CHECKING:
     from ..inventory import AnyDevice, Inventory
@@ -30,8 +30,8 @@ WIDE_MACHINES = ("gpu_machine_class", "gpu_machine_module", "gpu_machine_session
 def is_ours(item: pytest.Item) -> bool:
     """Whether collection has to do with a test: it has one of our markers or fixtures, or shares a machine."""
     names: list[str] = getattr(item, "fixturenames", [])
-    ours = ("_gpu_place", *WIDE_MACHINES)
-    return any(mark.name in ALL_NAMES for mark in item.iter_markers()) or any(name in names for name in ours)
+    marked = any(mark.name in ALL_NAMES for mark in item.iter_markers())
+    return marked or is_placed(item) or any(name in names for name in WIDE_MACHINES)
 
 
 class GpuVisibility:

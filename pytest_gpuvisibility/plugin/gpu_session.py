@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..environment import MACHINE_VARIABLE, MASK, ORDER, OUTER, XDIST_WORKER, restore
@@ -76,6 +76,16 @@ class GpuSession:
     def variables(self) -> dict[str, str | None]:
         """CUDA_VISIBLE_DEVICES and CUDA_DEVICE_ORDER as they are to be; None: not set."""
         return {MASK: self.visibility.requested, ORDER: self.visibility.device_order}
+
+    def under(self, mask: str | None) -> Visibility:
+        """What is visible of it under that mask; None: under its own."""
+        if mask is None:
+            return self.visibility
+        return resolve(mask, self.inventory, device_order=self.visibility.device_order)
+
+    def to_send(self) -> GpuSession:
+        """As another process takes it: nothing is that one's to undo, and it opens the machine by its directory."""
+        return replace(self, machine=None, _directory=None, _before={})
 
     def undo(self) -> None:
         """Put the environment back and remove the simulated machine, if this process made it. Twice does no harm."""

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Iterator
-from copy import copy
 from multiprocessing.connection import Connection, Pipe
 from typing import Any
 
@@ -211,7 +210,7 @@ class Isolation:
             environ=dict(os.environ),
             worker=self._worker(),
             given=given_variables,
-            session=None if session is None else _sent(session),
+            session=None if session is None else session.to_send(),
             machine=machine,
             simulated=policy if asks_for_machine(item) else None,
             measured=measured.measured(),
@@ -223,13 +222,6 @@ class Isolation:
         if theirs is not None:
             return dict(theirs)
         return {"workerid": "master", "workercount": 1, "testrunuid": "isolated", "mainargv": sys.argv}
-
-
-def _sent(session: Any) -> Any:
-    """A session as another process takes it: its machine has a directory, which that one opens."""
-    sent = copy(session)
-    sent.machine, sent._directory, sent._before = None, None, {}
-    return sent
 
 
 def _ending(status: int | None, told: bool) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .session import SESSION
+from .session import PLACE, SESSION
 
 if TYPE_CHECKING:
     from ..simulator import KernelLaunches, Machine
@@ -48,7 +48,7 @@ def tell_of_refused(item: pytest.Item, report: pytest.TestReport) -> None:
 
 
 def _machine_of(item: pytest.Item) -> Machine | None:
-    place = getattr(item, "funcargs", {}).get("_gpu_place")
+    place = getattr(item, "funcargs", {}).get(PLACE)
     if place is not None and place.machine is not None:
         machine: Machine = place.machine.simulated
         return machine

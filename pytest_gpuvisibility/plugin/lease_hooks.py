@@ -29,6 +29,7 @@ from ..simulator import cuda_binding
 from ..witness import ProcessLists
 from .notes import note
 from .options import DEFAULT_LEASE_TIMEOUT, Setting, share_of
+from .placement import asks_for_machine
 from .session import CLAIM, active_session
 
 TIMEOUT = "gpu_lease_timeout"
@@ -234,8 +235,7 @@ def _claim(item: pytest.Item, permitted: tuple[AnyDevice, ...]) -> Claim | None:
 
     :raises pytest.UsageError: a third party's answer, or the test's marker, makes no sense.
     """
-    fixtures: list[str] = getattr(item, "fixturenames", [])
-    if item.get_closest_marker("gpu_inventory") or any(name.startswith("gpu_machine") for name in fixtures):
+    if asks_for_machine(item):
         return None
     if item.get_closest_marker("no_gpu"):
         return Claim(0)

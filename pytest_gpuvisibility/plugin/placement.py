@@ -82,12 +82,9 @@ def destination(item: pytest.Item) -> Destination | None:
     if SESSION not in item.config.stash or not (CLAIM in item.stash or PLACE in parameters):
         return None
     session, asked = item.config.stash[SESSION], marker_request(item)
-    given = session.visibility
-    if (mask := parameters.get(PLACE)) is not None:
-        given = resolve(mask, session.inventory, device_order=given.device_order)
+    given = session.under(parameters.get(PLACE))
     if asked.visibility is not None:
-        mask = narrowed(asked.visibility, given, session.inventory, session.kind)
-        given = resolve(mask, session.inventory, device_order=given.device_order)
+        given = session.under(narrowed(asked.visibility, given, session.inventory, session.kind))
     return Destination(() if asked.no_gpu else given.devices, session.kind)
 
 
@@ -97,9 +94,7 @@ def in_session(session: GpuSession, mask: str | None, process: OwnProcess, test:
 
     :raises UserError: this process has loaded another driver than the machine's.
     """
-    given = session.visibility
-    if mask is not None:
-        given = resolve(mask, session.inventory, device_order=given.device_order)
+    given = session.under(mask)
     with _environment_restored(MASK, ORDER), ExitStack() as stack:
         if session.machine is not None and not session.selected:
             session.machine.attach()
