@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from places import PROGRAMS, program
 
+from pytest_gpuvisibility import Inventory
 from pytest_gpuvisibility.simulator import Machine
 
 MEBIBYTE = 1 << 20
@@ -55,6 +56,15 @@ def on(name: str) -> pytest.MarkDecorator:
 def environ(machine: Machine, **extra: str) -> dict[str, str]:
     """The environment of a program on the machine."""
     return {**machine.environ(os.environ), **extra}
+
+
+@contextmanager
+def played_as_real(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    """Programs that the test starts, runs of pytest above all, find a machine of four equal GPUs for their own."""
+    with Machine.create(Inventory.load("a100x4")) as machine:
+        for name, value in environ(machine).items():
+            monkeypatch.setenv(name, value)
+        yield machine
 
 
 def run(machine: Machine, *command: str, **extra: str) -> subprocess.CompletedProcess[str]:

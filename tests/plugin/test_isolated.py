@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 from pathlib import Path
 
 import pytest
 from places import program
-
-from pytest_gpuvisibility import Inventory
-from pytest_gpuvisibility.simulator import Machine
+from simulated_programs import played_as_real
 
 
 @pytest.fixture(autouse=True)
@@ -396,9 +393,7 @@ def test_a_machine_with_a_driver_of_its_own_isolates_simulated_machines(
 def test_a_session_on_a_real_machine_hands_it_to_isolated_tests(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Machine.create(Inventory.load("a100x4")) as machine:
-        for name, value in machine.environ(os.environ).items():
-            monkeypatch.setenv(name, value)
+    with played_as_real(monkeypatch):
         result = run(
             pytester,
             """

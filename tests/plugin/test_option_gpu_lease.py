@@ -6,14 +6,12 @@ import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
+from simulated_programs import played_as_real
 
-from pytest_gpuvisibility import Inventory
 from pytest_gpuvisibility.inventory import driver_client
 from pytest_gpuvisibility.lease import LeaseOffice
-from pytest_gpuvisibility.simulator import Machine
 
 INI = "[pytest]\nmarkers =\n    gpu_count(n): GPUs\n    no_gpu: none\n    gpu_inventory(name): own\n"
 
@@ -32,11 +30,9 @@ def mistake(result: pytest.RunResult) -> str:
 
 
 @contextmanager
-def played_as_real(monkeypatch: pytest.MonkeyPatch, directory: Path) -> Iterator[LeaseOffice]:
+def office_of_a_real_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[LeaseOffice]:
     """Runs of pytest find a machine of 4 GPUs for their own; the office is the one that they go to."""
-    with Machine.create(Inventory.load("a100x4"), directory / "machine") as machine:
-        for name, value in machine.environ(os.environ).items():
-            monkeypatch.setenv(name, value)
+    with played_as_real(monkeypatch) as machine:
         yield LeaseOffice(machine.inventory.devices, machine.directory / "leases")
 
 
@@ -100,12 +96,10 @@ def test_more_than_are_permitted_skips_with_the_numbers(project: pytest.Pytester
     result.stdout.fnmatch_lines(["SKIPPED*3 GPUs*only 2 are permitted*"])
 
 
-def test_a_test_waits_no_longer_than_it_is_told(
-    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_test_waits_no_longer_than_it_is_told(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     project.makeini(INI + "gpu_lease_timeout = 0.1\n")
     project.makepyfile("def test_it(): pass")
-    with played_as_real(monkeypatch, tmp_path) as office, office.take(4, 0):
+    with office_of_a_real_machine(monkeypatch) as office, office.take(4, 0):
         result = project.runpytest_subprocess("--gpu-lease=test", "--gpu-inventory=real")
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines(
@@ -114,11 +108,11 @@ def test_a_test_waits_no_longer_than_it_is_told(
 
 
 def test_a_test_with_a_machine_of_its_own_waits_for_nobody(
-    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.makeini(INI + "gpu_lease_timeout = 0.1\n")
     project.makepyfile("import pytest\n@pytest.mark.gpu_inventory('a100x2')\ndef test_it(): pass")
-    with played_as_real(monkeypatch, tmp_path) as office, office.take(4, 0):
+    with office_of_a_real_machine(monkeypatch) as office, office.take(4, 0):
         result = project.runpytest_subprocess("--gpu-lease=test", "--gpu-inventory=real")
     result.assert_outcomes(passed=1)
 
@@ -186,11 +180,11 @@ def test_a_pytest_that_a_test_starts_divides_its_lease(project: pytest.Pytester)
 
 
 def test_workers_that_wait_in_vain_end_the_run_and_say_why(
-    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project.makeini(INI + "gpu_lease_timeout = 0.1\n")
     project.makepyfile("def test_it(): pass")
-    with played_as_real(monkeypatch, tmp_path) as office, office.take(3, 0):
+    with office_of_a_real_machine(monkeypatch) as office, office.take(3, 0):
         spread = project.runpytest_subprocess("--gpu-lease=worker", "--gpu-inventory=real", "-n2")
         alone = project.runpytest_subprocess("--gpu-lease=worker", "--gpu-inventory=real")
     spread.assert_outcomes()
@@ -238,7 +232,7 @@ def test_what_is_no_number_of_gpus_is_a_usage_error(project: pytest.Pytester, po
 
 @pytest.mark.parametrize("policy", ["test", "worker:2"])
 def test_devices_that_somebody_else_uses_are_left_alone_and_told_of(
-    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, policy: str
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, policy: str
 ) -> None:
     project.makepyfile(
         """
@@ -249,7 +243,7 @@ def test_devices_that_somebody_else_uses_are_left_alone_and_told_of(
             assert [device.index for device in gpu_lease.devices] == [1, 3]
         """
     )
-    with played_as_real(monkeypatch, tmp_path):
+    with office_of_a_real_machine(monkeypatch):
         holders = [hold("0"), hold("2")]
         try:
             result = project.runpytest_subprocess(f"--gpu-lease={policy}", "--gpu-inventory=real")

@@ -4,15 +4,14 @@ or the test is an error at its set-up, with the reason and the way out.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 
 import pytest
 from places import program
+from simulated_programs import played_as_real
 
 from pytest_gpuvisibility import Inventory
-from pytest_gpuvisibility.simulator import Machine
 
 CUDA = ("by_ctypes", "by_cuda_bindings")
 TEST = """
@@ -423,9 +422,7 @@ def test_a_mask_on_a_machine_of_the_tests_own_ends_with_it(pytester: pytest.Pyte
 def test_a_driver_that_keeps_what_it_showed_is_told_of(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Machine.create(Inventory.load("a100x4")) as machine:
-        for name, value in machine.environ(os.environ).items():
-            monkeypatch.setenv(name, value)
+    with played_as_real(monkeypatch):
         result = run(
             pytester, comparing("by_ctypes()", ["", MASKS[0], ""]), "--gpu-inventory=real", "--gpu-visibility=2,1"
         )

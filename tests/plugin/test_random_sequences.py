@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,9 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from places import program
-
-from pytest_gpuvisibility import Inventory
-from pytest_gpuvisibility.simulator import Machine
+from simulated_programs import played_as_real
 
 HEAD = """
 import ctypes, os, pytest, seen
@@ -134,9 +131,7 @@ ON_REAL = st.one_of(
 
 @pytest.fixture
 def real_machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with Machine.create(Inventory.load("a100x4")) as machine:
-        for name, value in machine.environ(os.environ).items():
-            monkeypatch.setenv(name, value)
+    with played_as_real(monkeypatch):
         yield
 
 

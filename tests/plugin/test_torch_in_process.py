@@ -6,16 +6,13 @@ PyTorch goes through the CUDA runtime, keeps the number of devices once it is in
 
 from __future__ import annotations
 
-import os
 import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
 
 import pytest
 from places import program
-
-from pytest_gpuvisibility import Inventory
-from pytest_gpuvisibility.simulator import Machine
+from simulated_programs import played_as_real
 
 pytestmark = [pytest.mark.torch_cuda, pytest.mark.timeout(300)]
 
@@ -45,9 +42,7 @@ def machine_option(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
     if request.param == "simulated":
         yield "--gpu-inventory=a100x4"
         return
-    with Machine.create(Inventory.load("a100x4")) as machine:
-        for name, value in machine.environ(os.environ).items():
-            monkeypatch.setenv(name, value)
+    with played_as_real(monkeypatch):
         yield "--gpu-inventory=real"
 
 
